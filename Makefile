@@ -1,0 +1,39 @@
+# The two commands to begin with: `make demo` and `make test`. Each does its own set-up.
+.PHONY: demo test check lint types unit up down bench clean setup
+
+PYTHON := .venv/bin/python
+
+setup:
+	@stack/setup.sh
+
+demo: setup  ## A small shop's jobs, from Redis to the answers. KEEP=1 leaves everything up.
+	@$(PYTHON) -m demo $(if $(KEEP),--keep)
+
+up: setup  ## Redis, Elasticsearch, two workers and the shipper, left running.
+	@$(PYTHON) -m demo --no-load --keep
+
+down:  ## End what `make up` or `make demo KEEP=1` left running.
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m demo --down; fi
+
+test:  ## Everything: lint, types, unit tests, and tests on a real Redis and a real Elasticsearch.
+	@stack/setup.sh tests
+	@$(MAKE) --no-print-directory lint types
+	@$(PYTHON) -m pytest
+
+check: setup lint types unit  ## The inner loop.
+
+lint:
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+
+types:
+	@.venv/bin/mypy
+
+unit:
+	@$(PYTHON) -m pytest -q tests/unit
+
+bench: setup  ## Each benchmark prints its figure beside what it is compared with.
+	@$(PYTHON) -m benchmarks
+
+clean: down  ## Remove the virtual environment, caches and runs. Downloads stay, so that the next set-up is quick.
+	rm -rf .venv .run .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""A small shop, to watch the whole path at work."""

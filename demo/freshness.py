@@ -1,0 +1,54 @@
+"""How soon after its end a job can be found: measured from outside, by asking Elasticsearch all the time."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+from datetime import UTC, datetime
+
+from elasticsearch import ApiError, Elasticsearch
+
+ASK_EVERY_S = 0.03
+
+
+class Freshness:
+    """Asks for the newest endings of jobs in a thread of its own. `delays_s` holds a figure for each."""
+
+    def __init__(self, url: str, index: str) -> None:
+        self.delays_s: dict[str, float] = {}
+        self._client = Elasticsearch(url)
+        self._index = index
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._client.close()
+
+    def percentile(self, percent: int) -> float:
+        """Seconds. 0 if nothing was seen."""
+        figures = sorted(self.delays_s.values())
+        if len(figures) < 2:
+            return figures[0] if figures else 0.0
+        return statistics.quantiles(figures, n=100, method="inclusive")[percent - 1]
+
+    def _watch(self) -> None:
+        while not self._stop.wait(ASK_EVERY_S):
+            try:
+                answer = self._client.search(
+                    index=self._index,
+                    ignore_unavailable=True,
+                    allow_no_indices=True,
+                    query={"exists": {"field": "event.end"}},
+                    sort=[{"@timestamp": "desc"}],
+                    size=200,
+                    source=["event.end"],
+                )
+            except ApiError:
+                continue  # the index is just being made
+            now = datetime.now(UTC)
+            for hit in answer["hits"]["hits"]:
+                ended = datetime.fromisoformat(hit["_source"]["event"]["end"])
+                self.delays_s.setdefault(hit["_id"], (now - ended).total_seconds())

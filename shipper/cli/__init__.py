@@ -1,0 +1,46 @@
+"""The command `shipper`: one file for each of its commands, loaded when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from ..errors import SettingsError, ShipperError
+
+_COMMANDS = ("run", "setup", "prune", "timeline", "top")
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are used: `shipper --help` needs no Elasticsearch client."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f".{name}", __name__).command
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rq-shipper", prog_name="shipper")
+def cli() -> None:
+    """Ship RQ job records to Elasticsearch, and ask what happened."""
+
+
+def main() -> None:
+    """Run the command line. Our own errors are one line each, and exit status 1 (2 for settings and flags)."""
+    try:
+        cli(prog_name="shipper")
+    except SettingsError as wrong:
+        for problem in wrong.problems:
+            click.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except ShipperError as wrong:
+        click.echo(f"error: {wrong}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(0)  # whoever read us, `head` perhaps, has enough

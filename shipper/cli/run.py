@@ -1,0 +1,39 @@
+"""`shipper run`: tail and ship."""
+
+from __future__ import annotations
+
+import click
+
+from .. import settings
+from ..errors import SettingsError
+from . import logs, options
+
+
+@click.command()
+@click.option("--files", metavar="GLOB", help="What to tail, commas between globs (SHIPPER_FILES).")
+@click.option("--state", metavar="FOLDER", help="Positions and dead letters (SHIPPER_STATE).")
+@options.elasticsearch
+@options.namespace
+@click.option("--once", is_flag=True, help="Ship all there is, then exit.")
+@click.option("--stdin", is_flag=True, help="Ship what is piped in, then exit.")
+def command(once: bool, stdin: bool, **flags: str | None) -> None:
+    """Tail the files and index every line exactly once.
+
+    Runs until SIGTERM or Ctrl-C. While Elasticsearch is away it waits, says so once a minute, and loses nothing.
+    """
+    from ..ship import daemon
+
+    if once and stdin:
+        raise SettingsError(["--once and --stdin exclude each other: a pipe is always read to its end."])
+    made = settings.load(flags)
+    logs.begin(made)
+    if stdin:
+        counts = daemon.run_stream(made)
+    elif once:
+        counts = daemon.run_once(made)
+    else:
+        counts = daemon.run(made)
+    click.echo(
+        f"{counts.indexed} records indexed, {counts.doubled} were there already, {counts.dead} dead letters.",
+        err=True,
+    )

@@ -1,0 +1,55 @@
+"""`shipper top`: where the time, the memory and the waiting go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from .. import client, settings
+from ..read import reports
+from . import options
+
+
+@click.command()
+@options.question(default_since="24h")
+@options.elasticsearch
+@options.namespace
+@options.json
+@click.option("--size", default=10, show_default=True, type=click.IntRange(1, 1000), help="Rows of each table.")
+def command(
+    as_json: bool, size: int, since: str, until: str | None, elasticsearch: str | None, namespace: str | None,
+    **restrictions: str | None,
+) -> None:  # fmt: skip
+    """Show the functions and queues that cost most."""
+    made = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
+    question = options.asked(since, until, **restrictions)
+    with client.connect(made) as search:
+        found = reports.run(search, made, question, size)
+    console = Console()
+    if as_json:
+        console.print_json(data=found)
+        return
+    for name, rows in found.items():
+        console.print(table(reports.REPORTS[name], rows))
+
+
+def table(report: reports.Report, rows: list[dict[str, Any]]) -> Table:
+    """A report as a table for people."""
+    made = Table(title=report.title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    made.add_column("queue" if "destination" in report.by else "function", no_wrap=True)
+    for name, _, _ in report.columns:
+        made.add_column(name.replace("_", " "), justify="right")
+    for row in rows:
+        made.add_row(*(_shown(value) for value in row.values()))
+    if not rows:
+        made.add_row("[dim]nothing yet[/]")
+    return made
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,145 @@
+"""What RQ's objects know about a job, read once into a frozen object, without ever unpickling a payload.
+
+Payloads are pickles: whoever loads one runs what another process put there. Only the work-horse, which is
+about to run the job anyway, does that (through RQ itself); everybody else reads what lies beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from rq.job import Job
+
+CARRIED_FIELD = "shipper"
+"""The field of a job's hash that carries the enqueuer's context, as JSON. Absent when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """A job at one moment. Times are aware datetimes, None where RQ has not set them (yet)."""
+
+    job_id: str
+    queue: str
+    function: str | None
+    description: str | None
+    payload_bytes: int | None
+    created_at: datetime | None
+    enqueued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    attempt: int
+    max_attempts: int
+    retries_left: int
+    context: Mapping[str, str]
+
+
+def carry(job: Job, context: Mapping[str, str]) -> None:
+    """Give the job what its records will need later: the enqueuer's context and how many attempts there are."""
+    carried: dict[str, Any] = dict(job.__dict__.get("_shipper_carried", {}))
+    if context:
+        carried["context"] = dict(context)
+    if job.retries_left:
+        carried["max_attempts"] = job.retries_left + 1
+    if carried:
+        job.__dict__["_shipper_carried"] = carried
+
+
+def carried_bytes(job: Job) -> bytes | None:
+    """What `carry` gave, for the job's hash in Redis."""
+    carried = job.__dict__.get("_shipper_carried")
+    return orjson.dumps(carried) if carried else None
+
+
+def restore(job: Job, raw: Mapping[Any, Any]) -> None:
+    """Take what was carried from a job's raw hash. What is not ours to understand is left alone."""
+    found = raw.get(CARRIED_FIELD.encode(), raw.get(CARRIED_FIELD))
+    if not found:
+        return
+    try:
+        carried = orjson.loads(found)
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(carried, dict):
+        job.__dict__["_shipper_carried"] = carried
+
+
+def of(job: Job) -> JobFacts:
+    """The facts of a job, as far as they can be read."""
+    retries_left = job.retries_left or 0
+    max_attempts, attempt = _attempts(job, retries_left)
+    return JobFacts(
+        job_id=job.id,
+        queue=job.origin or "",
+        function=function_name(job),
+        description=job.description,
+        payload_bytes=_payload_bytes(job),
+        created_at=job.created_at,
+        enqueued_at=job.enqueued_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        retries_left=retries_left,
+        context=context_of(job),
+    )
+
+
+def context_of(job: Job) -> dict[str, str]:
+    """The log context that the job carries from its enqueuer."""
+    found = job.__dict__.get("_shipper_carried", {}).get("context")
+    return found if isinstance(found, dict) else {}
+
+
+def _attempts(job: Job, retries_left: int) -> tuple[int, int]:
+    """(max attempts, this attempt). RQ keeps only what is left, and counts only retries that a job returned."""
+    known_most = job.__dict__.get("_shipper_carried", {}).get("max_attempts")
+    returned = getattr(job, "number_of_retries", None) or 0
+    if isinstance(known_most, int):
+        return known_most, max(1, known_most - retries_left) + returned
+    return retries_left + 1 + returned, 1 + returned
+
+
+def _payload_bytes(job: Job) -> int | None:
+    """The size of the payload before RQ compresses it."""
+    try:
+        return len(job.data)
+    except Exception:  # a serializer of the user's own may raise anything
+        return None
+
+
+def function_name(job: Job) -> str | None:
+    """The dotted name of the job's function: as RQ has it if it was read already, else from the payload's bytes."""
+    known = job._func_name
+    if isinstance(known, str):
+        return known
+    try:
+        return peek(job.data)
+    except Exception:  # a payload may be anything at all
+        return None
+
+
+def peek(payload: bytes) -> str | None:
+    """The first string of a serialized `(function, instance, args, kwargs)`, found without executing anything.
+
+    A pickle is a program; `pickletools` reads its instructions one by one and runs none of them. The
+    function's name is the first text in it. RQ's JSONSerializer writes a list that begins with it.
+    """
+    if payload[:1] == b"[":
+        first = orjson.loads(payload)[0]
+        return first if isinstance(first, str) else None
+    if payload[:1] != b"\x80":
+        return None
+    import pickletools  # the parent and the enqueuer seldom need it: 5 ms of import
+
+    for opcode, argument, _ in pickletools.genops(payload):
+        if "UNICODE" in opcode.name:
+            return argument if isinstance(argument, str) else None
+        if opcode.name not in ("PROTO", "FRAME", "MARK"):
+            return None
+    return None

@@ -1,0 +1,130 @@
+"""Every moment of a job's life that we can see, as a method that does nothing.
+
+Features are written against this list: a class that overrides some of it, given to `Observers.add`. What an
+observer raises is reported once a minute and goes no further: a job never fails because of us.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rq.timeouts import BaseTimeoutException
+
+if TYPE_CHECKING:
+    from rq.worker import BaseWorker
+
+    from .facts import JobFacts
+
+log = logging.getLogger("shipper")
+
+WARN_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An exception as a record tells it."""
+
+    type: str
+    message: str
+    stack_trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """How a work-horse went that did not end by itself. `status` is waitpid's, None if it was not known."""
+
+    status: int | None
+    max_rss_kb: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An execution that did not succeed, and what RQ is about to do about it.
+
+    `retry_in_s` is the wait before the next attempt, None if there is none. `text` is what RQ itself says.
+    """
+
+    execution_id: str | None
+    worker: str
+    retry_in_s: float | None
+    stopped: bool
+    text: str
+    raised: Raised | None = None
+    killed: Killed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """An execution whose function returned. `status_saved`: RQ could write that down in Redis."""
+
+    execution_id: str | None
+    worker: str
+    status_saved: bool
+
+
+class Hooks:
+    """The moments. Each comes in the process named, with the job's facts as they are at that moment."""
+
+    def worker_started(self, worker: BaseWorker) -> None:
+        """The worker's parent process is about to listen."""
+
+    def enqueued(self, job: JobFacts, cause: str) -> None:
+        """A job was pushed to a queue, in the process that pushed it, after Redis has it.
+
+        `cause` is api, retry, scheduler, cron, repeat, dependent or requeue.
+        """
+
+    def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
+        """The work-horse has marked the job as started and is about to call its function."""
+
+    def succeeded(self, job: JobFacts, success: Success) -> None:
+        """The function returned and its callback ran. In the work-horse."""
+
+    def failed(self, job: JobFacts, failure: Failure) -> None:
+        """An execution ended otherwise: in the work-horse, or in its parent if the work-horse was killed.
+
+        The facts are those from before RQ acted on it.
+        """
+
+
+class Observers:
+    """Those who are told. Called by the wrappers around RQ."""
+
+    def __init__(self) -> None:
+        self._all: list[Hooks] = []
+
+    def add(self, observer: Hooks) -> None:
+        self._all.append(observer)
+
+    def tell(self, moment: str, *facts: Any) -> None:
+        """Call the method `moment` of every observer; the failure of one is not the others'."""
+        for observer in self._all:
+            with quietly(moment):
+                getattr(observer, moment)(*facts)
+
+
+_last_warning = -WARN_EVERY_S
+
+
+@contextmanager
+def quietly(moment: str) -> Iterator[None]:
+    """Whatever our own code raises in this block is logged, once a minute, and goes no further."""
+    global _last_warning  # noqa: PLW0603 - one warning a minute for the whole process
+    try:
+        yield
+    except Exception as trouble:
+        if isinstance(trouble, BaseTimeoutException):
+            raise  # RQ's alarm rang while we were at it: it is meant for the job
+        now = time.monotonic()
+        if now - _last_warning >= WARN_EVERY_S:
+            _last_warning = now
+            log.warning(
+                "No record of %r: %s: %s. The job is not affected.",
+                moment, type(trouble).__name__, trouble,
+                exc_info=trouble, extra={"event.action": "observer-failed"},
+            )  # fmt: skip

@@ -1,0 +1,273 @@
+"""A job's facts → its record. Pure: no clock, no RQ object, no file."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..records import ECS_VERSION, Record, record_id, shorten, timestamp
+from .facts import JobFacts
+from .hooks import Failure, Killed, Raised, Success
+
+NS_PER_US = 1000
+US_PER_S = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which program on which machine writes."""
+
+    service: str
+    version: str | None
+    environment: str | None
+    host: str
+    pid: int
+
+
+def enqueued(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Record:
+    """job-enqueued: the job lies in a queue."""
+    moment = facts.enqueued_at or now
+    return _record(
+        facts, origin, moment, now,
+        identity=("enqueued", timestamp(moment)),
+        event={"type": ["info"], "action": "job-enqueued", "outcome": "success"},
+        message=f"{_name(facts)} enqueued on {facts.queue}",
+        rq={"cause": cause, "status": "queued"},
+    )  # fmt: skip
+
+
+def started(facts: JobFacts, execution_id: str | None, worker: str, now: datetime, origin: Origin) -> Record:
+    """job-started: a work-horse is about to call the function. `rq.lag_ms` is the wait since the push."""
+    moment = facts.started_at or now
+    lag_ms = _milliseconds(facts.enqueued_at, moment)
+    waited = "" if lag_ms is None else f" after {lag_ms} ms in {facts.queue}"
+    return _record(
+        facts, origin, moment, now,
+        identity=("started", execution_id or timestamp(moment)),
+        event={"type": ["start"], "action": "job-started", "outcome": "unknown"},
+        message=f"{_name(facts)} started{waited}",
+        rq={"execution_id": execution_id, "status": "started", "lag_ms": lag_ms, "started_at": _time(moment)},
+        worker=worker,
+    )  # fmt: skip
+
+
+def finished(facts: JobFacts, success: Success, now: datetime, origin: Origin) -> Record:
+    """job-finished: the function returned. `rq.status_saved` is there, and false, if Redis was not told."""
+    return _closing(
+        facts, success.execution_id, success.worker, now, origin,
+        event={"type": ["end"], "action": "job-finished", "outcome": "success"},
+        verb="finished",
+        rq={"status": "finished", "final": True, "status_saved": None if success.status_saved else False},
+    )  # fmt: skip
+
+
+def failed(facts: JobFacts, failure: Failure, now: datetime, origin: Origin) -> Record:
+    """job-retried, job-dead or job-stopped: an execution that did not succeed."""
+    raised = failure.raised or _raised_from(failure.text)
+    reason = _reason(failure)
+    if failure.stopped:
+        ending, verb = {"type": ["end"], "action": "job-stopped", "outcome": "unknown"}, "was stopped"
+        verdict, status = None, "stopped"
+    elif failure.retry_in_s is not None:
+        ending, verb = (
+            {"type": ["change"], "action": "job-retried", "outcome": "failure"},
+            "failed, will be retried",
+        )
+        verdict, status = "will_retry", "retrying"
+    else:
+        ending, verb = {"type": ["end"], "action": "job-dead", "outcome": "failure"}, "failed for good"
+        verdict, status = ("exhausted" if facts.max_attempts > 1 else "no_retry"), "failed"
+    return _closing(
+        facts, failure.execution_id, failure.worker, now, origin,
+        event={**ending, "reason": reason},
+        verb=verb, because=f"{raised.type}: {raised.message}" if raised.type else raised.message,
+        rq={
+            "status": status, "final": failure.retry_in_s is None, "retry_verdict": verdict,
+            **_retry(facts, failure, now), **_signal(failure.killed),
+        },
+        error=_error(raised),
+        exit_code=_exit_code(failure.killed),
+    )  # fmt: skip
+
+
+def _closing(
+    facts: JobFacts,
+    execution_id: str | None,
+    worker: str,
+    now: datetime,
+    origin: Origin,
+    *,
+    event: Mapping[str, Any],
+    verb: str,
+    rq: Mapping[str, Any],
+    because: str = "",
+    error: Mapping[str, Any] | None = None,
+    exit_code: int | None = None,
+) -> Record:
+    """A record that ends an execution. Its id follows from job and execution: two witnesses, one document."""
+    moment = facts.ended_at or now
+    duration_us = _microseconds(facts.started_at, moment)
+    taken = "" if duration_us is None else f" after {duration_us / 1000:.0f} ms"
+    return _record(
+        facts, origin, moment, now,
+        identity=("end", execution_id or timestamp(moment)),
+        event={
+            **event,
+            "start": _time(facts.started_at),
+            "end": timestamp(moment),
+            "duration": None if duration_us is None else duration_us * NS_PER_US,
+        },
+        message=shorten(f"{_name(facts)} {verb}{taken}" + (f": {because}" if because else ""), 1000),
+        rq={
+            "execution_id": execution_id,
+            **rq,
+            "lag_ms": _milliseconds(facts.enqueued_at, facts.started_at),
+            "total_ms": _milliseconds(facts.created_at, moment),
+            "started_at": _time(facts.started_at),
+            "ended_at": timestamp(moment),
+        },
+        worker=worker, error=error, exit_code=exit_code,
+    )  # fmt: skip
+
+
+def _record(
+    facts: JobFacts,
+    origin: Origin,
+    moment: datetime,
+    now: datetime,
+    *,
+    identity: tuple[str, str],
+    event: Mapping[str, Any],
+    message: str,
+    rq: Mapping[str, Any],
+    worker: str | None = None,
+    error: Mapping[str, Any] | None = None,
+    exit_code: int | None = None,
+) -> Record:
+    """The frame that all job records share. The first keys are at fixed places: see records.py."""
+    context = facts.context
+    labels = {name: value for name, value in context.items() if name not in ("user", "customer")}
+    return _without_none({
+        "@timestamp": timestamp(moment),
+        "event": {
+            "id": record_id(facts.enqueued_at or facts.created_at or moment, facts.job_id, *identity),
+            "dataset": "rq.job",
+            "kind": "event",
+            "category": ["process"],
+            "created": timestamp(now),
+            **event,
+        },
+        "ecs": {"version": ECS_VERSION},
+        "message": message,
+        "service": {"name": origin.service, "version": origin.version, "environment": origin.environment},
+        "host": {"name": origin.host},
+        "process": {"pid": origin.pid, "exit_code": exit_code},
+        "messaging": {
+            "system": "rq",
+            "destination": {"name": facts.queue},
+            "message": {"id": facts.job_id, "body": {"size": facts.payload_bytes}},
+            "client": {"id": worker},
+        },
+        "code": {"function": {"name": facts.function}},
+        "rq": {
+            "attempt": facts.attempt,
+            "max_attempts": facts.max_attempts,
+            "enqueued_at": _time(facts.enqueued_at),
+            **rq,
+        },
+        "error": error,
+        "user": {"id": context.get("user")},
+        "organization": {"id": context.get("customer")},
+        "labels": labels,
+    })  # fmt: skip
+
+
+def _without_none(value: Mapping[str, Any]) -> Record:
+    """The same without what is None, and without objects that are empty for it."""
+    kept: Record = {}
+    for key, item in value.items():
+        plain = _without_none(item) if isinstance(item, Mapping) else item
+        if plain is not None and plain != {}:
+            kept[key] = plain
+    return kept
+
+
+def _name(facts: JobFacts) -> str:
+    return facts.function or facts.description or facts.job_id
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else timestamp(moment)
+
+
+def _microseconds(start: datetime | None, end: datetime | None) -> int | None:
+    """The time between, never negative: clocks of two machines differ."""
+    if start is None or end is None:
+        return None
+    return max(0, round((end - start).total_seconds() * US_PER_S))
+
+
+def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
+    span = _microseconds(start, end)
+    return None if span is None else round(span / 1000)
+
+
+def _reason(failure: Failure) -> str | None:
+    """event.reason: what kind of thing ended the execution."""
+    if failure.stopped:
+        return None
+    if failure.killed is not None:
+        status = failure.killed.status
+        return "exited" if status is not None and os.WIFEXITED(status) else "killed"
+    kind = failure.raised.type if failure.raised else ""
+    if kind.endswith("JobTimeoutException"):
+        return "timeout"
+    if kind.endswith("DeserializationError"):
+        return "undecodable"
+    return "exception"
+
+
+def _retry(facts: JobFacts, failure: Failure, now: datetime) -> dict[str, Any]:
+    """When the next attempt comes, and how many may come after it."""
+    if failure.retry_in_s is None:
+        return {"retries_left": facts.retries_left}
+    retry_at = (facts.ended_at or now) + timedelta(seconds=failure.retry_in_s)
+    return {"retries_left": max(0, facts.retries_left - 1), "retry_at": timestamp(retry_at)}
+
+
+def _error(raised: Raised) -> dict[str, str | None]:
+    return {
+        "type": raised.type or None,
+        "message": shorten(raised.message),
+        "stack_trace": shorten(raised.stack_trace),
+    }
+
+
+def _raised_from(text: str) -> Raised:
+    """What RQ says of an ending that raised nothing, such as a killed work-horse."""
+    lines = text.strip("; \n").splitlines()
+    return Raised(type="", message=lines[-1] if lines else "", stack_trace=text)
+
+
+def _signal(killed: Killed | None) -> dict[str, Any]:
+    if killed is None:
+        return {}
+    status = killed.status
+    number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+    name = None
+    if number is not None:
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = str(number)  # a real-time signal has no name
+    return {"signal": name, "max_rss_kb": killed.max_rss_kb}
+
+
+def _exit_code(killed: Killed | None) -> int | None:
+    if killed is None or killed.status is None or not os.WIFEXITED(killed.status):
+        return None
+    return os.WEXITSTATUS(killed.status)

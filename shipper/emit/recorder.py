@@ -1,0 +1,59 @@
+"""The observer that writes the records: reads the facts, has the record made, appends its line."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from .. import records
+from ..settings import Settings
+from . import lifecycle
+from .facts import JobFacts
+from .hooks import Failure, Hooks, Success
+from .sink import Sink
+
+if TYPE_CHECKING:
+    from rq.worker import BaseWorker
+
+
+class Recorder(Hooks):
+    """Writes one record for each moment that has one, to `settings.log`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.sink = Sink(settings.log)
+        self._settings = settings
+        self._host = socket.gethostname()
+
+    def worker_started(self, worker: BaseWorker) -> None:
+        worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
+
+    def enqueued(self, job: JobFacts, cause: str) -> None:
+        self._write(lifecycle.enqueued(job, cause, _now(), self._origin()))
+
+    def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
+        self._write(lifecycle.started(job, execution_id, worker, _now(), self._origin()))
+
+    def succeeded(self, job: JobFacts, success: Success) -> None:
+        self._write(lifecycle.finished(job, success, _now(), self._origin()))
+
+    def failed(self, job: JobFacts, failure: Failure) -> None:
+        self._write(lifecycle.failed(job, failure, _now(), self._origin()))
+
+    def _write(self, record: records.Record) -> None:
+        self.sink.append(records.encode(record))
+
+    def _origin(self) -> lifecycle.Origin:
+        # The process id is asked for each time: the recorder is made before the work-horse forks.
+        return lifecycle.Origin(
+            service=self._settings.service,
+            version=self._settings.version,
+            environment=self._settings.environment,
+            host=self._host,
+            pid=os.getpid(),
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,117 @@
+"""Install the index templates: look at what is there, decide, then act. Doing it again changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from elasticsearch import Elasticsearch, NotFoundError
+
+from ..client import translated
+from ..settings import Settings
+
+COMPONENTS = ("rq-common",)
+INDEX_TEMPLATES = ("rq-job", "rq-app", "rq-audit", "rq-metric", "rq-shipper", "rq-state")
+
+# A label of its own for Lens and controls, which cannot use what lies inside a flattened field. Computed from
+# the flattened field at the time of the question, so it holds for the records that are there already.
+_LABEL_SCRIPT = "for (def value : doc[params.field]) { emit(value); }"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A template as it should be. `kind` is component_template or index_template."""
+
+    kind: str
+    name: str
+    body: Mapping[str, Any]
+
+    @property
+    def version(self) -> int:
+        return int(self.body["version"])
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done about a part: create, update, keep (as it should be), or leave (a newer one is there)."""
+
+    part: Part
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.action:6} {self.part.kind.replace('_', ' ')} {self.part.name} (version {self.part.version})"
+
+
+def wanted(settings: Settings) -> list[Part]:
+    """Every template, in the order in which they have to be installed."""
+    parts = [Part("component_template", name, _read(name)) for name in COMPONENTS]
+    parts += [Part("index_template", name, _read(name)) for name in INDEX_TEMPLATES]
+    if settings.labels:
+        parts[0].body["template"]["mappings"]["runtime"] = {
+            f"label.{name}": {
+                "type": "keyword",
+                "script": {"source": _LABEL_SCRIPT, "params": {"field": f"labels.{name}"}},
+            }
+            for name in settings.labels
+        }
+    return parts
+
+
+def plan(client: Elasticsearch, settings: Settings) -> list[Change]:
+    """Compare what is installed with what is wanted. Needs the cluster privilege `monitor`.
+
+    Raises DestinationError.
+    """
+    with translated(settings):
+        return [Change(part, _action(part, _installed(client, part))) for part in wanted(settings)]
+
+
+def apply(client: Elasticsearch, settings: Settings, changes: list[Change]) -> None:
+    """Carry out the changes. Needs the cluster privilege `manage_index_templates`. Raises DestinationError."""
+    with translated(settings):
+        for change in changes:
+            if change.action in ("create", "update"):
+                _put(client, change.part)
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = files(__package__).joinpath(f"templates/{name}.json").read_text(encoding="utf-8")
+    body: dict[str, Any] = json.loads(text)
+    return body
+
+
+def _installed(client: Elasticsearch, part: Part) -> Mapping[str, Any] | None:
+    try:
+        if part.kind == "component_template":
+            found = client.cluster.get_component_template(name=part.name)["component_templates"]
+        else:
+            found = client.indices.get_index_template(name=part.name)["index_templates"]
+    except NotFoundError:
+        return None
+    installed: Mapping[str, Any] = found[0][part.kind]
+    return installed
+
+
+def _action(part: Part, installed: Mapping[str, Any] | None) -> str:
+    if installed is None:
+        return "create"
+    if installed.get("version", 0) > part.version:
+        return "leave"
+    # The server gives a template back in its own wording, so its fingerprint is compared, not its text.
+    return "keep" if installed.get("_meta", {}).get("fingerprint") == part.fingerprint else "update"
+
+
+def _put(client: Elasticsearch, part: Part) -> None:
+    body = {**part.body, "_meta": {"managed_by": "rq-shipper", "fingerprint": part.fingerprint}}
+    path = f"/_{part.kind}/{part.name}"
+    client.perform_request(
+        "PUT", path, headers={"content-type": "application/json", "accept": "application/json"}, body=body
+    )

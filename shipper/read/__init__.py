@@ -1,0 +1,1 @@
+"""4. Questions to the records."""

@@ -1,0 +1,149 @@
+"""What happened, in order: the records that answer a question, however many there are."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from ..client import translated
+from ..errors import ShipperError
+from ..records import Record, alias, timestamp
+from ..settings import Settings
+
+DATASETS = ("rq.job", "rq.app", "rq.audit")
+PAGE = 1000
+KEEP_ALIVE = "1m"
+
+# `follow` looks back this far at each question: records become searchable a little out of order.
+OVERLAP = timedelta(seconds=15)
+ASK_EVERY_S = 0.5
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What to tell. Fields that are None do not restrict; times are aware, `since` included, `until` not."""
+
+    job: str | None = None
+    user: str | None = None
+    customer: str | None = None
+    queue: str | None = None
+    function: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.since and self.until and self.since >= self.until:
+            raise ShipperError(
+                f"The time range is the wrong way round: since {timestamp(self.since)} is not before "
+                f"until {timestamp(self.until)}."
+            )
+
+
+_FIELDS = {
+    "job": "messaging.message.id",
+    "user": "user.id",
+    "customer": "organization.id",
+    "queue": "messaging.destination.name",
+    "function": "code.function.name",
+}
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A point in time from `2026-11-21`, `2026-11-21T08:00+01:00`, or an age such as `90s`, `15m`, `2h`, `7d`.
+
+    A time without a zone is UTC. Raises ShipperError.
+    """
+    if age := re.fullmatch(r"(\d+)([smhdw])", text.strip()):
+        return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ShipperError(
+            f"{text!r} is not a time. Give one like 2026-11-21T08:00, or an age like 15m, 2h or 7d."
+        ) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def query(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:
+    """The records that answer the question, the oldest first. Raises DestinationError."""
+    with translated(settings):
+        snapshot = client.open_point_in_time(index=_indices(settings), keep_alive=KEEP_ALIVE, ignore_unavailable=True)[
+            "id"
+        ]
+        try:
+            yield from _in_order(_pages(client, snapshot, question))
+        finally:
+            client.close_point_in_time(id=snapshot)
+
+
+def follow(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:
+    """The same, and then every new record as it becomes searchable, without end."""
+    told: deque[str] = deque(maxlen=10 * PAGE)
+    since = question.since
+    while True:
+        newest = since
+        for record in query(client, settings, _since(question, since)):
+            identifier = record.get("event", {}).get("id", "")
+            if identifier not in told:
+                told.append(identifier)
+                yield record
+            newest = datetime.fromisoformat(record["@timestamp"])
+        if newest is not None and newest != since:
+            since = max(newest - OVERLAP, question.since) if question.since else newest - OVERLAP
+        time.sleep(ASK_EVERY_S)
+
+
+def filters(question: Question) -> list[dict[str, Any]]:
+    """The question as Elasticsearch filters."""
+    asked: list[dict[str, Any]] = [
+        {"term": {field: value}} for name, field in _FIELDS.items() if (value := getattr(question, name)) is not None
+    ]
+    span = {}
+    if question.since:
+        span["gte"] = timestamp(question.since)
+    if question.until:
+        span["lt"] = timestamp(question.until)
+    return [*asked, {"range": {"@timestamp": span}}] if span else asked
+
+
+def _indices(settings: Settings) -> list[str]:
+    return [f"{alias(dataset)}-{settings.namespace}-*" for dataset in DATASETS]
+
+
+def _pages(client: Elasticsearch, snapshot: str, question: Question) -> Iterator[dict[str, Any]]:
+    after = None
+    while True:
+        answer = client.search(
+            pit={"id": snapshot, "keep_alive": KEEP_ALIVE},
+            query={"bool": {"filter": filters(question)}},
+            sort=[{"@timestamp": "asc"}, {"_shard_doc": "asc"}],
+            search_after=after,
+            size=PAGE,
+            track_total_hits=False,
+        )
+        hits = answer["hits"]["hits"]
+        yield from hits
+        if len(hits) < PAGE:
+            return
+        after = hits[-1]["sort"]
+
+
+def _in_order(hits: Iterator[dict[str, Any]]) -> Iterator[Record]:
+    """Elasticsearch sorts by milliseconds; records have microseconds."""
+    for _, same_millisecond in groupby(hits, key=lambda hit: hit["sort"][0]):
+        yield from sorted((hit["_source"] for hit in same_millisecond), key=lambda record: record["@timestamp"])
+
+
+def _since(question: Question, since: datetime | None) -> Question:
+    kept = {name: getattr(question, name) for name in (*_FIELDS, "until")}
+    return Question(**kept, since=since)

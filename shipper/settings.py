@@ -1,0 +1,228 @@
+"""Settings: one frozen object, built once from shipper.toml, the environment and flags, in growing weight.
+
+The only reader of the environment and of TOML. A setting `name` is the TOML key `name`, the variable
+`SHIPPER_NAME` and, where a command has it, the flag `--name`. In the environment a list is separated by
+commas, and a table is `key=value` pairs separated by commas.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import SettingsError
+
+DEFAULT_RETENTION_DAYS = MappingProxyType({"job": 90, "app": 30, "metric": 30, "shipper": 30, "audit": 1095})
+
+
+def state_home(environment: Mapping[str, str]) -> Path:
+    """Where a program keeps its state: $XDG_STATE_HOME, else ~/.local/state (XDG Base Directory 0.8)."""
+    return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "shipper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All there is to set. Build it with `load`."""
+
+    log: Path
+    """The file that emitters append records to."""
+    files: tuple[str, ...]
+    """Globs of the files that the shipper tails. Default: `log` and what it was renamed to."""
+    state: Path
+    """The folder of the shipper's positions and dead letters."""
+    elasticsearch: tuple[str, ...] = ("http://127.0.0.1:9200",)
+    """URLs of the cluster's nodes."""
+    api_key: str | None = field(default=None, repr=False)
+    """An Elasticsearch API key, in the encoded form. Never a flag: command lines are for all to see."""
+    redis: str = field(default="redis://127.0.0.1:6379/0", repr=False)
+    """The URL of RQ's Redis. It may hold a password, so it is not shown."""
+    service: str = "rq"
+    """service.name of the application whose jobs these are."""
+    version: str | None = None
+    """service.version: the release that runs."""
+    environment: str | None = None
+    """service.environment: production, staging, …"""
+    namespace: str = "default"
+    """The part of the index names that keeps several installations on one cluster apart."""
+    redact: tuple[str, ...] = ()
+    """Names of arguments and fields whose values never leave the process, beside the built-in ones."""
+    labels: tuple[str, ...] = ()
+    """Labels that get a keyword mapping of their own, for Kibana's Lens and controls."""
+    retention: Mapping[str, int] = field(default_factory=lambda: DEFAULT_RETENTION_DAYS)
+    """Days for which the indices of each dataset are kept."""
+    past_days: int = 730
+    """A record further back than this is a dead letter: its clock was wrong."""
+    future_days: int = 1
+    """A record further ahead than this is a dead letter."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str | int | float) or value == "":
+        raise ValueError("must be text that is not empty")
+    return str(value)
+
+
+def _path(value: Any) -> Path:
+    return Path(_text(value)).expanduser().absolute()
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("must be a list, or text separated by commas")
+    return tuple(text for part in parts if (text := str(part).strip()))
+
+
+def _globs(value: Any) -> tuple[str, ...]:
+    globs = tuple(str(Path(part).expanduser().absolute()) for part in _list(value))
+    if not globs:
+        raise ValueError("must name at least one file")
+    return globs
+
+
+def _urls(value: Any) -> tuple[str, ...]:
+    urls = _list(value)
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be URLs such as https://search.example:9200")
+    if not urls:
+        raise ValueError("must name at least one URL")
+    return tuple(url.rstrip("/") for url in urls)
+
+
+def _namespace(value: Any) -> str:
+    text = _text(value)
+    # A hyphen would make the indices of `shop` and `shop-eu` indistinguishable to a wildcard.
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,99}", text):
+        raise ValueError("must be small letters, digits and _ (no hyphen), 100 at most")
+    return text
+
+
+def _days(value: Any) -> int:
+    days = int(value)
+    if days < 1:
+        raise ValueError("must be a number of days, 1 or more")
+    return days
+
+
+def _retention(value: Any) -> Mapping[str, int]:
+    pairs = dict(part.split("=", 1) for part in _list(value)) if isinstance(value, str) else dict(value)
+    unknown = set(pairs) - set(DEFAULT_RETENTION_DAYS)
+    if unknown:
+        raise ValueError(f"knows only {', '.join(DEFAULT_RETENTION_DAYS)}, not {', '.join(sorted(unknown))}")
+    return MappingProxyType({**DEFAULT_RETENTION_DAYS, **{name: _days(days) for name, days in pairs.items()}})
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "log": _path,
+    "files": _globs,
+    "state": _path,
+    "elasticsearch": _urls,
+    "api_key": _text,
+    "redis": _text,
+    "service": _text,
+    "version": _text,
+    "environment": _text,
+    "namespace": _namespace,
+    "redact": _list,
+    "labels": _list,
+    "retention": _retention,
+    "past_days": _days,
+    "future_days": _days,
+}
+NAMES = frozenset(setting.name for setting in fields(Settings))
+_SECRET = frozenset({"api_key", "redis"})
+
+CONFIG_VARIABLE = "SHIPPER_CONFIG"  # names the TOML file; without it, shipper.toml of the working folder
+# Kubernetes and Docker links put such variables into every container beside a service named "shipper".
+_OTHERS_VARIABLES = re.compile(r"SHIPPER_(SERVICE_(HOST|PORT)|PORT|ENV_|NAME$)")
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    complain: Callable[[str], None] | None = None,
+) -> Settings:
+    """Build the settings. `flags` whose value is None count as not given.
+
+    Raises SettingsError with every problem found; with `complain`, hands it each problem instead and goes
+    on with what is good: that is for emitters, because a job never fails because of us.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    for source, found in (
+        *_from_toml(environment, problems),
+        ("the environment", _from_environment(environment, problems)),
+        ("the flags", given),
+    ):
+        for name, raw in found.items():
+            try:
+                values[name] = _READERS[name](raw)
+            except (ValueError, TypeError) as wrong:
+                shown = "" if name in _SECRET else f" (it is {raw!r})"
+                problems.append(f"The setting {name!r} from {source} {wrong}{shown}.")
+    if problems:
+        if complain is None:
+            raise SettingsError(problems)
+        for problem in problems:
+            complain(problem)
+    return _with_defaults(values, environment)
+
+
+def _with_defaults(values: dict[str, Any], environment: Mapping[str, str]) -> Settings:
+    home = state_home(environment)
+    log = values.setdefault("log", home / "records.jsonl")
+    values.setdefault("files", (f"{log}*",))
+    values.setdefault("state", home / "state")
+    return Settings(**values)
+
+
+def _from_toml(environment: Mapping[str, str], problems: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    named = environment.get(CONFIG_VARIABLE)
+    path = Path(named or "shipper.toml")
+    if not named and not path.is_file():
+        return []
+    import tomllib  # only where there is a file to read: emitters import light
+
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as wrong:
+        problems.append(f"The settings file {path} cannot be read: {wrong.strerror}.")
+        return []
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        problems.append(f"The settings file {path} is not TOML: {wrong}.")
+        return []
+    for name in sorted(set(found) - NAMES):
+        problems.append(_unknown(name, f"in {path}", sorted(NAMES)))
+    return [(str(path), {name: value for name, value in found.items() if name in NAMES})]
+
+
+def _from_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for variable, value in environment.items():
+        if not variable.startswith("SHIPPER_") or variable == CONFIG_VARIABLE:
+            continue
+        name = variable.removeprefix("SHIPPER_").lower()
+        if name in NAMES:
+            if value:  # an empty variable is how compose files and shells say "not set"
+                found[name] = value
+        elif not _OTHERS_VARIABLES.match(variable):
+            known = sorted(f"SHIPPER_{known.upper()}" for known in NAMES)
+            problems.append(_unknown(variable, "in the environment", known))
+    return found
+
+
+def _unknown(name: str, where: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"Known are {', '.join(known)}."
+    return f"There is no setting {name} ({where}). {hint}"

@@ -1,0 +1,75 @@
+"""Lines → a batch: documents to send, letters to keep, and how far each file is safe once both are done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ..settings import Settings
+from .deadletter import Letter
+from .document import Document, NotShippable, Place, document
+from .tail import Block, Source
+
+BODY_LIMIT = 5_000_000  # bytes of one request; Elastic advises a few megabytes
+COUNT_LIMIT = 10_000  # documents of one request
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A document and the line it came from."""
+
+    document: Document
+    line: bytes
+    path: str
+    offset: int
+
+    @property
+    def size(self) -> int:
+        return len(self.document.action) + len(self.document.source) + 2
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is sent at once. `marks` says how far each file is safe when the whole batch is."""
+
+    items: list[Item] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    marks: dict[Source, int] = field(default_factory=dict)
+    size: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.size >= BODY_LIMIT or len(self.items) >= COUNT_LIMIT
+
+    def __bool__(self) -> bool:
+        return bool(self.items or self.letters or self.marks)
+
+    def add(self, block: Block, host: str, settings: Settings) -> None:
+        """Take a block's lines in. One that can be no document becomes a dead letter, and disturbs no other."""
+        source, offset = block.source, block.start
+        first_line = source.first_line()
+        now = datetime.now(UTC)
+        for line in block.data.split(b"\n"):
+            self._add_line(line, Place(host, first_line, offset), str(source.path), settings, now)
+            offset += len(line) + 1
+        self.marks[source] = block.start + len(block.data)
+
+    def _add_line(self, line: bytes, place: Place, path: str, settings: Settings, now: datetime) -> None:
+        if not line.strip():
+            return
+        try:
+            item = Item(document(line, place, settings, now), line, path, place.offset)
+        except NotShippable as reason:
+            self.letters.append(Letter(str(reason), line, path, place.offset))
+        else:
+            self.items.append(item)
+            self.size += item.size
+
+
+def body(items: list[Item]) -> bytes:
+    """The `_bulk` request's body."""
+    parts: list[bytes] = []
+    for item in items:
+        parts += (item.document.action, item.document.source)
+    parts.append(b"")
+    return b"\n".join(parts)

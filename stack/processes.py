@@ -1,0 +1,116 @@
+"""Start, watch and stop programs of ours: by process id, never by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+STOP_GRACE_S = 10.0  # a worker finishes its job and a shipper its batch well within this
+
+
+class StackError(RuntimeError):
+    """Something on this machine keeps us from starting; the message says what to do about it."""
+
+
+def free_port() -> int:
+    """A TCP port on the loopback address that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def port_from(environment_name: str) -> int:
+    """The port that the environment names, checked to be free; any free one if it names none."""
+    wanted = os.environ.get(environment_name)
+    if not wanted:
+        return free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", int(wanted)))
+        except ValueError:
+            raise StackError(f"{environment_name}={wanted!r} is not a port number.") from None
+        except OSError:
+            raise StackError(
+                f"Port {wanted} is in use by another program. Free it, or unset {environment_name} "
+                "to have a free port chosen."
+            ) from None
+    return int(wanted)
+
+
+def wait_until(ready: Callable[[], object], timeout_s: float, what: str, every_s: float = 0.05) -> None:
+    """Return as soon as `ready()` is true; raise StackError with `what` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        if time.monotonic() > deadline:
+            raise StackError(f"Waited {timeout_s:.0f} s for {what}, in vain.")
+        time.sleep(every_s)
+
+
+def start(
+    command: list[str],
+    log: Path,
+    *,
+    environment: dict[str, str] | None = None,
+    account: tuple[int, int] | None = None,
+    folder: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start `command` in a process group of its own, its output appended to `log` (mode 0600).
+
+    `environment` is added to ours; `account` is a (uid, gid) to run as.
+    """
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        uid, gid = account if account else (None, None)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            cwd=folder,
+            start_new_session=True,
+            user=uid,
+            group=gid,
+            extra_groups=[] if account else None,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def birth(pid: int) -> str | None:
+    """When the process began (clock ticks since boot, from proc(5)): tells a reused id apart. None if gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def stop_group(pid: int, grace_s: float = STOP_GRACE_S) -> None:
+    """End the process group led by `pid`: SIGTERM, and SIGKILL for what is still there after `grace_s`."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and birth(pid) is not None:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.05)
+        os.killpg(pid, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def tail_of(log: Path, lines: int = 15) -> str:
+    """The last lines of a log, for an error message."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

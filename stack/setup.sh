@@ -1,0 +1,89 @@
+#!/bin/sh
+# All that `make demo` and `make test` need and is not here yet: packages of the distribution, a virtual
+# environment, an Elasticsearch. Run again it finds everything in place and takes a second.
+#
+#   stack/setup.sh [tests]      "tests": what only the tests need, too
+#
+# With ELASTICSEARCH_URL set no server is fetched, and with REDIS_URL none is installed: yours are used.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# --- packages of the distribution ---
+
+python_is_good() {
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+find_python() {
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null && python_is_good "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+compose_is_here() {
+    docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1
+}
+
+missing=""
+[ -n "$(find_python)" ] || missing="$missing python3 python3-venv"
+if [ -z "${REDIS_URL:-}" ]; then
+    command -v redis-server >/dev/null || missing="$missing redis-server"
+fi
+if [ -z "${ELASTICSEARCH_URL:-}" ]; then
+    command -v mvn >/dev/null || missing="$missing maven"
+    command -v java >/dev/null || missing="$missing default-jre-headless"
+fi
+if [ "${1:-}" = tests ]; then
+    compose_is_here || missing="$missing docker-compose"
+fi
+
+if [ -n "$missing" ]; then
+    command -v apt-get >/dev/null || fail "please install:$missing"
+    if [ "$(id -u)" = 0 ]; then
+        as_root=env
+    else
+        command -v sudo >/dev/null || fail "please install, as root: apt-get install$missing"
+        as_root=sudo
+    fi
+    echo "Installing$missing …"
+    log=$(mktemp)
+    # shellcheck disable=SC2086 # one word for each package
+    { $as_root apt-get update -qq &&
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } \
+        >"$log" 2>&1 || {
+        tail -n 5 "$log" >&2
+        fail "the packages could not be installed. Is the network there? Otherwise install by hand:$missing"
+    }
+    rm -f "$log"
+fi
+
+python=$(find_python)
+[ -n "$python" ] || fail "Python 3.11 or newer with its venv module is needed, and this distribution's is older." \
+    "Install one (on Ubuntu 22.04: apt-get install python3.11-venv) and run this again."
+
+# --- the virtual environment ---
+
+client=$("$python" -m stack.elasticsearch client)
+wanted="$("$python" -V) $client $(cksum <pyproject.toml)"
+if [ "$(cat .venv/.installed 2>/dev/null || true)" != "$wanted" ]; then
+    echo "Setting up .venv ($client) …"
+    rm -rf .venv
+    "$python" -m venv .venv
+    .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]' "$client" ||
+        fail "pip could not install what is needed. Is the network there, and the package index reachable?"
+    echo "$wanted" >.venv/.installed
+fi
+
+# --- the server ---
+
+if [ -z "${ELASTICSEARCH_URL:-}" ]; then
+    .venv/bin/python -m stack.elasticsearch fetch
+fi
