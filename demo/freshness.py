@@ -16,7 +16,7 @@ class Freshness:
 
     def __init__(self, url: str, index: str) -> None:
         self.delays_s: dict[str, float] = {}
-        self._client = Elasticsearch(url)
+        self._client = Elasticsearch(url, max_retries=0)
         self._index = index
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)

@@ -80,6 +80,13 @@ def _list(value: Any) -> tuple[str, ...]:
     return tuple(text for part in parts if (text := str(part).strip()))
 
 
+def _names(value: Any) -> tuple[str, ...]:
+    names = _list(value)
+    if wrong := [name for name in names if not re.fullmatch(r"[A-Za-z0-9_]+", name)]:
+        raise ValueError(f"must be names of letters, digits and _, unlike {wrong[0]!r}")
+    return names
+
+
 def _globs(value: Any) -> tuple[str, ...]:
     globs = tuple(str(Path(part).expanduser().absolute()) for part in _list(value))
     if not globs:
@@ -133,7 +140,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "environment": _text,
     "namespace": _namespace,
     "redact": _list,
-    "labels": _list,
+    "labels": _names,
     "retention": _retention,
     "past_days": _days,
     "future_days": _days,

@@ -23,7 +23,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from .processes import StackError, free_port, port_from, start, stop_group, tail_of, wait_until
+from .processes import StackError, free_port, port_from, start, stop, tail_of, wait_until
 
 START_LIMIT_S = 180.0
 DOWNLOAD_MB = 900  # what Maven fetches, once
@@ -250,7 +250,7 @@ class Elasticsearch:
             return False
 
     def stop(self) -> None:
-        stop_group(self.process.pid)
+        stop(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -108,6 +108,12 @@ def stop_group(pid: int, grace_s: float = STOP_GRACE_S) -> None:
         os.waitpid(pid, 0)
 
 
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a program that this process started."""
+    stop_group(process.pid)
+    process.wait()
+
+
 def tail_of(log: Path, lines: int = 15) -> str:
     """The last lines of a log, for an error message."""
     try:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from .processes import StackError, port_from, start, stop_group, tail_of, wait_until
+from .processes import StackError, port_from, start, stop, tail_of, wait_until
 
 START_LIMIT_S = 10.0
 
@@ -43,4 +43,4 @@ class Redis:
             return False
 
     def stop(self) -> None:
-        stop_group(self.process.pid)
+        stop(self.process)

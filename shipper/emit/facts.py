@@ -137,9 +137,20 @@ def peek(payload: bytes) -> str | None:
         return None
     import pickletools  # the parent and the enqueuer seldom need it: 5 ms of import
 
+    strings: list[object] = []
     for opcode, argument, _ in pickletools.genops(payload):
-        if "UNICODE" in opcode.name:
-            return argument if isinstance(argument, str) else None
-        if opcode.name not in ("PROTO", "FRAME", "MARK"):
-            return None
-    return None
+        if opcode.name in _FRAMING:
+            continue
+        if "UNICODE" not in opcode.name:
+            break
+        strings.append(argument)
+        if len(strings) == _GLOBAL_STRINGS + 1:
+            break
+    if len(strings) == _GLOBAL_STRINGS and opcode.name == "STACK_GLOBAL":
+        return None  # these were the module and the name of a class: the tuple begins with an object
+    return strings[0] if strings and isinstance(strings[0], str) else None
+
+
+# Instructions that only frame or remember what stands around them (PEP 3154).
+_FRAMING = frozenset({"PROTO", "FRAME", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"})
+_GLOBAL_STRINGS = 2

@@ -22,12 +22,13 @@ from ..records import (
     ID_MARK_AT,
     LINE_START,
     PERIODS,
-    TIME_AT,
     index_name,
     record_id,
     timestamp,
 )
 from ..settings import Settings
+
+ID_LIMIT = 512  # bytes of an _id, Elasticsearch's own limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +60,25 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> Do
         raise NotShippable(f"not JSON: {wrong}") from None
     if not isinstance(content, dict):
         raise NotShippable("JSON, but not an object")
-    cut = _cut(line)
-    moment, identifier, dataset, source = cut if cut else _complete(line, content, place, now)
-    index = index_name(dataset, _plausible(moment, settings, now), settings.namespace)
+    moment = _plausible(_moment(content.get("@timestamp"), now), settings, now)
+    identifier, dataset, source = _cut(line) or _complete(line, content, place, moment)
+    index = index_name(dataset, moment, settings.namespace)
     action = b'{"create":{"_index":"%b","_id":%b}}' % (index.encode(), orjson.dumps(identifier))
     return Document(action, source)
 
 
-def _cut(line: bytes) -> tuple[datetime, str, str, bytes] | None:
-    """(time, id, dataset, line) of one of our own records; None if the line is not one."""
+def _cut(line: bytes) -> tuple[str, str, bytes] | None:
+    """(id, dataset, line) of one of our own records; None if the line is not one."""
     if not (line.startswith(LINE_START) and line[ID_MARK_AT] == ID_MARK and line[DATASET_MARK_AT] == DATASET_MARK):
         return None
     dataset = line[DATASET_START : line.find(b'"', DATASET_START)].decode()
     if dataset not in PERIODS:
         return None
-    moment = _moment(line[TIME_AT].decode())
-    return moment, line[ID_AT].decode(), dataset, line.rstrip()
+    return line[ID_AT].decode(), dataset, line.rstrip()
 
 
-def _complete(line: bytes, content: dict[str, Any], place: Place, now: datetime) -> tuple[datetime, str, str, bytes]:
+def _complete(line: bytes, content: dict[str, Any], place: Place, moment: datetime) -> tuple[str, str, bytes]:
     """The same of any other JSON object, which gets what it lacks: a time, a dataset."""
-    given_time = content.get("@timestamp")
-    moment = now if given_time is None else _moment(given_time)
     event = content.get("event", {})
     if not isinstance(event, dict):
         raise NotShippable('"event" is not an object')
@@ -88,28 +86,30 @@ def _complete(line: bytes, content: dict[str, Any], place: Place, now: datetime)
     if dataset not in PERIODS:
         dataset = DATASET_OF_OTHERS
     identifier = event.get("id")
-    if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= 512:
+    if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= ID_LIMIT:
         identifier = record_id(moment, place.host, place.first_line.hex(), str(place.offset), line.rstrip().hex())
-    if given_time is not None and event.get("dataset") == dataset:
-        return moment, identifier, dataset, line.rstrip()
+    if "@timestamp" in content and event.get("dataset") == dataset:
+        return identifier, dataset, line.rstrip()
     completed = {**content, "@timestamp": timestamp(moment), "event": {**event, "dataset": dataset}}
-    return moment, identifier, dataset, orjson.dumps(completed)
+    return identifier, dataset, orjson.dumps(completed)
 
 
-def _moment(value: object) -> datetime:
-    """The time that a record states. A time without a zone is UTC."""
+def _moment(value: object, now: datetime) -> datetime:
+    """The time that a record states, in UTC. A time without a zone is UTC, a record without a time is of now."""
+    if value is None:
+        return now
     if not isinstance(value, str):
         raise NotShippable("@timestamp is not text")
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise NotShippable(f"@timestamp is not an ISO 8601 time: {value[:40]!r}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _plausible(moment: datetime, settings: Settings, now: datetime) -> datetime:
     if not now - timedelta(days=settings.past_days) <= moment <= now + timedelta(days=settings.future_days):
         raise NotShippable(
-            f"its time {timestamp(moment)} is more than {settings.past_days} days back or {settings.future_days} ahead"
+            f"its time {moment.isoformat()} is more than {settings.past_days} days back or {settings.future_days} ahead"
         )
     return moment

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .. import client
-from ..errors import DestinationError, ShipperError
+from ..errors import DestinationError, Refused, ShipperError
 from ..index import setup
 from ..settings import Settings
 from .backoff import Backoff, EveryMinute
@@ -123,14 +123,17 @@ class Pipeline:
 
     def _wait(self, what: str, backoff: Backoff, started: float, cause: Exception | None = None) -> None:
         """Say what is wrong, once a minute, and let some time pass. Raises when it is time to give up."""
+        if self._patience_s is not None:  # of a run that is meant to end
+            if isinstance(cause, Refused):
+                raise cause  # waiting does not mend credentials
+            if time.monotonic() - started > self._patience_s:
+                raise DestinationError(what) from cause
         if self._trouble.due():
             log.warning(
                 "%s Trying again; nothing is lost meanwhile.",
                 what,
                 extra={"event.action": "destination-trouble"},
             )
-        if self._patience_s is not None and time.monotonic() - started > self._patience_s:
-            raise cause if isinstance(cause, DestinationError) else DestinationError(what)
         if self._stop.wait(backoff.next_delay()):
             raise Stopped("Stopped before everything could be sent; the rest is sent at the next start.")
 

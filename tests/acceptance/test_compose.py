@@ -1,0 +1,184 @@
+"""The compose file: accepted by compose itself, and each of its services of ours run by its very command.
+
+No container engine is needed: what a network and volumes would do is done by replacing addresses and
+folders, and the services start in the order of their conditions, each checked by its own health check.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+import yaml
+from elasticsearch import Elasticsearch
+
+from stack.processes import free_port, start, stop
+from tests.programs import BIN, ROOT, wait_for
+
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OFFICIAL = {"redis", "elasticsearch", "kibana"}  # images of others: redis and elasticsearch are here anyway
+
+
+def compose_command() -> list[str]:
+    """Compose as it is installed: the plugin, or the older program of its own."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]):
+            done = subprocess.run([*command, "version"], capture_output=True, check=False)
+            if done.returncode == 0:
+                return command
+    raise AssertionError("neither `docker compose` nor `docker-compose` is installed: run stack/setup.sh tests")
+
+
+def test_compose_accepts_the_file() -> None:
+    done = subprocess.run(
+        [*compose_command(), "-f", "docker-compose.yml", "config", "-q"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_port_is_open_to_other_machines(name: str) -> None:
+    for port in SERVICES[name].get("ports", []):
+        assert port.startswith("127.0.0.1:"), port
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_waits_for_a_health_that_is_never_checked(name: str) -> None:
+    for other, wait in SERVICES[name].get("depends_on", {}).items():
+        if wait["condition"] == "service_healthy":
+            assert "healthcheck" in SERVICES[other]
+
+
+def test_the_image_holds_what_the_services_run() -> None:
+    copied = {
+        line.split()[1].removeprefix("./")
+        for line in (ROOT / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY")
+    }
+    assert {"shipper", "demo"} <= copied
+    assert all((ROOT / name).exists() for name in copied)
+
+
+class Containers:
+    """Our services as plain processes: `world` maps what only exists among containers to what is here."""
+
+    def __init__(self, folder: Path, world: dict[str, str]) -> None:
+        self.folder = folder
+        self._world = world
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def up(self) -> None:
+        """Start every service of ours when what it depends on is as far as it asks."""
+        waiting = [name for name in SERVICES if name not in OFFICIAL]
+        while waiting:
+            name = next(one for one in waiting if not set(SERVICES[one].get("depends_on", {})) & set(waiting))
+            for other, wait in SERVICES[name].get("depends_on", {}).items():
+                self._wait(other, wait["condition"])
+            self._start(name)
+            waiting.remove(name)
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def wait_for_end(self, name: str) -> None:
+        self._wait(name, "service_completed_successfully")
+
+    def down(self) -> None:
+        for process in reversed(self._running.values()):
+            stop(process)
+
+    def _start(self, name: str) -> None:
+        service = SERVICES[name]
+        self._running[name] = start(
+            [self._here(word) for word in service["command"]],
+            self.folder / f"{name}.log",
+            environment=self._environment(service),
+            folder=ROOT,
+        )
+
+    def _environment(self, service: dict[str, Any]) -> dict[str, str]:
+        given = {name: self._here(value) for name, value in service["environment"].items()}
+        return {**given, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+    def _wait(self, name: str, condition: str) -> None:
+        if condition == "service_completed_successfully":
+            assert self._running[name].wait(timeout=60) == 0, self.log(name)
+        elif condition == "service_healthy":
+            wait_for(lambda: self._healthy(name), f"{name} to be healthy")
+        else:
+            assert condition == "service_started"
+
+    def _healthy(self, name: str) -> bool:
+        kind, *words = [self._here(word) for word in SERVICES[name]["healthcheck"]["test"]]
+        command = ["sh", "-c", words[0]] if kind == "CMD-SHELL" else words
+        environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        return subprocess.run(command, capture_output=True, env=environment, check=False).returncode == 0
+
+    def _here(self, text: str) -> str:
+        for there, here in self._world.items():
+            text = text.replace(there, here)
+        return text
+
+
+@pytest.fixture
+def containers(
+    tmp_path: Path, namespace: str, redis_url: str, elasticsearch_url: str, connection: redis.Redis
+) -> Iterator[Containers]:
+    port = str(free_port())
+    world = {
+        "redis://redis:6379/0": redis_url,
+        "localhost:9200": elasticsearch_url.removeprefix("http://"),
+        "http://elasticsearch:9200": elasticsearch_url,
+        "localhost:8000": f"127.0.0.1:{port}",
+        "8000": port,
+        "6379": str(urlsplit(redis_url).port),
+        "0.0.0.0": "127.0.0.1",  # noqa: S104 - it is taken out
+        "/var/log/shipper": str(tmp_path),
+        "/var/lib/shipper": str(tmp_path / "state"),
+        "default": namespace,
+    }
+    made = Containers(tmp_path, world)
+    made.url = f"http://127.0.0.1:{port}"  # type: ignore[attr-defined]
+    yield made
+    made.down()
+
+
+def test_the_services_do_together_what_the_file_promises(
+    containers: Containers, search: Elasticsearch, namespace: str
+) -> None:
+    containers.up()
+    containers.wait_for_end("load")
+    assert "jobs pushed to payments, mails, reports" in containers.log("load")
+    order = urllib.request.Request(f"{containers.url}/orders?customer=compose", method="POST")  # type: ignore[attr-defined] # noqa: S310
+    with urllib.request.urlopen(order) as answer:  # noqa: S310
+        assert answer.status == 201
+    index = f"rq-job-{namespace}-*"
+
+    def ended() -> bool:
+        query = {"bool": {"filter": [{"term": {"organization.id": "compose"}}, {"exists": {"field": "event.end"}}]}}
+        return bool(search.count(index=index, query=query, ignore_unavailable=True)["count"] == 3)
+
+    wait_for(ended, "the three jobs of the order", limit_s=120)
+    log = containers.folder / "records.jsonl"
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        search.indices.refresh(index=index)
+        if search.count(index=index)["count"] == len(log.read_bytes().splitlines()):
+            break
+    assert search.count(index=index)["count"] == len(log.read_bytes().splitlines())
+
+
+def test_the_python_that_runs_the_services_is_the_virtual_environment_s() -> None:
+    assert shutil.which("python", path=str(BIN)) == str(Path(sys.executable).parent / "python")

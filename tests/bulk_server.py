@@ -1,0 +1,146 @@
+"""A `_bulk` server that misbehaves on order: real HTTP on a real socket, nothing behind it.
+
+Each request takes the next step of the plan; when the plan is used up, requests are answered well. Documents
+are kept as Elasticsearch keeps them: by index and id, a second `create` is a 409.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Answer = Callable[["Handler", list[tuple[dict[str, Any], bytes]]], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: BulkServer
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        lines = body.split(b"\n")[:-1]
+        pairs = [(json.loads(lines[at])["create"], lines[at + 1]) for at in range(0, len(lines), 2)]
+        self.server.requests.append(len(pairs))
+        self.server.headers.append(dict(self.headers))
+        step = self.server.plan.pop(0) if self.server.plan else well
+        step(self, pairs)
+
+    def do_GET(self) -> None:
+        """What the shipper asks before it ships: are the templates there?"""
+        self.send(self.server.get_status, {"error": {"type": "planned", "reason": "planned"}, "status": 0})
+
+    def keep(self, pairs: list[tuple[dict[str, Any], bytes]]) -> list[dict[str, Any]]:
+        """Index the documents and return the items of the answer."""
+        items = []
+        with self.server.lock:
+            for action, source in pairs:
+                key = (action["_index"], action["_id"])
+                status = 409 if key in self.server.documents else 201
+                self.server.documents.setdefault(key, source)
+                items.append({"create": {"status": status}})
+        return items
+
+    def send(self, status: int, content: object) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class BulkServer(ThreadingHTTPServer):
+    """`plan` is what the next requests get; `documents`, `requests` (their sizes) and `headers` are what came."""
+
+    daemon_threads = True
+
+    def __init__(self, plan: list[Answer]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.plan = plan
+        self.documents: dict[tuple[str, str], bytes] = {}
+        self.requests: list[int] = []
+        self.headers: list[dict[str, str]] = []
+        self.lock = threading.Lock()
+        self.get_status = 404
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def serving(*plan: Answer) -> Iterator[BulkServer]:
+    server = BulkServer(list(plan))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def well(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+    items = handler.keep(pairs)
+    handler.send(200, {"errors": any(item["create"]["status"] == 409 for item in items), "items": items})
+
+
+def status(code: int) -> Answer:
+    """The whole request is answered with this status, and nothing is kept."""
+    return lambda handler, pairs: handler.send(code, {"error": {"type": "planned", "reason": f"{code}"}})
+
+
+def kept_but_lost(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+    """The documents are indexed, but the connection breaks before the answer."""
+    handler.keep(pairs)
+    handler.close_connection = True
+
+
+def cut_short(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+    """The answer ends in the middle, though its length promised more."""
+    body = json.dumps({"errors": False, "items": handler.keep(pairs)}).encode()
+    handler.send_response(200)
+    handler.send_header("content-type", "application/json")
+    handler.send_header("content-length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body[: len(body) // 2])
+    handler.close_connection = True
+
+
+def one_item_too_few(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+    handler.send(200, {"errors": False, "items": handler.keep(pairs)[:-1]})
+
+
+def each(code: int, kind: str, where: Callable[[bytes], bool] = lambda source: True) -> Answer:
+    """Documents for which `where` holds are answered with this status and error; the others are kept."""
+
+    def answer(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+        items = [
+            {"create": {"status": code, "error": {"type": kind, "reason": "planned"}}}
+            if where(source)
+            else handler.keep([(action, source)])[0]
+            for action, source in pairs
+        ]
+        handler.send(200, {"errors": True, "items": items})
+
+    return answer
+
+
+def at_most(count: int) -> Answer:
+    """413 for more documents than this."""
+
+    def answer(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+        if len(pairs) > count:
+            status(413)(handler, pairs)
+        else:
+            well(handler, pairs)
+
+    return answer

@@ -1,0 +1,110 @@
+"""Templates and retention on the real Elasticsearch."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from shipper import records
+from shipper.index import setup
+from shipper.settings import Settings
+from tests.programs import Programs
+
+GOLDEN = sorted((Path(__file__).parent.parent / "golden").iterdir())
+
+
+def actions(search: Elasticsearch, made: Settings) -> set[str]:
+    return {change.action for change in setup.plan(search, made)}
+
+
+def test_setting_up_again_changes_nothing(programs: Programs, search: Elasticsearch, made: Settings) -> None:
+    programs.run("shipper", "setup")
+    assert actions(search, made) == {"keep"}
+    said = programs.run("shipper", "setup").stdout
+    assert "create" not in said
+    assert "update" not in said
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_not(
+    programs: Programs, search: Elasticsearch, made: Settings
+) -> None:
+    programs.run("shipper", "setup")
+    search.indices.delete_index_template(name="rq-metric")
+    said = programs.run("shipper", "setup", "--dry-run").stdout
+    assert "create index template rq-metric" in said
+    assert "Nothing was changed" in said
+    assert not search.indices.exists_index_template(name="rq-metric")
+    programs.run("shipper", "setup")
+    assert actions(search, made) == {"keep"}
+
+
+def test_a_newer_template_is_left_alone(programs: Programs, search: Elasticsearch, made: Settings) -> None:
+    programs.run("shipper", "setup")
+    newer = {"index_patterns": ["rq-metric-*"], "priority": 500, "version": 999}
+    search.indices.put_index_template(name="rq-metric", **newer)  # type: ignore[arg-type]
+    try:
+        assert "leave" in actions(search, made)
+        programs.run("shipper", "setup")
+        found = search.indices.get_index_template(name="rq-metric")["index_templates"][0]["index_template"]
+        assert found["version"] == 999
+    finally:
+        search.indices.delete_index_template(name="rq-metric")
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.stem)
+def test_elasticsearch_takes_every_golden_line_and_ignores_no_field(
+    golden: Path, search: Elasticsearch, namespace: str, made: Settings
+) -> None:
+    setup.apply(search, made, setup.plan(search, made))
+    index = f"rq-job-{namespace}-2026.11.21"
+    search.create(index=index, id="1", document=json.loads(golden.read_text()), refresh=True)
+    (hit,) = search.search(index=index, fields=["*"])["hits"]["hits"]
+    assert "_ignored" not in hit
+
+
+def test_values_of_the_wrong_type_bounce_nothing(search: Elasticsearch, namespace: str, made: Settings) -> None:
+    setup.apply(search, made, setup.plan(search, made))
+    document = {
+        "@timestamp": records.timestamp(datetime.now(UTC)),
+        "event": {"duration": "long", "end": "late"},
+        "rq": {"attempt": "first", "final": "perhaps", "args": {"0": [1, {"a": None}], "1": "x" * 40_000}},
+        "labels": {"deep": {"er": {"and": "deeper"}}},
+        "of": {"the": {"user's": ["own"]}},
+    }
+    search.create(index=f"rq-job-{namespace}-2026.11.21", id="1", document=document)
+
+
+def test_a_label_of_the_user_s_own_can_be_aggregated(programs: Programs, search: Elasticsearch, namespace: str) -> None:
+    programs.run("shipper", "setup", SHIPPER_LABELS="region")
+    index = f"rq-app-{namespace}-2026.11.21"
+    now = records.timestamp(datetime.now(UTC))
+    search.create(index=index, id="1", document={"@timestamp": now, "labels": {"region": "eu"}})
+    search.create(index=index, id="2", document={"@timestamp": now, "message": "no label"}, refresh=True)
+    found = search.search(index=index, size=0, aggs={"regions": {"terms": {"field": "label.region"}}})
+    assert found["aggregations"]["regions"]["buckets"] == [{"key": "eu", "doc_count": 1}]
+    programs.run("shipper", "setup")
+
+
+def test_pruning_deletes_what_is_past_and_nothing_else(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    now = datetime.now(UTC)
+    old = records.index_name("rq.job", now - timedelta(days=100), namespace)
+    young = records.index_name("rq.job", now - timedelta(days=80), namespace)
+    others = records.index_name("rq.job", now - timedelta(days=100), f"{namespace}x")
+    for index in (old, young, others):
+        search.indices.create(index=index)
+    try:
+        assert programs.run("shipper", "prune", "--dry-run").stdout == f"would delete {old}\n"
+        assert search.indices.exists(index=old)
+        assert programs.run("shipper", "prune").stdout == f"deleted {old}\n"
+        assert not search.indices.exists(index=old)
+        assert search.indices.exists(index=young)
+        assert search.indices.exists(index=others)
+        assert "No index is past its days" in programs.run("shipper", "prune").stdout
+    finally:
+        search.indices.delete(index=others)

@@ -1,0 +1,175 @@
+"""`shipper run` against the real Elasticsearch: every line once, whatever happens to the shipper."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+from shipper import records
+from shipper.settings import Settings
+from tests.bulk_server import serving
+from tests.programs import Programs, wait_for
+
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden/job-finished.jsonl").read_text())
+
+
+def lines(count: int, start: int = 0) -> bytes:
+    """Records of now, each with an id of its own."""
+    now = datetime.now(UTC)
+    made = []
+    for number in range(start, start + count):
+        event = {**GOLDEN["event"], "id": records.record_id(now, str(number))}
+        made.append(records.encode({**GOLDEN, "@timestamp": records.timestamp(now), "event": event}))
+    return b"".join(made)
+
+
+def append(programs: Programs, data: bytes) -> None:
+    with programs.log.open("ab") as log:
+        log.write(data)
+
+
+def count(search: Elasticsearch, namespace: str, dataset: str = "job") -> int:
+    index = f"rq-{dataset}-{namespace}-*"
+    search.indices.refresh(index=index, ignore_unavailable=True)
+    return int(search.count(index=index, ignore_unavailable=True)["count"])
+
+
+def letters(made: Settings) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (made.state / "deadletters.jsonl").read_text().splitlines()]
+
+
+def test_once_ships_all_there_is_and_then_nothing_more(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    append(programs, lines(100))
+    assert programs.run("shipper", "run", "--once").stderr.startswith("100 records indexed, 0 were there already")
+    assert programs.run("shipper", "run", "--once").stderr.startswith("0 records indexed, 0 were there already")
+    assert count(search, namespace) == 100
+
+
+def test_an_empty_registry_doubles_nothing(programs: Programs, search: Elasticsearch, namespace: str) -> None:
+    append(programs, lines(100))
+    programs.run("shipper", "run", "--once")
+    again = programs.run("shipper", "run", "--once", "--state", str(programs.folder / "other-state"))
+    assert again.stderr.startswith("0 records indexed, 100 were there already")
+    assert count(search, namespace) == 100
+
+
+def test_what_is_piped_in_is_shipped(programs: Programs, search: Elasticsearch, namespace: str) -> None:
+    done = programs.run("shipper", "run", "--stdin", stdin=lines(10) + b'{"message":"hello"}\nnonsense')
+    assert done.stderr.startswith("11 records indexed, 0 were there already, 1 dead letter")
+    assert (count(search, namespace), count(search, namespace, "app")) == (10, 1)
+
+
+def test_a_shipper_that_is_killed_again_and_again_loses_and_doubles_nothing(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    for round_ in range(4):
+        shipper = programs.start("shipper", "run")
+        for part in range(5):
+            append(programs, lines(400, start=round_ * 2000 + part * 400))
+            time.sleep(0.12)
+        shipper.send_signal(signal.SIGKILL)
+        shipper.wait()
+    programs.run("shipper", "run", "--once")
+    assert count(search, namespace) == 8000
+
+
+def test_the_daemon_ships_what_is_written_and_ends_in_order(
+    programs: Programs, search: Elasticsearch, namespace: str, made: Settings
+) -> None:
+    shipper = programs.start("shipper", "run")
+    append(programs, lines(10))
+    wait_for(lambda: count(search, namespace) == 10, "the first lines")
+    programs.log.rename(programs.log.with_suffix(".jsonl.1"))
+    append(programs, lines(10, start=10))
+    wait_for(lambda: count(search, namespace) == 20, "the lines of the new file")
+    shipper.send_signal(signal.SIGTERM)
+    assert shipper.wait(timeout=10) == 0
+    registry = json.loads((made.state / "registry.json").read_text())
+    assert {Path(entry["path"]).name for entry in registry["files"]} == {"records.jsonl", "records.jsonl.1"}
+    assert programs.run("shipper", "run", "--once").stderr.startswith("0 records indexed, 0 were there already")
+
+
+def test_two_shippers_on_one_state_folder_are_refused(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    append(programs, lines(1))
+    programs.start("shipper", "run")
+    wait_for(lambda: count(search, namespace) == 1, "the first shipper")
+    second = programs.run("shipper", "run", "--once", check=False)
+    assert second.returncode == 1
+    assert "Another shipper is using the state folder" in second.stderr
+
+
+def test_the_daemon_waits_for_an_elasticsearch_that_is_not_there_yet(programs: Programs) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    append(programs, lines(5))
+    shipper = programs.start("shipper", "run", "--elasticsearch", f"http://127.0.0.1:{port}")
+    log = programs.folder / "shipper.log"
+    wait_for(lambda: log.exists() and "cannot be reached" in log.read_text(), "the warning")
+    time.sleep(1)
+    assert shipper.poll() is None
+    assert log.read_text().count("cannot be reached") == 1
+    shipper.send_signal(signal.SIGTERM)
+    assert shipper.wait(timeout=10) == 0
+
+
+def test_the_daemon_waits_for_a_folder_that_is_not_there_yet(
+    programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "later"
+    programs.start("shipper", "run", "--files", str(folder / "*.jsonl"))
+    log = programs.folder / "shipper.log"
+    wait_for(lambda: log.exists() and "does not exist" in log.read_text(), "the warning")
+    folder.mkdir()
+    (folder / "records.jsonl").write_bytes(lines(3))
+    wait_for(lambda: count(search, namespace) == 3, "the lines")
+
+
+def test_what_the_mapping_refuses_is_a_dead_letter_with_the_reason(
+    programs: Programs, search: Elasticsearch, namespace: str, made: Settings
+) -> None:
+    refused = b'{"@timestamp":"%b","user":"bob"}\n' % records.timestamp(datetime.now(UTC)).encode()
+    append(programs, lines(2) + refused + lines(2, start=2))
+    done = programs.run("shipper", "run", "--once")
+    assert "1 dead letter" in done.stderr
+    (letter,) = letters(made)
+    assert letter["line"] == refused.decode().strip()
+    assert letter["status"] == 400
+    assert "user" in letter["reason"]
+    assert count(search, namespace) == 4
+
+
+def test_the_templates_are_made_sure_of_before_the_first_record(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    programs.run("shipper", "setup")
+    search.indices.delete_index_template(name="rq-job")
+    append(programs, lines(1))
+    programs.run("shipper", "run", "--once")
+    (index,) = search.indices.get(index=f"rq-job-{namespace}-*").values()
+    assert index["mappings"]["properties"]["labels"]["type"] == "flattened"
+    assert "rq-job" in index["aliases"]
+
+
+def test_wrong_credentials_say_what_to_do(programs: Programs) -> None:
+    append(programs, lines(1))
+    with serving() as server:
+        server.get_status = 401
+        done = programs.run(
+            "shipper", "run", "--once", "--elasticsearch", server.url, check=False, SHIPPER_API_KEY="wrong"
+        )
+    assert done.returncode == 1
+    assert "SHIPPER_API_KEY" in done.stderr
+    assert "401" in done.stderr
+    assert "wrong" not in done.stderr

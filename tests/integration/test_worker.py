@@ -1,0 +1,159 @@
+"""Real jobs, the real `rq` command, real signals: what is written in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from rq import Queue, Retry
+
+import shipper
+from shipper import records, settings
+from shipper.emit import rq as instrumentation
+from shipper.emit.recorder import Recorder
+from tests import work
+from tests.programs import Programs
+
+
+@pytest.fixture
+def queue(connection: redis.Redis, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """A queue of this process, which is instrumented and writes to this test's file."""
+    shipper.instrument()
+    recorder = Recorder(settings.load(environment=programs.environment))
+    monkeypatch.setattr(instrumentation.observers, "_all", [recorder])
+    return Queue("letters", connection=connection)
+
+
+def test_a_job_that_works_is_enqueued_started_and_finished(queue: Queue, programs: Programs) -> None:
+    with shipper.log_context(user="bob", customer="42", region="eu"):
+        job = queue.enqueue(work.add, 1, 2)
+    programs.work("letters")
+    enqueued, started, finished = programs.records()
+    assert programs.actions() == ["job-enqueued", "job-started", "job-finished"]
+    for record in (enqueued, started, finished):
+        assert record["messaging"]["message"] == {"id": job.id, "body": {"size": len(job.data)}}
+        assert record["messaging"]["destination"]["name"] == "letters"
+        assert record["code"]["function"]["name"] == "tests.work.add"
+        assert record["rq"]["enqueued_at"] == records.timestamp(job.enqueued_at)
+        assert (record["user"]["id"], record["organization"]["id"]) == ("bob", "42")
+        assert record["labels"] == {"region": "eu"}
+        assert record["service"]["name"] == "tests"
+    assert started["process"]["pid"] == finished["process"]["pid"] != enqueued["process"]["pid"]
+    assert started["rq"]["lag_ms"] >= 0
+    assert finished["event"]["duration"] > 0
+    assert finished["rq"]["execution_id"] == started["rq"]["execution_id"]
+    assert finished["rq"]["final"] is True
+
+
+def test_a_job_that_raises_is_dead_with_its_error(queue: Queue, programs: Programs) -> None:
+    queue.enqueue(work.fail, "no such order")
+    programs.work("letters")
+    dead = programs.records()[-1]
+    assert programs.actions() == ["job-enqueued", "job-started", "job-dead"]
+    assert dead["error"]["type"] == "ValueError"
+    assert dead["error"]["message"] == "no such order"
+    assert "in fail" in dead["error"]["stack_trace"]
+    assert "shipper/emit" not in dead["error"]["stack_trace"]
+    assert (dead["event"]["reason"], dead["rq"]["retry_verdict"]) == ("exception", "no_retry")
+
+
+def test_each_attempt_of_a_job_ends_once(queue: Queue, programs: Programs) -> None:
+    queue.enqueue(work.fail, retry=Retry(max=1))
+    programs.work("letters")
+    ends = [record for record in programs.records() if "end" in record["event"]]
+    assert [end["event"]["action"] for end in ends] == ["job-retried", "job-dead"]
+    assert [end["rq"]["attempt"] for end in ends] == [1, 2]
+    assert [end["rq"]["retries_left"] for end in ends] == [0, 0]
+    assert [end["rq"]["final"] for end in ends] == [False, True]
+    assert ends[1]["rq"]["retry_verdict"] == "exhausted"
+    causes = [record["rq"]["cause"] for record in programs.records() if record["event"]["action"] == "job-enqueued"]
+    assert causes == ["api", "retry"]
+
+
+def test_a_work_horse_that_was_killed_is_told_of_by_its_parent(queue: Queue, programs: Programs) -> None:
+    with shipper.log_context(user="bob"):
+        queue.enqueue(work.be_killed)
+    programs.work("letters")
+    dead = programs.records()[-1]
+    assert dead["event"]["reason"] == "killed"
+    assert dead["rq"]["signal"] == "SIGKILL"
+    assert dead["rq"]["max_rss_kb"] > 1000
+    assert dead["code"]["function"]["name"] == "tests.work.be_killed"
+    assert dead["user"]["id"] == "bob"
+
+
+def test_a_job_that_takes_too_long_timed_out(queue: Queue, programs: Programs) -> None:
+    queue.enqueue(work.sleep, 30, job_timeout=1)
+    programs.work("letters")
+    assert programs.records()[-1]["event"]["reason"] == "timeout"
+
+
+def test_a_job_that_cannot_be_imported_is_dead(queue: Queue, programs: Programs) -> None:
+    queue.enqueue("tests.work.not_there")
+    programs.work("letters")
+    assert programs.actions()[-1] == "job-dead"
+
+
+def test_a_payload_that_cannot_be_read_is_dead(queue: Queue, programs: Programs) -> None:
+    queue.enqueue(work.add, work.Picky(), 1)
+    programs.work("letters")
+    dead = programs.records()[-1]
+    assert (dead["event"]["action"], dead["event"]["reason"]) == ("job-dead", "undecodable")
+
+
+def test_jobs_of_a_pipeline_are_recorded_when_it_is_executed(queue: Queue, programs: Programs) -> None:
+    with queue.connection.pipeline() as pipeline:
+        queue.enqueue(work.add, 1, 2, pipeline=pipeline)
+        queue.enqueue(work.add, 3, 4, pipeline=pipeline)
+        assert programs.actions() == []
+        pipeline.execute()
+    assert programs.actions() == ["job-enqueued"] * 2
+
+
+def test_jobs_of_a_pipeline_that_is_given_up_are_not_recorded(queue: Queue, programs: Programs) -> None:
+    with queue.connection.pipeline() as pipeline:
+        queue.enqueue(work.add, 1, 2, pipeline=pipeline)
+        pipeline.reset()
+        pipeline.ping()
+        pipeline.execute()
+    assert programs.actions() == []
+
+
+def test_many_jobs_at_once_are_recorded_one_by_one(queue: Queue, programs: Programs) -> None:
+    queue.enqueue_many([Queue.prepare_data(work.add, (number, 1)) for number in range(5)])
+    assert programs.actions() == ["job-enqueued"] * 5
+    assert len({record["event"]["id"] for record in programs.records()}) == 5
+
+
+def test_a_plain_job_gets_no_field_of_ours_in_redis(queue: Queue) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    assert b"shipper" not in queue.connection.hgetall(job.key)
+
+
+def test_the_simple_worker_writes_the_same_records(queue: Queue, programs: Programs) -> None:
+    queue.enqueue(work.add, 1, 2)
+    queue.enqueue(work.fail)
+    programs.work("letters", "--worker-class", "rq.SimpleWorker")
+    assert programs.actions()[2:] == ["job-started", "job-finished", "job-started", "job-dead"]
+
+
+def test_a_log_that_cannot_be_written_changes_no_job(queue: Queue, programs: Programs) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    done = programs.work("letters", SHIPPER_LOG="/dev/full")
+    assert job.return_value() == 3
+    assert "Job records cannot be written to /dev/full: No space left on device" in done.stderr
+
+
+def test_a_wrong_setting_is_said_and_changes_no_job(queue: Queue, programs: Programs) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    done = programs.work("letters", SHIPPER_NAMESPACE="NO-GOOD")
+    assert job.return_value() == 3
+    assert "namespace" in done.stderr
+    assert programs.actions()[-1] == "job-finished"
+
+
+def test_the_worker_says_where_the_records_go(queue: Queue, programs: Programs) -> None:
+    done = programs.work("letters")
+    said = done.stdout + done.stderr
+    assert said.count(f"Job records go to {programs.log} (SHIPPER_LOG)") == 1

@@ -1,0 +1,86 @@
+"""Real programs, run as a user would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stack.processes import start, stop
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+LIMIT_S = 30.0
+
+
+def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
+    """Return when the condition holds; fail the test if it does not in time."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {limit_s} s for {what}"
+        time.sleep(0.02)
+
+
+class Programs:
+    """Programs of one test: they share its settings and its folder."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment = environment
+        self.folder = folder
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def run(
+        self, *command: str, check: bool = True, stdin: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of the virtual environment to its end."""
+        done = subprocess.run(
+            [BIN / command[0], *command[1:]],
+            input=stdin.decode(),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S * 2,
+            cwd=ROOT,
+            env={**os.environ, **self.environment, "COLUMNS": "160", **environment},
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start one that runs on; it is ended with the test. Its output is in `<name>.log`."""
+        process = start(
+            [str(BIN / command[0]), *command[1:]],
+            self.folder / f"{command[0]}.log",
+            environment={**self.environment, **environment},
+            folder=ROOT,
+        )
+        self._started.append(process)
+        return process
+
+    def work(self, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """An unmodified `rq worker`, told to use our job class, until the queues are empty."""
+        url = self.environment["SHIPPER_REDIS"]
+        given = {"RQ_JOB_CLASS": "shipper.LoggedJob", **environment}
+        return self.run("rq", "worker", "--burst", "--url", url, *flags, **given)
+
+    @property
+    def log(self) -> Path:
+        return Path(self.environment["SHIPPER_LOG"])
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the programs wrote, in the order of the file."""
+        if not self.log.exists():
+            return []
+        return [json.loads(line) for line in self.log.read_bytes().splitlines()]
+
+    def actions(self) -> list[str]:
+        return [record["event"]["action"] for record in self.records()]
+
+    def stop(self) -> None:
+        for process in reversed(self._started):
+            stop(process)

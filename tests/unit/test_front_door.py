@@ -1,0 +1,49 @@
+"""What importing costs and changes: a process of its own for each, because imports cannot be undone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("elasticsearch", "elastic_transport", "rich", "click", "pythonjsonlogger", "shipper.ship", "shipper.read")
+
+WRAPPED = "rq.queue.Queue._enqueue_job"
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_package_changes_nothing() -> None:
+    assert _python(f"import rq.queue; before = {WRAPPED}; import shipper; print({WRAPPED} is before)") == "True"
+
+
+def test_importing_the_package_does_not_even_import_rq() -> None:
+    assert _python("import sys, shipper; print('rq' in sys.modules)") == "False"
+
+
+def test_using_the_job_class_instruments() -> None:
+    used = "from shipper import LoggedJob"
+    assert _python(f"import rq.queue; before = {WRAPPED}; {used}; print({WRAPPED} is before)") == "False"
+
+
+def test_instrumenting_twice_wraps_once() -> None:
+    instrument = "shipper.instrument()"
+    code = f"import rq.queue, shipper; {instrument}; once = {WRAPPED}; {instrument}; print({WRAPPED} is once)"
+    assert _python(code) == "True"
+
+
+def test_the_emit_side_imports_nothing_of_the_other_sides() -> None:
+    added = f"[name for name in {HEAVY!r} if name in sys.modules and name not in before]"
+    code = f"import sys, rq, rq.worker; before = set(sys.modules); from shipper import LoggedJob; print({added})"
+    assert _python(code) == "[]"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert _python("import shipper; print(hasattr(shipper, 'nonsense'))") == "False"
+
+
+def test_every_promised_name_is_there() -> None:
+    assert _python("import shipper; print(all(getattr(shipper, name) for name in shipper.__all__))") == "True"

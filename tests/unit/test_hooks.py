@@ -1,0 +1,38 @@
+"""The boundary: what observers raise stays here, what RQ's alarm raises goes through."""
+
+from __future__ import annotations
+
+import pytest
+from rq.timeouts import JobTimeoutException
+
+from shipper.emit.hooks import Hooks, Observers, quietly
+
+
+class Broken(Hooks):
+    def worker_started(self, worker: object) -> None:
+        raise RuntimeError("broken")
+
+
+class Counting(Hooks):
+    calls = 0
+
+    def worker_started(self, worker: object) -> None:
+        self.calls += 1
+
+
+def test_an_observer_that_fails_hides_nothing_from_the_next() -> None:
+    observers, counting = Observers(), Counting()
+    observers.add(Broken())
+    observers.add(counting)
+    observers.tell("worker_started", None)
+    assert counting.calls == 1
+
+
+def test_the_job_s_timeout_is_passed_on() -> None:
+    with pytest.raises(JobTimeoutException), quietly("enqueued"):
+        raise JobTimeoutException("time is up")
+
+
+def test_a_shutdown_is_passed_on() -> None:
+    with pytest.raises(SystemExit), quietly("enqueued"):
+        raise SystemExit

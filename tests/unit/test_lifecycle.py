@@ -1,0 +1,142 @@
+"""The golden lines: one for each kind of record, the reference for all that reads or makes records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from shipper import records
+from shipper.emit import lifecycle
+from shipper.emit.facts import JobFacts
+from shipper.emit.hooks import Failure, Killed, Raised, Success
+from shipper.records import Record
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+CREATED = datetime(2026, 11, 21, 3, 17, 30, tzinfo=UTC)
+ENQUEUED = CREATED + timedelta(microseconds=250)
+STARTED = ENQUEUED + timedelta(milliseconds=1200)
+ENDED = STARTED + timedelta(milliseconds=345, microseconds=678)
+WRITTEN = ENDED + timedelta(milliseconds=2)
+
+ORIGIN = lifecycle.Origin(service="shop", version="1.4.0", environment="production", host="worker-1", pid=4711)
+FACTS = JobFacts(
+    job_id="3f2b8c1e-6d3a-4b52-9e0f-0a1b2c3d4e5f",
+    queue="payments",
+    function="shop.jobs.charge_card",
+    description="shop.jobs.charge_card(42)",
+    payload_bytes=51,
+    created_at=CREATED,
+    enqueued_at=ENQUEUED,
+    started_at=STARTED,
+    ended_at=ENDED,
+    attempt=2,
+    max_attempts=3,
+    retries_left=1,
+    context={"user": "bob", "customer": "42", "region": "eu"},
+)
+WAITING = replace(FACTS, started_at=None, ended_at=None, attempt=1, retries_left=2)
+RUNNING = replace(FACTS, ended_at=None)
+EXECUTION, WORKER = "a6c8e5bb2923420488e76d50699b3386", "worker-1.4700"
+DECLINED = Raised(
+    "shop.jobs.CardDeclined",
+    "order 33 declined",
+    'Traceback (most recent call last):\n  File "jobs.py", line 7, in charge_card\n'
+    "shop.jobs.CardDeclined: order 33 declined\n",
+)
+KILL_TEXT = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); "
+
+
+LAST_ATTEMPT = replace(FACTS, attempt=3, retries_left=0)
+
+
+def _failed(facts: JobFacts = LAST_ATTEMPT, **changes: object) -> Record:
+    failure = Failure(EXECUTION, WORKER, retry_in_s=None, stopped=False, text=DECLINED.stack_trace, raised=DECLINED)
+    return lifecycle.failed(facts, replace(failure, **changes), WRITTEN, ORIGIN)
+
+
+KINDS: dict[str, Callable[[], Record]] = {
+    "job-enqueued": lambda: lifecycle.enqueued(WAITING, "api", ENQUEUED, ORIGIN),
+    "job-started": lambda: lifecycle.started(RUNNING, EXECUTION, WORKER, STARTED, ORIGIN),
+    "job-finished": lambda: lifecycle.finished(FACTS, Success(EXECUTION, WORKER, True), WRITTEN, ORIGIN),
+    "job-retried": lambda: _failed(FACTS, retry_in_s=60),
+    "job-dead": _failed,
+    "job-dead-killed": lambda: _failed(raised=None, text=KILL_TEXT, killed=Killed(9, 204_800)),
+    "job-stopped": lambda: _failed(raised=None, stopped=True, text="Job stopped by user, work-horse terminated."),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_record_is_its_golden_line(kind: str) -> None:
+    assert records.encode(KINDS[kind]()).decode() == (GOLDEN / f"{kind}.jsonl").read_text(encoding="utf-8")
+
+
+def test_there_is_no_golden_line_that_nothing_writes() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_time_id_and_dataset_stand_at_fixed_places(kind: str) -> None:
+    record = KINDS[kind]()
+    line = records.encode(record)
+    assert line.startswith(records.LINE_START)
+    assert line[records.TIME_AT].decode() == record["@timestamp"]
+    assert line[records.ID_MARK_AT] == records.ID_MARK
+    assert line[records.ID_AT].decode() == record["event"]["id"]
+    assert line[records.DATASET_MARK_AT] == records.DATASET_MARK
+    assert line[records.DATASET_START :].startswith(b'rq.job"')
+
+
+def test_two_endings_of_one_execution_have_one_id() -> None:
+    finished = lifecycle.finished(FACTS, Success(EXECUTION, WORKER, True), WRITTEN, ORIGIN)
+    assert finished["event"]["id"] == _failed()["event"]["id"]
+
+
+def test_the_record_of_another_execution_has_another_id() -> None:
+    other = lifecycle.finished(FACTS, Success("b" * 32, WORKER, True), WRITTEN, ORIGIN)
+    assert other["event"]["id"] != _failed()["event"]["id"]
+
+
+def test_clocks_that_differ_give_no_negative_times() -> None:
+    ahead = replace(FACTS, enqueued_at=ENDED + timedelta(hours=1))
+    record = lifecycle.finished(ahead, Success(EXECUTION, WORKER, True), WRITTEN, ORIGIN)
+    assert record["rq"]["lag_ms"] == 0
+    assert record["event"]["duration"] > 0
+
+
+def test_success_that_redis_was_not_told_of_says_so() -> None:
+    record = lifecycle.finished(FACTS, Success(EXECUTION, WORKER, False), WRITTEN, ORIGIN)
+    assert record["rq"]["status_saved"] is False
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        ("rq.timeouts.JobTimeoutException", "timeout"),
+        ("rq.exceptions.DeserializationError", "undecodable"),
+        ("KeyError", "exception"),
+    ],
+)
+def test_the_reason_tells_kinds_of_failure_apart(raised: str, reason: str) -> None:
+    assert _failed(raised=Raised(raised, "", ""))["event"]["reason"] == reason
+
+
+def test_a_work_horse_that_exited_by_itself_was_not_killed() -> None:
+    record = _failed(raised=None, killed=Killed(3 << 8, None))
+    assert record["event"]["reason"] == "exited"
+    assert record["process"]["exit_code"] == 3
+
+
+def test_facts_that_are_missing_leave_a_valid_record() -> None:
+    bare = replace(
+        FACTS, function=None, description=None, payload_bytes=None, created_at=None, enqueued_at=None,
+        started_at=None, ended_at=None, context={},
+    )  # fmt: skip
+    record = lifecycle.finished(bare, Success(None, WORKER, True), WRITTEN, ORIGIN)
+    assert "duration" not in record["event"]
+    assert "user" not in record
+    assert record["message"].startswith(FACTS.job_id)

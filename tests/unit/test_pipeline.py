@@ -1,0 +1,180 @@
+"""The path against a server that misbehaves: every line ends in exactly one place."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shipper import settings
+from shipper.errors import DestinationError
+from shipper.ship import backoff
+from shipper.ship.deadletter import DeadLetters
+from shipper.ship.discover import Discovery
+from shipper.ship.pipeline import Pipeline, Stopped
+from tests import bulk_server
+from tests.bulk_server import Answer, BulkServer, each, kept_but_lost, serving
+
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden/job-finished.jsonl").read_text())
+COUNT = 20
+
+
+@pytest.fixture(autouse=True)
+def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "FIRST_S", 0.001)
+
+
+def lines(count: int) -> bytes:
+    records = []
+    for number in range(count):
+        record = {**GOLDEN, "event": {**GOLDEN["event"], "id": f"{number:032x}"}}
+        records.append(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+    return b"".join(records)
+
+
+class Run:
+    """A pipeline on a folder with one log."""
+
+    def __init__(self, folder: Path, server: BulkServer, patience_s: float | None = 5.0) -> None:
+        self.log = folder / "log"
+        self.letters = DeadLetters(folder / "state")
+        made = settings.load(
+            environment={
+                "XDG_STATE_HOME": str(folder),
+                "SHIPPER_ELASTICSEARCH": server.url,
+                "SHIPPER_PAST_DAYS": "9999",
+            }
+        )
+        self.stop = threading.Event()
+        self.pipeline = Pipeline(made, self.letters, self.stop, patience_s)
+        self.discovery = Discovery([str(self.log)], [])
+
+    def ship(self) -> None:
+        self.discovery.refresh()
+
+        def blocks() -> Iterator[object]:
+            for tailed in self.discovery.files:
+                while block := tailed.read():
+                    yield block
+
+        self.pipeline.ship(blocks())  # type: ignore[arg-type]
+
+    @property
+    def acknowledged(self) -> int:
+        return self.discovery.files[0].acknowledged
+
+    def dead(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.letters.file.read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        (),
+        (bulk_server.status(429), bulk_server.status(503)),
+        (bulk_server.status(500),),
+        (kept_but_lost, kept_but_lost),
+        (bulk_server.cut_short,),
+        (bulk_server.one_item_too_few,),
+        (each(429, "es_rejected_execution_exception"),),
+        (each(429, "es_rejected_execution_exception", lambda source: b'"0000000000000000000000000000000' in source),),
+        (each(403, "cluster_block_exception"), each(400, "index_closed_exception")),
+        (bulk_server.at_most(3),) * 12,
+    ],
+    ids=[
+        "well", "busy", "failing", "kept-but-lost", "cut-short", "too-few", "all-put-off", "some-put-off",
+        "blocks", "too-large",
+    ],
+)  # fmt: skip
+def test_every_line_arrives_once_whatever_happens(tmp_path: Path, plan: tuple[Answer, ...]) -> None:
+    with serving(*plan) as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(lines(COUNT))
+        run.ship()
+        assert len(server.documents) == COUNT
+        assert run.acknowledged == run.log.stat().st_size
+        assert not run.letters.file.exists()
+
+
+def test_a_poison_document_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+    poison = lambda source: b'"00000000000000000000000000000007"' in source  # noqa: E731
+    with serving(each(400, "document_parsing_exception", poison)) as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(lines(COUNT))
+        run.ship()
+        assert len(server.documents) == COUNT - 1
+        (letter,) = run.dead()
+        assert letter["status"] == 400
+        assert letter["line"] == lines(COUNT).decode().splitlines()[7]
+        assert run.acknowledged == run.log.stat().st_size
+
+
+def test_a_single_document_that_is_too_large_is_a_dead_letter(tmp_path: Path) -> None:
+    with serving(bulk_server.status(413)) as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(lines(1))
+        run.ship()
+        assert run.dead()[0]["status"] == 413
+
+
+def test_bad_lines_are_kept_exactly_and_stop_nothing(tmp_path: Path) -> None:
+    with serving() as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(b"\n{\r\n\xff\xfe\n" + lines(3) + b"   \n")
+        run.ship()
+        assert len(server.documents) == 3
+        broken, binary = run.dead()
+        assert broken["line"] == "{\r"
+        assert binary["line_base64"] == "//4="
+        assert (broken["offset"], binary["offset"]) == (1, 4)
+
+
+def test_positions_wait_for_the_answer(tmp_path: Path) -> None:
+    with serving(*[bulk_server.status(503)] * 1000) as server:
+        run = Run(tmp_path, server, patience_s=0.05)
+        run.log.write_bytes(lines(COUNT))
+        with pytest.raises(DestinationError, match="503"):
+            run.ship()
+        assert run.acknowledged == 0
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_daemon_waits_for_somebody_to_mend_the_credentials(tmp_path: Path, code: int) -> None:
+    with serving(*[bulk_server.status(code)] * 3) as server:
+        run = Run(tmp_path, server, patience_s=None)
+        run.log.write_bytes(lines(COUNT))
+        run.ship()
+        assert len(server.documents) == COUNT
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_run_that_is_meant_to_end_does_not_wait_for_credentials(tmp_path: Path, code: int) -> None:
+    with serving(bulk_server.status(code)) as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(lines(COUNT))
+        with pytest.raises(DestinationError, match="SHIPPER_API_KEY"):
+            run.ship()
+        assert run.acknowledged == 0
+
+
+def test_a_stop_ends_the_waiting_and_moves_nothing(tmp_path: Path) -> None:
+    with serving(*[bulk_server.status(503)] * 1000) as server:
+        run = Run(tmp_path, server, patience_s=None)
+        run.log.write_bytes(lines(COUNT))
+        threading.Timer(0.2, run.stop.set).start()
+        with pytest.raises(Stopped):
+            run.ship()
+        assert run.acknowledged == 0
+
+
+def test_shipping_everything_again_changes_nothing(tmp_path: Path) -> None:
+    with serving() as server:
+        for _ in range(2):
+            run = Run(tmp_path, server)
+            run.log.write_bytes(lines(COUNT))
+            run.ship()
+        assert len(server.documents) == COUNT
+        assert run.pipeline.counts.doubled == COUNT

@@ -1,0 +1,47 @@
+"""The question: times as people write them, and ranges that make sense."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from shipper.errors import ShipperError
+from shipper.read.timeline import Question, filters, moment
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("15m", "2026-11-21T11:45:00+00:00"),
+        ("2h", "2026-11-21T10:00:00+00:00"),
+        ("7d", "2026-11-14T12:00:00+00:00"),
+        ("1w", "2026-11-14T12:00:00+00:00"),
+        ("2026-11-20", "2026-11-20T00:00:00+00:00"),
+        ("2026-11-20T08:00", "2026-11-20T08:00:00+00:00"),
+        ("2026-11-20T08:00+02:00", "2026-11-20T06:00:00+00:00"),
+    ],
+)
+def test_a_time_is_iso_or_an_age(text: str, expected: str) -> None:
+    assert moment(text, NOW) == datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2h30", "-1h", "2026-13-01"])
+def test_anything_else_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(ShipperError, match="15m, 2h or 7d"):
+        moment(text, NOW)
+
+
+def test_a_range_the_wrong_way_round_is_refused() -> None:
+    with pytest.raises(ShipperError, match="wrong way round"):
+        Question(since=NOW, until=NOW)
+
+
+def test_only_what_was_asked_restricts() -> None:
+    assert filters(Question(job="j", since=NOW)) == [
+        {"term": {"messaging.message.id": "j"}},
+        {"range": {"@timestamp": {"gte": "2026-11-21T12:00:00.000000Z"}}},
+    ]
+    assert filters(Question()) == []
