@@ -1,0 +1,7 @@
+"""`make bench`: every benchmark, one after the other. Fails if one misses what is promised."""
+
+import sys
+
+from . import import_cost
+
+sys.exit(not all([import_cost.main()]))
