@@ -1,0 +1,99 @@
+"""The set-up: what is said when this machine lacks something."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stack import elasticsearch
+from stack.processes import StackError, birth, port_from, start, stop
+from stack.redis import Redis
+from tests.programs import ROOT
+
+
+def test_without_java_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elasticsearch, "javas", list)
+    with pytest.raises(StackError, match="openjdk-17-jre-headless"):
+        elasticsearch.choose()
+
+
+@pytest.mark.parametrize(("java", "version"), [(25, "9.4.3"), (21, "9.4.3"), (17, "8.19.13")])
+def test_the_java_that_is_here_decides_the_release(monkeypatch: pytest.MonkeyPatch, java: int, version: str) -> None:
+    monkeypatch.setattr(elasticsearch, "javas", lambda: [elasticsearch.Java(Path("java"), java)])
+    assert elasticsearch.choose()[0].version == version
+
+
+def _maven(folder: Path, script: str) -> None:
+    program = folder / "mvn"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def test_without_a_network_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _maven(tmp_path, "echo 'Unknown host repo.maven.example'; exit 1")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(elasticsearch, "cache_folder", lambda: tmp_path / "cache")
+    with pytest.raises(StackError, match=r"Is the network there[\s\S]*Unknown host"):
+        elasticsearch.fetch(elasticsearch.RELEASES[0])
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_without_maven_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(elasticsearch, "cache_folder", lambda: tmp_path / "cache")
+    with pytest.raises(StackError, match="make setup"):
+        elasticsearch.fetch(elasticsearch.RELEASES[0])
+
+
+def test_without_redis_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StackError, match="redis-server is not installed"):
+        Redis(tmp_path)
+
+
+def test_a_port_that_is_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("REDIS_PORT", str(taken.getsockname()[1]))
+        with pytest.raises(StackError, match=r"Port \d+ is in use"):
+            port_from("REDIS_PORT")
+
+
+def test_a_port_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_PORT", "many")
+    with pytest.raises(StackError, match="not a port number"):
+        port_from("REDIS_PORT")
+
+
+def test_a_program_that_was_stopped_is_gone(tmp_path: Path) -> None:
+    process = start(["sleep", "60"], tmp_path / "log")
+    assert birth(process.pid) is not None
+    stop(process)
+    assert birth(process.pid) is None
+
+
+def test_with_a_server_of_one_s_own_no_java_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELASTICSEARCH_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(elasticsearch, "javas", list)
+    assert elasticsearch.client_requirement() == "elasticsearch>=8.19,<9"
+
+
+def test_the_set_up_says_what_to_install_where_there_is_no_apt(tmp_path: Path) -> None:
+    for name in ("sh", "dirname", "env", "id", "cat"):
+        (tmp_path / name).symlink_to(Path("/bin") / name if (Path("/bin") / name).exists() else Path("/usr/bin") / name)
+    (tmp_path / "python3").symlink_to(sys.executable)
+    done = subprocess.run(
+        ["sh", str(ROOT / "stack/setup.sh")],
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "please install: redis-server maven default-jre-headless" in done.stderr
