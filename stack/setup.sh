@@ -43,6 +43,7 @@ if [ -z "${ELASTICSEARCH_URL:-}" ]; then
 fi
 if [ "${1:-}" = tests ]; then
     compose_is_here || missing="$missing docker-compose"
+    command -v curl >/dev/null || missing="$missing curl" # the compose file's health checks use it
 fi
 
 if [ -n "$missing" ]; then

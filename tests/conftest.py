@@ -7,6 +7,7 @@ server that cannot be had fails the tests that need it: nothing is skipped.
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,12 @@ from stack.elasticsearch import Elasticsearch as OwnElasticsearch
 from stack.redis import Redis as OwnRedis
 
 from .programs import Programs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_works() -> None:
+    """Programs that tests start can be interrupted, even if this run was started in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
