@@ -129,7 +129,10 @@ def fetch(release: Release) -> Path:
         ]  # fmt: skip
         print(f"Fetching Elasticsearch {release.version} (about {DOWNLOAD_MB} MB, once) …", flush=True)
         with tempfile.TemporaryFile() as output:
-            running = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            running = subprocess.Popen(
+                # Where there is no project the plugin leaves its marks in the working folder.
+                command, cwd=aside, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            )  # fmt: skip
             _show_download(running, release)
             output.seek(0)
             said = output.read().decode(errors="replace")
