@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from elasticsearch import ApiError, Elasticsearch
+
 from stack.processes import start, stop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +26,17 @@ def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_
     while not condition():
         assert time.monotonic() < deadline, f"waited {limit_s} s for {what}"
         time.sleep(0.02)
+
+
+def count(search: Elasticsearch, index: str, query: dict[str, Any] | None = None) -> int:
+    """How many documents there are now. 0 while an index is just being made."""
+    try:
+        search.indices.refresh(index=index, ignore_unavailable=True)
+        return int(search.options(max_retries=0).count(index=index, query=query, ignore_unavailable=True)["count"])
+    except ApiError as answer:
+        if answer.status_code != 503:
+            raise
+        return 0
 
 
 class Programs:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from rq import Retry
+from rq import Queue, Retry, get_current_job
 
 
 def add(left: int, right: int) -> int:
@@ -34,3 +34,45 @@ class Picky:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return fail, ("cannot be unpickled",)
+
+
+def exit_with(status: int) -> None:
+    os._exit(status)
+
+
+def leave() -> None:
+    raise SystemExit("enough")
+
+
+def be_deaf(seconds: float) -> None:
+    """Hang in a way that the alarm of RQ's timeout cannot end."""
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.1)
+
+
+def fill_redis() -> str:
+    """Succeed, but leave Redis unable to take a word of it."""
+    get_current_job().connection.config_set("maxmemory", "1")  # type: ignore[union-attr]
+    return "done"
+
+
+def end_redis() -> str:
+    """Succeed, and take Redis away."""
+    get_current_job().connection.shutdown(nosave=True)  # type: ignore[union-attr]
+    return "done"
+
+
+def enqueue_another() -> None:
+    job = get_current_job()
+    assert job is not None
+    Queue(job.origin, connection=job.connection).enqueue(add, 1, 2)
+
+
+def raising_callback(*_: object) -> None:
+    raise RuntimeError("the callback failed")
+
+
+def leave_a_word() -> str:
+    return "a word"

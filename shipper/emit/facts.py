@@ -7,11 +7,13 @@ about to run the job anyway, does that (through RQ itself); everybody else reads
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
+
+from ..context import RunningJob
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -20,39 +22,63 @@ CARRIED_FIELD = "shipper"
 """The field of a job's hash that carries the enqueuer's context, as JSON. Absent when there is none."""
 
 
+_CARRIED = "_shipper_carried"  # where a Job object keeps it, out of RQ's way
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFacts:
     """A job at one moment. Times are aware datetimes, None where RQ has not set them (yet)."""
 
     job_id: str
     queue: str
-    function: str | None
-    description: str | None
-    payload_bytes: int | None
-    created_at: datetime | None
-    enqueued_at: datetime | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    attempt: int
-    max_attempts: int
-    retries_left: int
-    context: Mapping[str, str]
+    function: str | None = None
+    description: str | None = None
+    payload_bytes: int | None = None
+    created_at: datetime | None = None
+    enqueued_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    attempt: int = 1
+    max_attempts: int = 1
+    retries_left: int = 0
+    group_id: str | None = None
+    depends_on: tuple[str, ...] = ()
+    parent_job_id: str | None = None
+    root_job_id: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
 
 
-def carry(job: Job, context: Mapping[str, str]) -> None:
-    """Give the job what its records will need later: the enqueuer's context and how many attempts there are."""
-    carried: dict[str, Any] = dict(job.__dict__.get("_shipper_carried", {}))
+def carry(job: Job, context: Mapping[str, str], parent: RunningJob | None) -> None:
+    """Give the job what its records will need later.
+
+    That is the enqueuer's context, the job that it was enqueued by, and how many attempts there are: RQ keeps
+    only how many are left.
+    """
+    carried: dict[str, Any] = dict(_carried(job))
     if context:
         carried["context"] = dict(context)
     if job.retries_left:
         carried["max_attempts"] = job.retries_left + 1
+    if parent:
+        carried["parent"], carried["root"] = parent.job_id, parent.root_job_id
     if carried:
-        job.__dict__["_shipper_carried"] = carried
+        job.__dict__[_CARRIED] = carried
+
+
+def carry_schedule(job: Job, at: datetime) -> None:
+    """Note when the job was wanted: its lag counts from then. A time without a zone is local, as RQ takes it."""
+    job.__dict__[_CARRIED] = {**_carried(job), "scheduled_at": at.timestamp()}
+
+
+def forget_schedule(job: Job) -> None:
+    """The job is pushed for another reason than its schedule."""
+    job.__dict__.get(_CARRIED, {}).pop("scheduled_at", None)
 
 
 def carried_bytes(job: Job) -> bytes | None:
     """What `carry` gave, for the job's hash in Redis."""
-    carried = job.__dict__.get("_shipper_carried")
+    carried = _carried(job)
     return orjson.dumps(carried) if carried else None
 
 
@@ -66,13 +92,13 @@ def restore(job: Job, raw: Mapping[Any, Any]) -> None:
     except orjson.JSONDecodeError:
         return
     if isinstance(carried, dict):
-        job.__dict__["_shipper_carried"] = carried
+        job.__dict__[_CARRIED] = carried
 
 
 def of(job: Job) -> JobFacts:
     """The facts of a job, as far as they can be read."""
-    retries_left = job.retries_left or 0
-    max_attempts, attempt = _attempts(job, retries_left)
+    carried = _carried(job)
+    max_attempts, attempt = _attempts(job, carried.get("max_attempts"))
     return JobFacts(
         job_id=job.id,
         queue=job.origin or "",
@@ -81,24 +107,54 @@ def of(job: Job) -> JobFacts:
         payload_bytes=_payload_bytes(job),
         created_at=job.created_at,
         enqueued_at=job.enqueued_at,
+        scheduled_at=_moment(carried.get("scheduled_at")),
         started_at=job.started_at,
         ended_at=job.ended_at,
         attempt=attempt,
         max_attempts=max_attempts,
-        retries_left=retries_left,
+        retries_left=job.retries_left or 0,
+        group_id=job.group_id,
+        depends_on=tuple(job._dependency_ids),
+        parent_job_id=carried.get("parent"),
+        root_job_id=carried.get("root"),
         context=context_of(job),
+    )
+
+
+def running(job: Job, execution_id: str | None) -> RunningJob:
+    """What log lines and jobs made while this one runs need to know of it."""
+    carried = _carried(job)
+    _, attempt = _attempts(job, carried.get("max_attempts"))
+    root = carried.get("root")
+    return RunningJob(
+        job_id=job.id,
+        function=function_name(job),
+        queue=job.origin or "",
+        attempt=attempt,
+        execution_id=execution_id,
+        root_job_id=root if isinstance(root, str) else job.id,
     )
 
 
 def context_of(job: Job) -> dict[str, str]:
     """The log context that the job carries from its enqueuer."""
-    found = job.__dict__.get("_shipper_carried", {}).get("context")
-    return found if isinstance(found, dict) else {}
+    found = _carried(job).get("context")
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
-def _attempts(job: Job, retries_left: int) -> tuple[int, int]:
+def _carried(job: Job) -> dict[str, Any]:
+    return job.__dict__.get(_CARRIED) or {}
+
+
+def _moment(seconds: object) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, float | int) else None
+
+
+def _attempts(job: Job, known_most: object) -> tuple[int, int]:
     """(max attempts, this attempt). RQ keeps only what is left, and counts only retries that a job returned."""
-    known_most = job.__dict__.get("_shipper_carried", {}).get("max_attempts")
+    retries_left = job.retries_left or 0
     returned = getattr(job, "number_of_retries", None) or 0
     if isinstance(known_most, int):
         return known_most, max(1, known_most - retries_left) + returned

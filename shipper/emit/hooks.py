@@ -1,6 +1,6 @@
 """Every moment of a job's life that we can see, as a method that does nothing.
 
-Features are written against this list: a class that overrides some of it, given to `Observers.add`. What an
+Features are written against this list: a class that overrides some of it, given to `observers.add`. What an
 observer raises is reported once a minute and goes no further: a job never fails because of us.
 """
 
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rq.timeouts import BaseTimeoutException
@@ -27,44 +28,60 @@ WARN_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An exception as a record tells it."""
+    """An exception as a record tells it. `where` is the part of the work that raised it, None for the function."""
 
     type: str
     message: str
     stack_trace: str
+    where: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """How a work-horse went that did not end by itself. `status` is waitpid's, None if it was not known."""
+    """How a work-horse went that told nobody. `status` is waitpid's, None if it was not known."""
 
     status: int | None
     max_rss_kb: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An execution that did not succeed, and what RQ is about to do about it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Which execution ended, and who was running it.
 
-    `retry_in_s` is the wait before the next attempt, None if there is none. `text` is what RQ itself says.
+    `execution_id` is None where RQ made no execution (a synchronous queue, a job stuck before its start).
+    `late`: RQ had already declared it abandoned, and yet it went on to this end.
     """
 
     execution_id: str | None
     worker: str
-    retry_in_s: float | None
-    stopped: bool
-    text: str
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Success(Ended):
+    """The function returned. `status_saved`: RQ could write that down in Redis."""
+
+    status_saved: bool = True
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure(Ended):
+    """An execution that did not succeed, and what RQ is about to do about it.
+
+    `retry_in_s` is the wait before the next attempt, None if there is none. `text` is what RQ itself says.
+    `reason` is the `event.reason` where the witness knows it better than `raised` and `killed` tell.
+    `inferred`: nobody saw the end; RQ, or the reconciler, concluded that there was one at `ended_at`.
+    """
+
+    retry_in_s: float | None = None
+    stopped: bool = False
+    text: str = ""
     raised: Raised | None = None
     killed: Killed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Success:
-    """An execution whose function returned. `status_saved`: RQ could write that down in Redis."""
-
-    execution_id: str | None
-    worker: str
-    status_saved: bool
+    reason: str | None = None
+    inferred: bool = False
+    ended_at: datetime | None = None
 
 
 class Hooks:
@@ -79,6 +96,12 @@ class Hooks:
         `cause` is api, retry, scheduler, cron, repeat, dependent or requeue.
         """
 
+    def deferred(self, job: JobFacts) -> None:
+        """A job waits for others (`job.depends_on`) before it is pushed."""
+
+    def scheduled(self, job: JobFacts, cause: str) -> None:
+        """A job will be pushed at `job.scheduled_at`."""
+
     def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
         """The work-horse has marked the job as started and is about to call its function."""
 
@@ -86,10 +109,13 @@ class Hooks:
         """The function returned and its callback ran. In the work-horse."""
 
     def failed(self, job: JobFacts, failure: Failure) -> None:
-        """An execution ended otherwise: in the work-horse, or in its parent if the work-horse was killed.
+        """An execution ended otherwise: in the work-horse, in its parent, or where an abandoned one was found.
 
         The facts are those from before RQ acted on it.
         """
+
+    def removed(self, job: JobFacts, how: str) -> None:
+        """A job that had not ended was taken away. `how` is canceled or deleted."""
 
 
 class Observers:
@@ -107,6 +133,9 @@ class Observers:
             with quietly(moment):
                 getattr(observer, moment)(*facts)
 
+
+observers = Observers()
+"""Those of this process, and of every process forked from it."""
 
 _last_warning = -WARN_EVERY_S
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ..context import fields_of
 from ..records import ECS_VERSION, Record, record_id, shorten, timestamp
 from .facts import JobFacts
-from .hooks import Failure, Killed, Raised, Success
+from .hooks import Ended, Failure, Killed, Raised, Success
 
 NS_PER_US = 1000
 US_PER_S = 1_000_000
@@ -40,14 +41,49 @@ def enqueued(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Reco
     )  # fmt: skip
 
 
+def deferred(facts: JobFacts, now: datetime, origin: Origin) -> Record:
+    """job-deferred: the job waits for others to finish."""
+    moment = facts.created_at or now
+    return _record(
+        facts, origin, moment, now,
+        identity=("deferred", timestamp(moment)),
+        event={"type": ["info"], "action": "job-deferred", "outcome": "success"},
+        message=f"{_name(facts)} waits for {len(facts.depends_on)} other job{'s' * (len(facts.depends_on) != 1)}",
+        rq={"status": "deferred", "depends_on": list(facts.depends_on)},
+    )  # fmt: skip
+
+
+def scheduled(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Record:
+    """job-scheduled: the job will be pushed at a time."""
+    at = facts.scheduled_at or now
+    return _record(
+        facts, origin, now, now,
+        identity=("scheduled", timestamp(at)),
+        event={"type": ["info"], "action": "job-scheduled", "outcome": "success"},
+        message=f"{_name(facts)} scheduled for {timestamp(at)}",
+        rq={"cause": cause, "status": "scheduled"},
+    )  # fmt: skip
+
+
+def removed(facts: JobFacts, how: str, now: datetime, origin: Origin) -> Record:
+    """job-canceled or job-deleted: a job that had not ended was taken away. It had no execution to end."""
+    return _record(
+        facts, origin, now, now,
+        identity=(how, _push(facts)),
+        event={"type": ["end"], "action": f"job-{how}", "outcome": "unknown"},
+        message=f"{_name(facts)} was {how}",
+        rq={"status": how, "final": True, "total_ms": _milliseconds(facts.created_at, now), "ended_at": timestamp(now)},
+    )  # fmt: skip
+
+
 def started(facts: JobFacts, execution_id: str | None, worker: str, now: datetime, origin: Origin) -> Record:
     """job-started: a work-horse is about to call the function. `rq.lag_ms` is the wait since the push."""
     moment = facts.started_at or now
-    lag_ms = _milliseconds(facts.enqueued_at, moment)
+    lag_ms = _milliseconds(facts.scheduled_at or facts.enqueued_at, moment)
     waited = "" if lag_ms is None else f" after {lag_ms} ms in {facts.queue}"
     return _record(
         facts, origin, moment, now,
-        identity=("started", execution_id or timestamp(moment)),
+        identity=("started", execution_id or _push(facts)),
         event={"type": ["start"], "action": "job-started", "outcome": "unknown"},
         message=f"{_name(facts)} started{waited}",
         rq={"execution_id": execution_id, "status": "started", "lag_ms": lag_ms, "started_at": _time(moment)},
@@ -58,7 +94,7 @@ def started(facts: JobFacts, execution_id: str | None, worker: str, now: datetim
 def finished(facts: JobFacts, success: Success, now: datetime, origin: Origin) -> Record:
     """job-finished: the function returned. `rq.status_saved` is there, and false, if Redis was not told."""
     return _closing(
-        facts, success.execution_id, success.worker, now, origin,
+        facts, success, now, origin,
         event={"type": ["end"], "action": "job-finished", "outcome": "success"},
         verb="finished",
         rq={"status": "finished", "final": True, "status_saved": None if success.status_saved else False},
@@ -82,11 +118,12 @@ def failed(facts: JobFacts, failure: Failure, now: datetime, origin: Origin) -> 
         ending, verb = {"type": ["end"], "action": "job-dead", "outcome": "failure"}, "failed for good"
         verdict, status = ("exhausted" if facts.max_attempts > 1 else "no_retry"), "failed"
     return _closing(
-        facts, failure.execution_id, failure.worker, now, origin,
+        replace(facts, ended_at=failure.ended_at or facts.ended_at), failure, now, origin,
         event={**ending, "reason": reason},
         verb=verb, because=f"{raised.type}: {raised.message}" if raised.type else raised.message,
         rq={
             "status": status, "final": failure.retry_in_s is None, "retry_verdict": verdict,
+            "inferred": failure.inferred or None,
             **_retry(facts, failure, now), **_signal(failure.killed),
         },
         error=_error(raised),
@@ -96,8 +133,7 @@ def failed(facts: JobFacts, failure: Failure, now: datetime, origin: Origin) -> 
 
 def _closing(
     facts: JobFacts,
-    execution_id: str | None,
-    worker: str,
+    ended: Ended,
     now: datetime,
     origin: Origin,
     *,
@@ -114,7 +150,7 @@ def _closing(
     taken = "" if duration_us is None else f" after {duration_us / 1000:.0f} ms"
     return _record(
         facts, origin, moment, now,
-        identity=("end", execution_id or timestamp(moment)),
+        identity=("late end" if ended.late else "end", ended.execution_id or _push(facts)),
         event={
             **event,
             "start": _time(facts.started_at),
@@ -123,14 +159,14 @@ def _closing(
         },
         message=shorten(f"{_name(facts)} {verb}{taken}" + (f": {because}" if because else ""), 1000),
         rq={
-            "execution_id": execution_id,
+            "execution_id": ended.execution_id,
             **rq,
-            "lag_ms": _milliseconds(facts.enqueued_at, facts.started_at),
+            "lag_ms": _milliseconds(facts.scheduled_at or facts.enqueued_at, facts.started_at),
             "total_ms": _milliseconds(facts.created_at, moment),
             "started_at": _time(facts.started_at),
             "ended_at": timestamp(moment),
         },
-        worker=worker, error=error, exit_code=exit_code,
+        worker=ended.worker or None, error=error, exit_code=exit_code,
     )  # fmt: skip
 
 
@@ -149,8 +185,6 @@ def _record(
     exit_code: int | None = None,
 ) -> Record:
     """The frame that all job records share. The first keys are at fixed places: see records.py."""
-    context = facts.context
-    labels = {name: value for name, value in context.items() if name not in ("user", "customer")}
     return _without_none({
         "@timestamp": timestamp(moment),
         "event": {
@@ -177,12 +211,14 @@ def _record(
             "attempt": facts.attempt,
             "max_attempts": facts.max_attempts,
             "enqueued_at": _time(facts.enqueued_at),
+            "scheduled_at": _time(facts.scheduled_at),
+            "group_id": facts.group_id,
+            "parent_job_id": facts.parent_job_id,
+            "root_job_id": facts.root_job_id,
             **rq,
         },
         "error": error,
-        "user": {"id": context.get("user")},
-        "organization": {"id": context.get("customer")},
-        "labels": labels,
+        **fields_of(facts.context),
     })  # fmt: skip
 
 
@@ -194,6 +230,14 @@ def _without_none(value: Mapping[str, Any]) -> Record:
         if plain is not None and plain != {}:
             kept[key] = plain
     return kept
+
+
+def _push(facts: JobFacts) -> str:
+    """What tells one push of a job from the next, where there is no execution: RQ notes the time of each."""
+    return timestamp(facts.enqueued_at or facts.created_at or _EPOCH)
+
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def _name(facts: JobFacts) -> str:
@@ -218,17 +262,28 @@ def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
 
 def _reason(failure: Failure) -> str | None:
     """event.reason: what kind of thing ended the execution."""
-    if failure.stopped:
-        return None
-    if failure.killed is not None:
-        status = failure.killed.status
-        return "exited" if status is not None and os.WIFEXITED(status) else "killed"
-    kind = failure.raised.type if failure.raised else ""
+    if failure.reason is not None:
+        return failure.reason
+    if failure.raised is None:
+        return _reason_of_end(failure)
+    if failure.raised.where == "callback":
+        return "callback"
+    if failure.raised.where == "import":
+        return "unimportable"
+    kind = failure.raised.type
     if kind.endswith("JobTimeoutException"):
         return "timeout"
     if kind.endswith("DeserializationError"):
         return "undecodable"
     return "exception"
+
+
+def _reason_of_end(failure: Failure) -> str | None:
+    """The same where nothing was raised: the work-horse went, or the job asked for a retry, or was stopped."""
+    if failure.stopped or failure.killed is None:
+        return None
+    status = failure.killed.status
+    return "exited" if status is not None and os.WIFEXITED(status) else "killed"
 
 
 def _retry(facts: JobFacts, failure: Failure, now: datetime) -> dict[str, Any]:

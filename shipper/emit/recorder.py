@@ -32,6 +32,15 @@ class Recorder(Hooks):
     def enqueued(self, job: JobFacts, cause: str) -> None:
         self._write(lifecycle.enqueued(job, cause, _now(), self._origin()))
 
+    def deferred(self, job: JobFacts) -> None:
+        self._write(lifecycle.deferred(job, _now(), self._origin()))
+
+    def scheduled(self, job: JobFacts, cause: str) -> None:
+        self._write(lifecycle.scheduled(job, cause, _now(), self._origin()))
+
+    def removed(self, job: JobFacts, how: str) -> None:
+        self._write(lifecycle.removed(job, how, _now(), self._origin()))
+
     def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
         self._write(lifecycle.started(job, execution_id, worker, _now(), self._origin()))
 

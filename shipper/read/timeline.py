@@ -6,6 +6,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -14,7 +15,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from ..client import translated
-from ..errors import ShipperError
+from ..errors import ShipperError, Unreachable
 from ..records import Record, alias, timestamp
 from ..settings import Settings
 
@@ -87,17 +88,23 @@ def query(client: Elasticsearch, settings: Settings, question: Question) -> Iter
 
 
 def follow(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:
-    """The same, and then every new record as it becomes searchable, without end."""
+    """The same, and then every new record as it becomes searchable, without end.
+
+    Raises DestinationError if there is no answer at first; later it waits for the next one.
+    """
     told: deque[str] = deque(maxlen=10 * PAGE)
     since = question.since
+    with translated(settings):
+        client.info()
     while True:
         newest = since
-        for record in query(client, settings, _since(question, since)):
-            identifier = record.get("event", {}).get("id", "")
-            if identifier not in told:
-                told.append(identifier)
-                yield record
-            newest = datetime.fromisoformat(record["@timestamp"])
+        with suppress(Unreachable):  # an index that is just being made, or a restart: the next question will tell
+            for record in query(client, settings, _since(question, since)):
+                identifier = record.get("event", {}).get("id", "")
+                if identifier not in told:
+                    told.append(identifier)
+                    yield record
+                newest = datetime.fromisoformat(record["@timestamp"])
         if newest is not None and newest != since:
             since = max(newest - OVERLAP, question.since) if question.since else newest - OVERLAP
         time.sleep(ASK_EVERY_S)

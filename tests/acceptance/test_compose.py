@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ import yaml
 from elasticsearch import Elasticsearch
 
 from stack.processes import free_port, start, stop
-from tests.programs import BIN, ROOT, wait_for
+from tests.programs import BIN, ROOT, count, wait_for
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -168,16 +167,11 @@ def test_the_services_do_together_what_the_file_promises(
 
     def ended() -> bool:
         query = {"bool": {"filter": [{"term": {"organization.id": "compose"}}, {"exists": {"field": "event.end"}}]}}
-        return bool(search.count(index=index, query=query, ignore_unavailable=True)["count"] == 3)
+        return count(search, index, query) == 3
 
     wait_for(ended, "the three jobs of the order", limit_s=120)
     log = containers.folder / "records.jsonl"
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        search.indices.refresh(index=index)
-        if search.count(index=index)["count"] == len(log.read_bytes().splitlines()):
-            break
-    assert search.count(index=index)["count"] == len(log.read_bytes().splitlines())
+    wait_for(lambda: count(search, index) == len(log.read_bytes().splitlines()), "every line")
 
 
 def test_the_python_that_runs_the_services_is_the_virtual_environment_s() -> None:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import Elasticsearch
 
 from demo.services import running
 from stack.processes import stop
-from tests.programs import ROOT, wait_for
+from tests.programs import ROOT, count, wait_for
 
 LIMIT_S = 120.0
 
@@ -62,18 +62,11 @@ def _kill_the_shipper_twice(folder: Path, search: Elasticsearch, namespace: str)
     ledger = folder / "processes.json"
     killed: set[int] = set()
     for enough in (300, 600):
-        wait_for(lambda: _indexed(search, namespace) > enough, f"{enough} records", LIMIT_S)  # noqa: B023
+        wait_for(lambda: count(search, f"rq-job-{namespace}-*") > enough, f"{enough} records", LIMIT_S)  # noqa: B023
         wait_for(lambda: running(ledger).get("shipper") not in {None, *killed}, "a shipper to kill")
         pid = json.loads(ledger.read_text())["processes"]["shipper"][0]
         os.kill(pid, signal.SIGKILL)
         killed.add(pid)
-
-
-def _indexed(search: Elasticsearch, namespace: str) -> int:
-    try:
-        return int(search.count(index=f"rq-job-{namespace}-*", ignore_unavailable=True)["count"])
-    except ApiError:
-        return 0  # its first index is just being made
 
 
 def _numbers(pattern: str, text: str) -> list[int]:

@@ -15,7 +15,7 @@ from elasticsearch import Elasticsearch
 from shipper import records
 from shipper.settings import Settings
 from tests.bulk_server import serving
-from tests.programs import Programs, wait_for
+from tests.programs import Programs, count, wait_for
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/job-finished.jsonl").read_text())
 
@@ -35,10 +35,8 @@ def append(programs: Programs, data: bytes) -> None:
         log.write(data)
 
 
-def count(search: Elasticsearch, namespace: str, dataset: str = "job") -> int:
-    index = f"rq-{dataset}-{namespace}-*"
-    search.indices.refresh(index=index, ignore_unavailable=True)
-    return int(search.count(index=index, ignore_unavailable=True)["count"])
+def indexed(search: Elasticsearch, namespace: str, dataset: str = "job") -> int:
+    return count(search, f"rq-{dataset}-{namespace}-*")
 
 
 def letters(made: Settings) -> list[dict[str, Any]]:
@@ -51,7 +49,7 @@ def test_once_ships_all_there_is_and_then_nothing_more(
     append(programs, lines(100))
     assert programs.run("shipper", "run", "--once").stderr.startswith("100 records indexed, 0 were there already")
     assert programs.run("shipper", "run", "--once").stderr.startswith("0 records indexed, 0 were there already")
-    assert count(search, namespace) == 100
+    assert indexed(search, namespace) == 100
 
 
 def test_an_empty_registry_doubles_nothing(programs: Programs, search: Elasticsearch, namespace: str) -> None:
@@ -59,13 +57,13 @@ def test_an_empty_registry_doubles_nothing(programs: Programs, search: Elasticse
     programs.run("shipper", "run", "--once")
     again = programs.run("shipper", "run", "--once", "--state", str(programs.folder / "other-state"))
     assert again.stderr.startswith("0 records indexed, 100 were there already")
-    assert count(search, namespace) == 100
+    assert indexed(search, namespace) == 100
 
 
 def test_what_is_piped_in_is_shipped(programs: Programs, search: Elasticsearch, namespace: str) -> None:
     done = programs.run("shipper", "run", "--stdin", stdin=lines(10) + b'{"message":"hello"}\nnonsense')
     assert done.stderr.startswith("11 records indexed, 0 were there already, 1 dead letter")
-    assert (count(search, namespace), count(search, namespace, "app")) == (10, 1)
+    assert (indexed(search, namespace), indexed(search, namespace, "app")) == (10, 1)
 
 
 def test_a_shipper_that_is_killed_again_and_again_loses_and_doubles_nothing(
@@ -79,7 +77,7 @@ def test_a_shipper_that_is_killed_again_and_again_loses_and_doubles_nothing(
         shipper.send_signal(signal.SIGKILL)
         shipper.wait()
     programs.run("shipper", "run", "--once")
-    assert count(search, namespace) == 8000
+    assert indexed(search, namespace) == 8000
 
 
 def test_the_daemon_ships_what_is_written_and_ends_in_order(
@@ -87,10 +85,10 @@ def test_the_daemon_ships_what_is_written_and_ends_in_order(
 ) -> None:
     shipper = programs.start("shipper", "run")
     append(programs, lines(10))
-    wait_for(lambda: count(search, namespace) == 10, "the first lines")
+    wait_for(lambda: indexed(search, namespace) == 10, "the first lines")
     programs.log.rename(programs.log.with_suffix(".jsonl.1"))
     append(programs, lines(10, start=10))
-    wait_for(lambda: count(search, namespace) == 20, "the lines of the new file")
+    wait_for(lambda: indexed(search, namespace) == 20, "the lines of the new file")
     shipper.send_signal(signal.SIGTERM)
     assert shipper.wait(timeout=10) == 0
     registry = json.loads((made.state / "registry.json").read_text())
@@ -103,7 +101,7 @@ def test_two_shippers_on_one_state_folder_are_refused(
 ) -> None:
     append(programs, lines(1))
     programs.start("shipper", "run")
-    wait_for(lambda: count(search, namespace) == 1, "the first shipper")
+    wait_for(lambda: indexed(search, namespace) == 1, "the first shipper")
     second = programs.run("shipper", "run", "--once", check=False)
     assert second.returncode == 1
     assert "Another shipper is using the state folder" in second.stderr
@@ -133,7 +131,7 @@ def test_the_daemon_waits_for_a_folder_that_is_not_there_yet(
     wait_for(lambda: log.exists() and "does not exist" in log.read_text(), "the warning")
     folder.mkdir()
     (folder / "records.jsonl").write_bytes(lines(3))
-    wait_for(lambda: count(search, namespace) == 3, "the lines")
+    wait_for(lambda: indexed(search, namespace) == 3, "the lines")
 
 
 def test_what_the_mapping_refuses_is_a_dead_letter_with_the_reason(
@@ -147,7 +145,7 @@ def test_what_the_mapping_refuses_is_a_dead_letter_with_the_reason(
     assert letter["line"] == refused.decode().strip()
     assert letter["status"] == 400
     assert "user" in letter["reason"]
-    assert count(search, namespace) == 4
+    assert indexed(search, namespace) == 4
 
 
 def test_the_templates_are_made_sure_of_before_the_first_record(

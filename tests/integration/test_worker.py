@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-import redis
 from rq import Queue, Retry
 
 import shipper
-from shipper import records, settings
-from shipper.emit import rq as instrumentation
-from shipper.emit.recorder import Recorder
+from shipper import records
 from tests import work
 from tests.programs import Programs
-
-
-@pytest.fixture
-def queue(connection: redis.Redis, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    """A queue of this process, which is instrumented and writes to this test's file."""
-    shipper.instrument()
-    recorder = Recorder(settings.load(environment=programs.environment))
-    monkeypatch.setattr(instrumentation.observers, "_all", [recorder])
-    return Queue("letters", connection=connection)
 
 
 def test_a_job_that_works_is_enqueued_started_and_finished(queue: Queue, programs: Programs) -> None:

@@ -54,7 +54,7 @@ def test_a_job_whose_payload_cannot_be_made_has_no_size() -> None:
 def test_what_is_carried_survives_the_way_through_redis() -> None:
     sent = Job.create("shop.jobs.charge", connection=NOWHERE, serializer=JSONSerializer)
     sent.retries_left = 2
-    facts.carry(sent, {"user": "bob"})
+    facts.carry(sent, {"user": "bob"}, None)
     received = Job("j", connection=NOWHERE)
     received.data = sent.data
     received.retries_left = 1
@@ -66,7 +66,7 @@ def test_what_is_carried_survives_the_way_through_redis() -> None:
 
 def test_a_job_that_carries_nothing_gets_no_field() -> None:
     job = Job.create("shop.jobs.charge", connection=NOWHERE)
-    facts.carry(job, {})
+    facts.carry(job, {}, None)
     assert facts.carried_bytes(job) is None
 
 

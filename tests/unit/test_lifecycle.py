@@ -55,14 +55,22 @@ LAST_ATTEMPT = replace(FACTS, attempt=3, retries_left=0)
 
 
 def _failed(facts: JobFacts = LAST_ATTEMPT, **changes: object) -> Record:
-    failure = Failure(EXECUTION, WORKER, retry_in_s=None, stopped=False, text=DECLINED.stack_trace, raised=DECLINED)
+    failure = Failure(execution_id=EXECUTION, worker=WORKER, text=DECLINED.stack_trace, raised=DECLINED)
     return lifecycle.failed(facts, replace(failure, **changes), WRITTEN, ORIGIN)
 
 
 KINDS: dict[str, Callable[[], Record]] = {
     "job-enqueued": lambda: lifecycle.enqueued(WAITING, "api", ENQUEUED, ORIGIN),
+    "job-deferred": lambda: lifecycle.deferred(
+        replace(WAITING, enqueued_at=None, depends_on=("first", "second")), CREATED, ORIGIN
+    ),
+    "job-scheduled": lambda: lifecycle.scheduled(
+        replace(WAITING, enqueued_at=None, scheduled_at=CREATED + timedelta(hours=1)), "api", CREATED, ORIGIN
+    ),
+    "job-canceled": lambda: lifecycle.removed(WAITING, "canceled", STARTED, ORIGIN),
+    "job-deleted": lambda: lifecycle.removed(WAITING, "deleted", STARTED, ORIGIN),
     "job-started": lambda: lifecycle.started(RUNNING, EXECUTION, WORKER, STARTED, ORIGIN),
-    "job-finished": lambda: lifecycle.finished(FACTS, Success(EXECUTION, WORKER, True), WRITTEN, ORIGIN),
+    "job-finished": lambda: lifecycle.finished(FACTS, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, ORIGIN),
     "job-retried": lambda: _failed(FACTS, retry_in_s=60),
     "job-dead": _failed,
     "job-dead-killed": lambda: _failed(raised=None, text=KILL_TEXT, killed=Killed(9, 204_800)),
@@ -92,24 +100,26 @@ def test_time_id_and_dataset_stand_at_fixed_places(kind: str) -> None:
 
 
 def test_two_endings_of_one_execution_have_one_id() -> None:
-    finished = lifecycle.finished(FACTS, Success(EXECUTION, WORKER, True), WRITTEN, ORIGIN)
+    finished = lifecycle.finished(FACTS, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, ORIGIN)
     assert finished["event"]["id"] == _failed()["event"]["id"]
 
 
 def test_the_record_of_another_execution_has_another_id() -> None:
-    other = lifecycle.finished(FACTS, Success("b" * 32, WORKER, True), WRITTEN, ORIGIN)
+    other = lifecycle.finished(FACTS, Success(execution_id="b" * 32, worker=WORKER), WRITTEN, ORIGIN)
     assert other["event"]["id"] != _failed()["event"]["id"]
 
 
 def test_clocks_that_differ_give_no_negative_times() -> None:
     ahead = replace(FACTS, enqueued_at=ENDED + timedelta(hours=1))
-    record = lifecycle.finished(ahead, Success(EXECUTION, WORKER, True), WRITTEN, ORIGIN)
+    record = lifecycle.finished(ahead, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, ORIGIN)
     assert record["rq"]["lag_ms"] == 0
     assert record["event"]["duration"] > 0
 
 
 def test_success_that_redis_was_not_told_of_says_so() -> None:
-    record = lifecycle.finished(FACTS, Success(EXECUTION, WORKER, False), WRITTEN, ORIGIN)
+    record = lifecycle.finished(
+        FACTS, Success(execution_id=EXECUTION, worker=WORKER, status_saved=False), WRITTEN, ORIGIN
+    )
     assert record["rq"]["status_saved"] is False
 
 
@@ -125,6 +135,21 @@ def test_the_reason_tells_kinds_of_failure_apart(raised: str, reason: str) -> No
     assert _failed(raised=Raised(raised, "", ""))["event"]["reason"] == reason
 
 
+@pytest.mark.parametrize(("where", "reason"), [("callback", "callback"), ("import", "unimportable")])
+def test_the_reason_tells_parts_of_the_work_apart(where: str, reason: str) -> None:
+    assert _failed(raised=Raised("KeyError", "", "", where))["event"]["reason"] == reason
+
+
+def test_a_job_that_was_wanted_at_a_time_waits_from_then() -> None:
+    wanted = replace(RUNNING, scheduled_at=ENQUEUED - timedelta(seconds=2))
+    assert lifecycle.started(wanted, EXECUTION, WORKER, STARTED, ORIGIN)["rq"]["lag_ms"] == 3200
+
+
+def test_an_end_that_comes_after_the_abandonment_is_a_record_of_its_own() -> None:
+    late = lifecycle.finished(FACTS, Success(execution_id=EXECUTION, worker=WORKER, late=True), WRITTEN, ORIGIN)
+    assert late["event"]["id"] != _failed()["event"]["id"]
+
+
 def test_a_work_horse_that_exited_by_itself_was_not_killed() -> None:
     record = _failed(raised=None, killed=Killed(3 << 8, None))
     assert record["event"]["reason"] == "exited"
@@ -136,7 +161,7 @@ def test_facts_that_are_missing_leave_a_valid_record() -> None:
         FACTS, function=None, description=None, payload_bytes=None, created_at=None, enqueued_at=None,
         started_at=None, ended_at=None, context={},
     )  # fmt: skip
-    record = lifecycle.finished(bare, Success(None, WORKER, True), WRITTEN, ORIGIN)
+    record = lifecycle.finished(bare, Success(execution_id=None, worker=WORKER), WRITTEN, ORIGIN)
     assert "duration" not in record["event"]
     assert "user" not in record
     assert record["message"].startswith(FACTS.job_id)

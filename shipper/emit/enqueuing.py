@@ -1,0 +1,133 @@
+"""Wrappers around what enqueues: told when Redis has it, with the reason why, and with what the job carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+
+from rq.job import JobStatus
+
+from .. import context
+from . import facts
+from .hooks import observers, quietly
+
+Wrapper = Callable[..., Any]
+
+_cause: ContextVar[str] = ContextVar("shipper_enqueue_cause", default="api")
+
+
+def create_job(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
+    job = original(queue, *args, **kwargs)
+    with quietly("carry"):
+        facts.carry(job, context.current(), context.running.get())
+    return job
+
+
+def to_dict(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
+    hash_fields = original(job, *args, **kwargs)
+    with quietly("carry"):
+        if carried := facts.carried_bytes(job):
+            hash_fields[facts.CARRIED_FIELD] = carried
+    return hash_fields
+
+
+def restore(original: Wrapper, job: Any, raw_data: Any, *args: Any, **kwargs: Any) -> Any:
+    answer = original(job, raw_data, *args, **kwargs)
+    with quietly("carry"):
+        facts.restore(job, raw_data)
+    return answer
+
+
+def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    cause = _cause.get()
+    if cause != "scheduler":
+        facts.forget_schedule(job)  # a retry or requeue of a job that was once scheduled waits from its push
+    if not queue._is_async:
+        return original(queue, job, *args, **kwargs)  # run_sync tells of everything, in order
+    answer = original(queue, job, *args, **kwargs)
+    with quietly("enqueued"):
+        pushed = facts.of(job)
+        _when_executed(args, kwargs, lambda: observers.tell("enqueued", pushed, cause))
+    return answer
+
+
+def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: Any, **kwargs: Any) -> Any:
+    with quietly("scheduled"):
+        facts.carry_schedule(job, at)
+    answer = original(queue, job, at, *args, **kwargs)
+    with quietly("scheduled"):
+        waiting, cause = facts.of(job), _cause.get()
+        _when_executed(args, kwargs, lambda: observers.tell("scheduled", waiting, cause))
+    return answer
+
+
+def register_dependency(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
+    answer = original(job, *args, **kwargs)
+    with quietly("deferred"):
+
+        def tell() -> None:
+            # enqueue_many registers all dependencies first and then pushes the jobs whose parents are done.
+            if job._status == JobStatus.DEFERRED:
+                observers.tell("deferred", facts.of(job))
+
+        _when_executed(args, kwargs, tell)
+    return answer
+
+
+def because(cause: str) -> Wrapper:
+    """A wrapper for what pushes jobs for a reason of its own."""
+
+    def wrapper(original: Wrapper, self: Any, *args: Any, **kwargs: Any) -> Any:
+        with _in_force(cause):
+            return original(self, *args, **kwargs)
+
+    return wrapper
+
+
+def cause() -> str:
+    """Why jobs are being pushed here and now."""
+    return _cause.get()
+
+
+@contextmanager
+def _in_force(cause: str) -> Iterator[None]:
+    before = _cause.set(cause)
+    try:
+        yield
+    finally:
+        _cause.reset(before)
+
+
+def _when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], tell: Callable[[], None]) -> None:
+    """Tell at once, or when the caller's pipeline is executed. RQ pushes unique jobs by a script, at once."""
+    pipeline = kwargs.get("pipeline", args[0] if args else None)
+    if pipeline is None or kwargs.get("unique"):
+        tell()
+    else:
+        after_execute(pipeline, tell)
+
+
+def after_execute(pipeline: Any, tell: Callable[[], None]) -> None:
+    """Call `tell` when the pipeline has been executed, and never if it was not."""
+    waiting: list[Callable[[], None]] | None = pipeline.__dict__.get("_shipper_waiting")
+    if waiting is None:
+        waiting = pipeline._shipper_waiting = []
+        execute, reset = type(pipeline).execute, type(pipeline).reset
+
+        def execute_and_tell(*args: Any, **kwargs: Any) -> Any:
+            due = waiting.copy()
+            answer = execute(pipeline, *args, **kwargs)  # which resets, on success as on failure
+            for told in due:
+                with quietly("pipeline"):
+                    told()
+            return answer
+
+        def reset_and_forget(*args: Any, **kwargs: Any) -> Any:
+            waiting.clear()
+            return reset(pipeline, *args, **kwargs)
+
+        pipeline.execute, pipeline.reset = execute_and_tell, reset_and_forget
+    waiting.append(tell)

@@ -1,0 +1,355 @@
+"""Wrappers around what executes: every execution's one true ending, told by whoever is left to tell it.
+
+The work-horse tells in most cases. Its parent tells when the work-horse was killed, left without a word, or
+went down with it; see witness.py for how they agree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from rq.exceptions import InvalidJobOperation
+from rq.job import JobStatus
+
+from .. import context
+from . import enqueuing, facts, witness
+from .hooks import Failure, Killed, Raised, Success, observers, quietly
+
+Wrapper = Callable[..., Any]
+
+_UNKNOWN = Killed(None, None)
+
+
+def bootstrap(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
+    answer = original(worker, *args, **kwargs)
+    observers.tell("worker_started", worker)
+    return answer
+
+
+# --- the parent -----------------------------------------------------------------------------------------
+
+
+def prepare_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    execution = original(worker, job, *args, **kwargs)
+    with quietly("prepare"):
+        witness.of(worker).begin(job.id, execution.id, shared=witness.is_shared(worker))
+    return execution
+
+
+def wait_for_horse(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
+    answer = original(worker, *args, **kwargs)
+    with quietly("wait"):
+        _, status, rusage = answer
+        worker.__dict__["_shipper_killed"] = Killed(status, getattr(rusage, "ru_maxrss", None))
+    return answer
+
+
+def handle_work_horse_killed(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    # RQ passes no status for a work-horse that it had to kill itself, long past the job's timeout.
+    worker.__dict__["_shipper_overdue"] = args[1:2] == (None,)
+    worker.__dict__["_shipper_was_killed"] = True
+    return original(worker, job, *args, **kwargs)
+
+
+def monitor_work_horse(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    pid = worker.horse_pid
+    try:
+        return original(worker, job, *args, **kwargs)
+    finally:
+        with quietly("failed"):
+            if not _is_alive(pid):
+                _tell_what_nobody_told(worker, job)
+                witness.of(worker).end()
+        for mark in ("_shipper_killed", "_shipper_overdue", "_shipper_was_killed"):
+            worker.__dict__.pop(mark, None)
+
+
+def _tell_what_nobody_told(worker: Any, job: Any) -> None:
+    """The work-horse is gone. If neither it nor its parent said how, say it now."""
+    seen = witness.of(worker)
+    if seen.execution_id is None or seen.told:
+        return
+    status = _status(job)
+    if not seen.shared and status != JobStatus.STARTED:
+        return  # the spawned child told; it has no way to say so
+    if not seen.tell():
+        return
+    if status == JobStatus.FINISHED:  # killed after Redis knew and before the record was written
+        job.refresh()
+        observers.tell("succeeded", facts.of(job), Success(execution_id=seen.execution_id, worker=worker.name))
+        return
+    job.ended_at = datetime.now(UTC)
+    stopped = worker._stopped_job_id == job.id
+    raised = _as_raised(sys.exc_info(), "callback") if stopped else None
+    failure = Failure(
+        execution_id=seen.execution_id,
+        worker=worker.name,
+        retry_in_s=_retry_in_s(job) if not stopped else None,
+        stopped=stopped,
+        text="The work-horse ended without telling RQ.",
+        raised=raised,
+        killed=worker.__dict__.get("_shipper_killed", _UNKNOWN),
+    )
+    observers.tell("failed", facts.of(job), failure)
+    if status == JobStatus.STARTED:
+        witness.remember(job.connection, seen.execution_id)  # RQ will come across it and declare it abandoned
+
+
+def _status(job: Any) -> JobStatus | None:
+    """The job's status in Redis; None if it is gone or cannot be asked for."""
+    with contextlib.suppress(InvalidJobOperation):
+        return job.get_status()  # type: ignore[no-any-return]
+    return None
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a child is still running. One that nobody has waited for yet counts as gone."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False
+
+
+# --- the work-horse -------------------------------------------------------------------------------------
+
+
+def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    """The job runs for whom it was enqueued: its records say so, and the jobs that it enqueues do."""
+    with quietly("perform"):
+        seen = witness.of(worker)
+        execution = getattr(worker, "execution", None)
+        if seen.job_id is None and execution is not None:  # a spawned child, which inherited nothing
+            seen.begin(job.id, execution.id, shared=False)
+    running = None
+    with quietly("perform"):
+        running = facts.running(job, _execution_id(worker, job))
+    before = context.running.set(running)
+    try:
+        with context.log_context(**facts.context_of(job)):
+            return original(worker, job, *args, **kwargs)
+    finally:
+        context.running.reset(before)
+        if not worker.is_horse:
+            witness.of(worker).end()
+
+
+def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return original(worker, job, *args, **kwargs)
+    finally:
+        # Also when it raised: RQ reads the function's name last, after Redis has the job as started.
+        if job.started_at is not None and job._status == JobStatus.STARTED:
+            with quietly("started"):
+                observers.tell("started", facts.of(job), _execution_id(worker, job), worker.name)
+
+
+def handle_exception(original: Wrapper, worker: Any, job: Any, *exc_info: Any) -> Any:
+    job.__dict__["_shipper_raised"] = exc_info
+    return original(worker, job, *exc_info)
+
+
+def handle_execution_ended(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    """The first thing that RQ tells Redis after the function. If it cannot, the work-horse goes down with the news."""
+    raised = sys.exc_info()  # the job's own exception, which RQ is handling; nothing if the function returned
+    try:
+        return original(worker, job, *args, **kwargs)
+    except Exception as trouble:
+        with quietly("ended"):
+            _tell_before_going_down(worker, job, raised, trouble)
+        raise
+
+
+def _tell_before_going_down(worker: Any, job: Any, raised: Any, trouble: Exception) -> None:
+    known, execution_id = facts.of(job), _execution_id(worker, job)
+    if not _claim(worker, job):
+        return
+    if raised[0] is None:
+        success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
+        observers.tell("succeeded", known, success)
+        return
+    failure = Failure(
+        execution_id=execution_id, worker=worker.name, retry_in_s=_retry_in_s(job), raised=_as_raised(raised),
+        text=f"Redis could not be told: {trouble}", ended_at=job.ended_at,
+    )  # fmt: skip
+    observers.tell("failed", known, failure)
+
+
+def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    execution_id, late = _execution_id(worker, job), _is_late(worker, job)  # RQ forgets it on the way
+    saved = False
+    try:
+        answer = original(worker, job, *args, **kwargs)
+        saved = True
+        return answer
+    finally:
+        # If Redis could not be told, RQ goes on to its failure path; the work was done all the same.
+        with quietly("succeeded"):
+            if _claim(worker, job):
+                result = job.__dict__.get("_result")
+                success = Success(
+                    execution_id=execution_id, worker=worker.name, late=late, status_saved=saved, result=result
+                )
+                observers.tell("succeeded", facts.of(job), success)
+
+
+def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    """The function returned a Retry: RQ calls that a failure without an exception."""
+    before = None
+    with quietly("failed"):
+        before, execution_id, late = facts.of(job), _execution_id(worker, job), _is_late(worker, job)
+    try:
+        return original(worker, job, *args, **kwargs)
+    finally:
+        with quietly("failed"):
+            if before is not None and _claim(worker, job):
+                spent = job._status == JobStatus.FAILED
+                failure = Failure(
+                    execution_id=execution_id,
+                    worker=worker.name,
+                    late=late,
+                    retry_in_s=None if spent else 0.0,
+                    text="The function returned a Retry.",
+                    reason="retry_limit" if spent else None,
+                )
+                observers.tell("failed", before, failure)
+
+
+def handle_job_failure(
+    original: Wrapper, worker: Any, job: Any, queue: Any, started_job_registry: Any = None, exc_string: str = "",
+    **kwargs: Any,
+) -> Any:  # fmt: skip
+    before = failure = None
+    with quietly("failed"):  # all of it before RQ acts: it counts the retry down and forgets the rest
+        before, failure = facts.of(job), _failure(worker, job, exc_string)
+    try:
+        return original(worker, job, queue, started_job_registry=started_job_registry, exc_string=exc_string, **kwargs)
+    finally:
+        with quietly("failed"):
+            if failure is not None and _claim(worker, job):
+                observers.tell("failed", before, failure)
+
+
+def _failure(worker: Any, job: Any, text: str) -> Failure:
+    stopped = worker._stopped_job_id == job.id
+    execution_id = _execution_id(worker, job)
+    raised = _as_raised(job.__dict__.pop("_shipper_raised", None))
+    killed = worker.__dict__.get("_shipper_killed") if raised is None and execution_id else None
+    reason = None
+    if worker.__dict__.get("_shipper_overdue"):
+        reason = "timeout"
+    elif execution_id is None and raised is None:
+        reason = "abandoned"  # taken from the queue, and never started: RQ calls it stuck
+    return Failure(
+        execution_id=execution_id,
+        worker=worker.name,
+        late=_is_late(worker, job),
+        retry_in_s=None if stopped else _retry_in_s(job),
+        stopped=stopped,
+        text=text,
+        raised=raised,
+        killed=killed,
+        reason=reason,
+        ended_at=job.ended_at or datetime.now(UTC),
+    )
+
+
+# --- the synchronous queue ------------------------------------------------------------------------------
+
+
+def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    """No worker, no execution: enqueued, started and ended in one call."""
+    with quietly("enqueued"):
+        observers.tell("enqueued", facts.of(job), enqueuing.cause())
+        job.started_at = datetime.now(UTC)
+        observers.tell("started", facts.of(job), None, "sync")
+    try:
+        return original(queue, job, *args, **kwargs)
+    finally:
+        with quietly("failed"):
+            job.ended_at = job.ended_at or datetime.now(UTC)
+            raised = _as_raised(job.__dict__.pop("_shipper_raised", None))
+            if raised is None:
+                observers.tell(
+                    "succeeded", facts.of(job), Success(execution_id=None, worker="sync", result=job._result)
+                )
+            else:
+                observers.tell("failed", facts.of(job), Failure(execution_id=None, worker="sync", raised=raised))
+
+
+def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    """What the synchronous queue calls the function by; its caller swallows the exception."""
+    running = None
+    with quietly("perform"):
+        running = facts.running(job, None)
+    before = context.running.set(running)
+    try:
+        with context.log_context(**facts.context_of(job)):
+            return original(queue, job, *args, **kwargs)
+    except BaseException:
+        job.__dict__["_shipper_raised"] = sys.exc_info()
+        raise
+    finally:
+        context.running.reset(before)
+
+
+# --- what they share ------------------------------------------------------------------------------------
+
+
+def _claim(worker: Any, job: Any) -> bool:
+    """Whether it is ours to tell how this job ended."""
+    seen = witness.of(worker)
+    if seen.job_id != job.id:
+        return True  # an ending outside of any execution of this worker's
+    return seen.tell()
+
+
+def _is_late(worker: Any, job: Any) -> bool:
+    with quietly("late"):
+        seen = witness.of(worker)
+        return seen.job_id == job.id and seen.outlived_its_lease(job)
+    return False  # Redis could not be asked
+
+
+def _execution_id(worker: Any, job: Any) -> str | None:
+    """The execution's id, if the one that the worker remembers is this job's (for stuck jobs it is not)."""
+    seen = witness.of(worker)
+    if seen.job_id == job.id:
+        return seen.execution_id
+    execution = getattr(worker, "execution", None)
+    return execution.id if execution is not None and execution.job_id == job.id else None
+
+
+def _retry_in_s(job: Any) -> float | None:
+    """Seconds until RQ's next attempt; None if there will be none."""
+    return float(job.get_retry_interval()) if job.should_retry else None
+
+
+def _as_raised(exc_info: Any, where: str | None = None) -> Raised | None:
+    """An exception for a record; None if there was none."""
+    if exc_info is None or exc_info[0] is None:
+        return None
+    kind, value, trace = exc_info
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        message = str(value)
+    except Exception:  # somebody else's __str__ may do anything
+        message = "(an exception that cannot be shown)"
+    return Raised(name, message, "".join(traceback.format_exception(kind, value, trace)), where or _where(trace))
+
+
+# Functions of RQ whose frames tell which part of the work was going on.
+_PARTS = {"import_attribute": "import", "execute_success_callback": "callback"}
+
+
+def _where(trace: Any) -> str | None:
+    """Which part of the work raised: RQ's import of the function, its callback, or (None) the function itself."""
+    for frame, _ in traceback.walk_tb(trace):
+        if "rq" in frame.f_code.co_filename and (part := _PARTS.get(frame.f_code.co_name)):
+            return part
+    return None

@@ -1,0 +1,122 @@
+"""Wrappers around what takes jobs away: cancelled, deleted, emptied, declared abandoned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from rq.job import Job, JobStatus
+
+from . import facts, witness
+from .enqueuing import after_execute
+from .executing import _retry_in_s as retry_in_s
+from .hooks import Failure, observers, quietly
+
+Wrapper = Callable[..., Any]
+
+_OPEN = frozenset({JobStatus.CREATED, JobStatus.QUEUED, JobStatus.STARTED, JobStatus.DEFERRED, JobStatus.SCHEDULED})
+CHUNK = 1000  # jobs of an emptied queue that are read at once
+
+# RQ itself deletes what has no result to keep: that is housekeeping after an ending, not an ending.
+_housekeeping: ContextVar[bool] = ContextVar("shipper_housekeeping", default=False)
+
+
+def cancel(original: Wrapper, job: Any, pipeline: Any = None, *args: Any, **kwargs: Any) -> Any:
+    answer = original(job, pipeline, *args, **kwargs)
+    with quietly("removed"):
+        _tell_removed(job, "canceled", pipeline)
+    return answer
+
+
+def delete(original: Wrapper, job: Any, pipeline: Any = None, *args: Any, **kwargs: Any) -> Any:
+    answer = original(job, pipeline, *args, **kwargs)
+    with quietly("removed"):
+        if not _housekeeping.get() and job._status in _OPEN:
+            _tell_removed(job, "deleted", pipeline)
+    return answer
+
+
+def cleanup(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
+    before = _housekeeping.set(True)
+    try:
+        return original(job, *args, **kwargs)
+    finally:
+        _housekeeping.reset(before)
+
+
+def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
+    """RQ empties a queue by a script. What was in it is read before; what is gone after was deleted."""
+    jobs: list[Job] = []
+    with quietly("removed"):
+        jobs = list(_waiting(queue))
+    answer = original(queue, *args, **kwargs)
+    with quietly("removed"):
+        for chunk in _chunks(jobs):
+            with queue.connection.pipeline(transaction=False) as pipeline:
+                for job in chunk:
+                    pipeline.exists(job.key)
+                for job, there in zip(chunk, pipeline.execute(), strict=True):
+                    if not there:
+                        observers.tell("removed", facts.of(job), "deleted")
+    return answer
+
+
+def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """RQ declares executions abandoned whose lease ran out. Its own list has lost their ids by then: read it raw."""
+    found: list[tuple[Job, str, float]] = []
+    looked = time.time()
+    with quietly("failed"):
+        found = list(_expired(registry, looked if timestamp is None else timestamp))
+    before = [(facts.of(job), job._status, retry_in_s(job)) for job, _, _ in found]
+    answer = original(registry, timestamp, *args, **kwargs)
+    with quietly("failed"):
+        for (job, execution_id, score), (known, status, retry) in zip(found, before, strict=True):
+            if status != JobStatus.STARTED or witness.is_remembered(job.connection, execution_id):
+                continue  # it ended, and that was told; RQ 2.12 declares it abandoned all the same (issue 2424)
+            failure = Failure(
+                execution_id=execution_id,
+                worker=job.worker_name or "",
+                retry_in_s=retry,
+                text="Moved to FailedJobRegistry, due to AbandonedJobError: its worker was not heard of any more.",
+                reason="abandoned",
+                inferred=True,
+                # The same for whoever finds it, so that two who do make one document.
+                ended_at=datetime.fromtimestamp(min(score, looked), UTC),
+            )
+            observers.tell("failed", known, failure)
+    return answer
+
+
+def _tell_removed(job: Any, how: str, pipeline: Any) -> None:
+    gone = facts.of(job)
+    if pipeline is None:
+        observers.tell("removed", gone, how)
+    else:
+        after_execute(pipeline, lambda: observers.tell("removed", gone, how))
+
+
+def _waiting(queue: Any) -> Iterator[Job]:
+    ids = [raw.decode() for raw in queue.connection.lrange(queue.key, 0, -1)]
+    for chunk in _chunks(ids):
+        found = queue.job_class.fetch_many(chunk, connection=queue.connection, serializer=queue.serializer)
+        yield from (job for job in found if job is not None)
+
+
+def _expired(registry: Any, until: float) -> Iterator[tuple[Job, str, float]]:
+    """(job, execution id, when the lease ran out) of what the cleanup will find. Jobs that are gone are left out."""
+    members = registry.connection.zrangebyscore(registry.key, 0, until, withscores=True)
+    for raw, score in members:
+        job_id, _, execution_id = raw.decode().partition(":")
+        for job in registry.job_class.fetch_many([job_id], registry.connection, registry.serializer):
+            if job is not None:
+                yield job, execution_id, score
+
+
+def _chunks(items: list[Any]) -> Iterator[list[Any]]:
+    remaining = iter(items)
+    while chunk := list(islice(remaining, CHUNK)):
+        yield chunk
