@@ -1,5 +1,5 @@
 # The two commands to begin with: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test check lint types unit up down bench clean setup
+.PHONY: demo test test-rq check lint types unit up down bench clean setup
 
 PYTHON := .venv/bin/python
 
@@ -19,6 +19,10 @@ test:  ## Everything: lint, types, unit tests, and tests on a real Redis and a r
 	@stack/setup.sh tests
 	@$(MAKE) --no-print-directory lint types
 	@$(PYTHON) -m pytest
+	@$(PYTHON) -m tests.compat.rq_suite
+
+test-rq: setup  ## RQ's own test-suite, with the instrumentation loaded.
+	@$(PYTHON) -m tests.compat.rq_suite
 
 check: setup lint types unit  ## The inner loop.
 

@@ -1,0 +1,1 @@
+"""RQ's own tests, with our instrumentation loaded: what we wrap must not be noticed."""

@@ -1,0 +1,126 @@
+"""`make test-rq`: RQ's own test-suite, from the source distribution of the installed release.
+
+    python -m tests.compat.rq_suite [pytest's arguments]
+
+The suite insists on a Redis at port 6379. It gets one on a loopback of its own, in a network namespace,
+so that a Redis which is there already is neither needed nor touched; where namespaces are not allowed, port
+6379 has to be free.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from stack.elasticsearch import cache_folder
+from stack.processes import StackError
+from stack.redis import Redis
+from tests.programs import BIN, ROOT
+
+PORT = "6379"
+INSIDE = "--inside"
+SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        if arguments[:1] == [INSIDE]:
+            return _run(arguments[1:])
+        _archive()  # while there is a network
+        command = [sys.executable, "-m", "tests.compat.rq_suite", INSIDE, *arguments]
+        return subprocess.run([*_namespace(), *command], cwd=ROOT, check=False).returncode
+    except StackError as trouble:
+        print(f"error: {trouble}", file=sys.stderr)
+        return 1
+
+
+def _namespace() -> list[str]:
+    """The command that gives what follows a network of its own; nothing where that is not allowed."""
+    for command in (["unshare", "--net"], ["unshare", "--map-root-user", "--net"]):
+        if shutil.which(command[0]):
+            tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+            if tried.returncode == 0:
+                return command
+    return []
+
+
+def _run(arguments: list[str]) -> int:
+    _loopback_up()
+    os.environ["REDIS_PORT"] = PORT
+    with tempfile.TemporaryDirectory(prefix="rq-suite-") as folder:
+        redis = Redis(Path(folder))
+        try:
+            return _pytest(_source(Path(folder)), Path(folder), arguments)
+        finally:
+            redis.stop()
+
+
+def _loopback_up() -> None:
+    """A new network begins with its loopback down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sh14x", b"lo", IFF_UP)
+        try:
+            fcntl.ioctl(any_socket, SIOCSIFFLAGS, request)
+        except PermissionError:
+            return  # the machine's own loopback, and that is up
+
+
+def _archive() -> Path:
+    """The source distribution of the installed release, fetched once."""
+    version = importlib.metadata.version("rq")
+    kept = cache_folder() / "sdists"
+    archive = kept / f"rq-{version}.tar.gz"
+    if not archive.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        fetch = [BIN / "pip", "download", "-q", "--no-deps", "--no-binary", "rq", "-d", kept, f"rq=={version}"]
+        if subprocess.run(fetch, check=False).returncode != 0:
+            raise StackError(f"The source of rq {version} could not be fetched. Is the network there?")
+    return archive
+
+
+def _source(folder: Path) -> Path:
+    """Its unpacked folder, without the package: the installed one is what is tested."""
+    archive = _archive()
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    source = folder / archive.name.removesuffix(".tar.gz")
+    shutil.rmtree(source / "rq")
+    return source
+
+
+def _pytest(source: Path, folder: Path, arguments: list[str]) -> int:
+    records, plugins = folder / "records.jsonl", folder / "plugins"
+    plugins.mkdir()
+    # Under another name: the suite's own package is called `tests` as well.
+    shutil.copy(ROOT / "tests/compat/instrumented.py", plugins / "shipper_instrumented.py")
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "shipper_instrumented", "-p", "no:cacheprovider", "-W", "ignore",
+        "tests", *arguments,
+    ]  # fmt: skip
+    environment = {
+        **os.environ,
+        "SHIPPER_LOG": str(records),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        # The source before everything else: this checkout, which an editable installation also puts on the path,
+        # has a package called `tests` too, and the suite's workers would import that.
+        "PYTHONPATH": f"{source}{os.pathsep}{plugins}",
+    }
+    done = subprocess.run(command, cwd=source, env=environment, check=False)
+    written = len(records.read_bytes().splitlines()) if records.exists() else 0
+    print(
+        f"RQ {importlib.metadata.version('rq')}'s own tests, instrumented: {written} records were written", flush=True
+    )
+    return done.returncode if written else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
