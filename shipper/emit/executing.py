@@ -203,9 +203,11 @@ def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwa
     before = None
     with quietly("failed"):
         before, execution_id, late = facts.of(job), _execution_id(worker, job), _is_late(worker, job)
+        job.__dict__["_shipper_asked_for_retry"] = True  # RQ before 2.12 goes on to handle_job_failure at the limit
     try:
         return original(worker, job, *args, **kwargs)
     finally:
+        job.__dict__.pop("_shipper_asked_for_retry", None)
         with quietly("failed"):
             if before is not None and _claim(worker, job):
                 spent = job._status == JobStatus.FAILED
@@ -243,6 +245,8 @@ def _failure(worker: Any, job: Any, text: str) -> Failure:
     reason = None
     if worker.__dict__.get("_shipper_overdue"):
         reason = "timeout"
+    elif job.__dict__.get("_shipper_asked_for_retry"):
+        reason = "retry_limit"
     elif execution_id is None and raised is None:
         reason = "abandoned"  # taken from the queue, and never started: RQ calls it stuck
     return Failure(
@@ -255,8 +259,16 @@ def _failure(worker: Any, job: Any, text: str) -> Failure:
         raised=raised,
         killed=killed,
         reason=reason,
-        ended_at=job.ended_at or datetime.now(UTC),
+        ended_at=_ended_at(job),
     )
+
+
+def _ended_at(job: Any) -> datetime:
+    """When the execution ended: as RQ says, unless that is still the end of an earlier attempt."""
+    ended: datetime | None = job.ended_at
+    if ended is None or (job.started_at is not None and ended < job.started_at):
+        return datetime.now(UTC)
+    return ended
 
 
 # --- the synchronous queue ------------------------------------------------------------------------------
