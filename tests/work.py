@@ -76,3 +76,7 @@ def raising_callback(*_: object) -> None:
 
 def leave_a_word() -> str:
     return "a word"
+
+
+def sign_in(user: str, password: str, *, headers: dict[str, str]) -> str:
+    return f"{user} is in"

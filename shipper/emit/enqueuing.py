@@ -29,6 +29,7 @@ def create_job(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
 def to_dict(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
     hash_fields = original(job, *args, **kwargs)
     with quietly("carry"):
+        facts.note_stored(job, hash_fields.get("data"))
         if carried := facts.carried_bytes(job):
             hash_fields[facts.CARRIED_FIELD] = carried
     return hash_fields
@@ -37,6 +38,7 @@ def to_dict(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
 def restore(original: Wrapper, job: Any, raw_data: Any, *args: Any, **kwargs: Any) -> Any:
     answer = original(job, raw_data, *args, **kwargs)
     with quietly("carry"):
+        facts.note_stored(job, raw_data.get(b"data"))
         facts.restore(job, raw_data)
     return answer
 

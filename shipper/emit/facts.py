@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from rq.job import UNEVALUATED
 
 from ..context import RunningJob
 
@@ -22,12 +23,18 @@ CARRIED_FIELD = "shipper"
 """The field of a job's hash that carries the enqueuer's context, as JSON. Absent when there is none."""
 
 
-_CARRIED = "_shipper_carried"  # where a Job object keeps it, out of RQ's way
+# Where a Job object keeps these, out of RQ's way.
+_CARRIED = "_shipper_carried"
+_STORED = "_shipper_stored_bytes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFacts:
-    """A job at one moment. Times are aware datetimes, None where RQ has not set them (yet)."""
+    """A job at one moment. Times are aware datetimes, None where RQ has not set them (yet).
+
+    `args` and `kwargs` are there only where they need no unpickling: in the enqueuer and in the work-horse.
+    They are the job's own objects, to be redacted before anything is written.
+    """
 
     job_id: str
     queue: str
@@ -46,6 +53,10 @@ class JobFacts:
     depends_on: tuple[str, ...] = ()
     parent_job_id: str | None = None
     root_job_id: str | None = None
+    payload_stored_bytes: int | None = None
+    args: tuple[Any, ...] | None = None
+    kwargs: Mapping[str, Any] | None = None
+    meta: Mapping[Any, Any] | None = None
     context: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -117,8 +128,24 @@ def of(job: Job) -> JobFacts:
         depends_on=tuple(job._dependency_ids),
         parent_job_id=carried.get("parent"),
         root_job_id=carried.get("root"),
+        payload_stored_bytes=job.__dict__.get(_STORED),
+        args=_evaluated(job, "_args"),
+        kwargs=_evaluated(job, "_kwargs"),
+        meta=job.meta if isinstance(job.meta, dict) and job.meta else None,
         context=context_of(job),
     )
+
+
+def note_stored(job: Job, data: object) -> None:
+    """How many bytes Redis has for the payload, which RQ compresses."""
+    if isinstance(data, bytes):
+        job.__dict__[_STORED] = len(data)
+
+
+def _evaluated(job: Job, name: str) -> Any:
+    """An argument of the job's as it is in this process; None where it is still in the payload alone."""
+    value = getattr(job, name, UNEVALUATED)
+    return None if value is UNEVALUATED else value
 
 
 def running(job: Job, execution_id: str | None) -> RunningJob:

@@ -59,10 +59,14 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Success(Ended):
-    """The function returned. `status_saved`: RQ could write that down in Redis."""
+    """The function returned. `status_saved`: RQ could write that down in Redis.
+
+    `result_type` names the type of what it returned, `result_bytes` is its size as RQ stores it. None: unknown.
+    """
 
     status_saved: bool = True
-    result: Any = None
+    result_type: str | None = None
+    result_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from .facts import JobFacts
 from .hooks import Ended, Failure, Killed, Raised, Success
 
 NS_PER_US = 1000
-US_PER_S = 1_000_000
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,8 @@ def finished(facts: JobFacts, success: Success, now: datetime, origin: Origin) -
         facts, success, now, origin,
         event={"type": ["end"], "action": "job-finished", "outcome": "success"},
         verb="finished",
-        rq={"status": "finished", "final": True, "status_saved": None if success.status_saved else False},
+        rq={"status": "finished", "final": True, "status_saved": None if success.status_saved else False,
+            "result_type": success.result_type, "result_bytes": success.result_bytes},
     )  # fmt: skip
 
 
@@ -212,6 +213,7 @@ def _record(
             "max_attempts": facts.max_attempts,
             "enqueued_at": _time(facts.enqueued_at),
             "scheduled_at": _time(facts.scheduled_at),
+            "payload_stored_bytes": facts.payload_stored_bytes,
             "group_id": facts.group_id,
             "parent_job_id": facts.parent_job_id,
             "root_job_id": facts.root_job_id,
@@ -222,13 +224,17 @@ def _record(
     })  # fmt: skip
 
 
-def _without_none(value: Mapping[str, Any]) -> Record:
-    """The same without what is None, and without objects that are empty for it."""
+def _without_none(value: dict[str, Any]) -> Record:
+    """The same without what is None, and without objects that are empty for it. Records nest plain dicts only."""
     kept: Record = {}
     for key, item in value.items():
-        plain = _without_none(item) if isinstance(item, Mapping) else item
-        if plain is not None and plain != {}:
-            kept[key] = plain
+        if item is None:
+            continue
+        if type(item) is dict:
+            if plain := _without_none(item):
+                kept[key] = plain
+        else:
+            kept[key] = item
     return kept
 
 
@@ -252,7 +258,7 @@ def _microseconds(start: datetime | None, end: datetime | None) -> int | None:
     """The time between, never negative: clocks of two machines differ."""
     if start is None or end is None:
         return None
-    return max(0, round((end - start).total_seconds() * US_PER_S))
+    return max(0, (end - start) // _MICROSECOND)
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from .. import records
 from ..settings import Settings
-from . import lifecycle
+from . import contents, lifecycle
 from .facts import JobFacts
 from .hooks import Failure, Hooks, Success
+from .redact import Redactor
 from .sink import Sink
 
 if TYPE_CHECKING:
@@ -24,34 +25,35 @@ class Recorder(Hooks):
     def __init__(self, settings: Settings) -> None:
         self.sink = Sink(settings.log)
         self._settings = settings
+        self._redactor = Redactor(settings.redact)
         self._host = socket.gethostname()
 
     def worker_started(self, worker: BaseWorker) -> None:
         worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
 
     def enqueued(self, job: JobFacts, cause: str) -> None:
-        self._write(lifecycle.enqueued(job, cause, _now(), self._origin()))
+        self._write(job, lifecycle.enqueued(job, cause, _now(), self._origin()))
 
     def deferred(self, job: JobFacts) -> None:
-        self._write(lifecycle.deferred(job, _now(), self._origin()))
+        self._write(job, lifecycle.deferred(job, _now(), self._origin()))
 
     def scheduled(self, job: JobFacts, cause: str) -> None:
-        self._write(lifecycle.scheduled(job, cause, _now(), self._origin()))
+        self._write(job, lifecycle.scheduled(job, cause, _now(), self._origin()))
 
     def removed(self, job: JobFacts, how: str) -> None:
-        self._write(lifecycle.removed(job, how, _now(), self._origin()))
+        self._write(job, lifecycle.removed(job, how, _now(), self._origin()))
 
     def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
-        self._write(lifecycle.started(job, execution_id, worker, _now(), self._origin()))
+        self._write(job, lifecycle.started(job, execution_id, worker, _now(), self._origin()))
 
     def succeeded(self, job: JobFacts, success: Success) -> None:
-        self._write(lifecycle.finished(job, success, _now(), self._origin()))
+        self._write(job, lifecycle.finished(job, success, _now(), self._origin()))
 
     def failed(self, job: JobFacts, failure: Failure) -> None:
-        self._write(lifecycle.failed(job, failure, _now(), self._origin()))
+        self._write(job, lifecycle.failed(job, failure, _now(), self._origin()))
 
-    def _write(self, record: records.Record) -> None:
-        self.sink.append(records.encode(record))
+    def _write(self, job: JobFacts, record: records.Record) -> None:
+        self.sink.append(records.encode(contents.add(record, job, self._redactor)))
 
     def _origin(self) -> lifecycle.Origin:
         # The process id is asked for each time: the recorder is made before the work-horse forks.

@@ -18,6 +18,7 @@ import rq.job
 import rq.queue
 import rq.registry
 import rq.repeat
+import rq.results
 import rq.scheduler
 import rq.worker
 
@@ -102,6 +103,7 @@ _WRAPPERS: tuple[tuple[tuple[type, ...], dict[str, Wrapper]], ...] = (
     ((rq.registry.StartedJobRegistry,), {"cleanup": removing.clean_started}),
     ((rq.scheduler.RQScheduler,), {"enqueue_scheduled_jobs": because("scheduler")}),
     ((rq.cron.CronJob,), {"enqueue": because("cron")}),
+    ((rq.results.Result,), {"serialize": executing.serialize_result}),
     ((rq.repeat.Repeat,), {"schedule": because("repeat")}),
     (
         # RQ 2.12 has most of these in BaseWorker, 2.6 in Worker.

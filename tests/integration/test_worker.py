@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 from rq import Queue, Retry
 
 import shipper
@@ -29,6 +31,9 @@ def test_a_job_that_works_is_enqueued_started_and_finished(queue: Queue, program
     assert finished["event"]["duration"] > 0
     assert finished["rq"]["execution_id"] == started["rq"]["execution_id"]
     assert finished["rq"]["final"] is True
+    assert (finished["rq"]["result_type"], finished["rq"]["args"]) == ("int", {"0": 1, "1": 2})
+    assert finished["rq"]["result_bytes"] == len(pickle.dumps(3, protocol=pickle.HIGHEST_PROTOCOL))
+    assert finished["rq"]["payload_stored_bytes"] == queue.connection.hstrlen(job.key, "data")
 
 
 def test_a_job_that_raises_is_dead_with_its_error(queue: Queue, programs: Programs) -> None:
@@ -121,6 +126,14 @@ def test_the_simple_worker_writes_the_same_records(queue: Queue, programs: Progr
     queue.enqueue(work.fail)
     programs.work("letters", "--worker-class", "rq.SimpleWorker")
     assert programs.actions()[2:] == ["job-started", "job-finished", "job-started", "job-dead"]
+
+
+def test_secrets_in_arguments_are_never_written(queue: Queue, programs: Programs) -> None:
+    queue.enqueue(work.sign_in, "bob", "s3cret-1", headers={"Authorization": "s3cret-2"}, meta={"token": "s3cret-3"})
+    queue.enqueue("tests.work.sign_in", "bob", "s3cret-4", headers={})
+    programs.work("letters")
+    assert programs.actions().count("job-finished") == 2
+    assert "s3cret" not in programs.log.read_text()
 
 
 def test_a_log_that_cannot_be_written_changes_no_job(queue: Queue, programs: Programs) -> None:

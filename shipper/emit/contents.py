@@ -1,0 +1,30 @@
+"""What a job was called with and carries along, put on its record without what has to stay here."""
+
+from __future__ import annotations
+
+from ..records import Record
+from .facts import JobFacts
+from .redact import Redactor
+
+CUT_TAG = "contents-cut"
+
+
+def add(record: Record, job: JobFacts, redactor: Redactor) -> Record:
+    """Put `rq.args`, `rq.kwargs` and `rq.meta` on the record, as far as they are known here; keep labels clean too.
+
+    A record from which something was cut, because it was too long, too deep or too much, is tagged.
+    """
+    rq, cut = record["rq"], False
+    if job.args:
+        shown, cut = redactor.positional(job.args, job.function)
+        if shown:
+            rq["args"] = shown
+    for name, values in (("kwargs", job.kwargs), ("meta", job.meta)):
+        if values:
+            rq[name], some = redactor.named(values)
+            cut |= some
+    if "labels" in record:
+        record["labels"], _ = redactor.named(record["labels"])
+    if cut:
+        record["tags"] = [CUT_TAG]
+    return record
