@@ -23,7 +23,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         lines = body.split(b"\n")[:-1]
-        pairs = [(json.loads(lines[at])["create"], lines[at + 1]) for at in range(0, len(lines), 2)]
+        pairs = [(json.loads(lines[at]), lines[at + 1]) for at in range(0, len(lines), 2)]
         self.server.requests.append(len(pairs))
         self.server.headers.append(dict(self.headers))
         step = self.server.plan.pop(0) if self.server.plan else well
@@ -38,10 +38,17 @@ class Handler(BaseHTTPRequestHandler):
         items = []
         with self.server.lock:
             for action, source in pairs:
-                key = (action["_index"], action["_id"])
-                status = 409 if key in self.server.documents else 201
-                self.server.documents.setdefault(key, source)
-                items.append({"create": {"status": status}})
+                ((operation, target),) = action.items()
+                key = (target["_index"], target["_id"])
+                if operation == "create":
+                    status = 409 if key in self.server.documents else 201
+                    self.server.documents.setdefault(key, source)
+                else:
+                    newer = target["version"] > self.server.states.get(key, (0, b""))[0]
+                    status = 200 if newer else 409
+                    if newer:
+                        self.server.states[key] = (target["version"], source)
+                items.append({operation: {"status": status}})
         return items
 
     def send(self, status: int, content: object) -> None:
@@ -65,6 +72,7 @@ class BulkServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.plan = plan
         self.documents: dict[tuple[str, str], bytes] = {}
+        self.states: dict[tuple[str, str], tuple[int, bytes]] = {}
         self.requests: list[int] = []
         self.headers: list[dict[str, str]] = []
         self.lock = threading.Lock()
@@ -90,7 +98,12 @@ def serving(*plan: Answer) -> Iterator[BulkServer]:
 
 def well(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
     items = handler.keep(pairs)
-    handler.send(200, {"errors": any(item["create"]["status"] == 409 for item in items), "items": items})
+    handler.send(200, {"errors": any(_status(item) == 409 for item in items), "items": items})
+
+
+def _status(item: dict[str, Any]) -> int:
+    (result,) = item.values()
+    return int(result["status"])
 
 
 def status(code: int) -> Answer:
@@ -124,7 +137,7 @@ def each(code: int, kind: str, where: Callable[[bytes], bool] = lambda source: T
 
     def answer(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
         items = [
-            {"create": {"status": code, "error": {"type": kind, "reason": "planned"}}}
+            {next(iter(action)): {"status": code, "error": {"type": kind, "reason": "planned"}}}
             if where(source)
             else handler.keep([(action, source)])[0]
             for action, source in pairs

@@ -211,6 +211,7 @@ def _record(
         "rq": {
             "attempt": facts.attempt,
             "max_attempts": facts.max_attempts,
+            "created_at": _time(facts.created_at),
             "enqueued_at": _time(facts.enqueued_at),
             "scheduled_at": _time(facts.scheduled_at),
             "payload_stored_bytes": facts.payload_stored_bytes,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ..settings import Settings
 from .deadletter import Letter
-from .document import Document, NotShippable, Place, document
+from .document import Document, NotShippable, Place, document, state_document
 from .tail import Block, Source
 
 BODY_LIMIT = 5_000_000  # bytes of one request; Elastic advises a few megabytes
@@ -30,11 +30,15 @@ class Item:
 
 @dataclass(slots=True)
 class Batch:
-    """What is sent at once. `marks` says how far each file is safe when the whole batch is."""
+    """What is sent at once. `marks` says how far each file is safe when the whole batch is.
+
+    Of each job only the state with the last word is sent: `states` holds its version and item.
+    """
 
     items: list[Item] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     marks: dict[Source, int] = field(default_factory=dict)
+    states: dict[str, tuple[int, Item]] = field(default_factory=dict)
     size: int = 0
 
     @property
@@ -58,12 +62,21 @@ class Batch:
         if not line.strip():
             return
         try:
-            item = Item(document(line, place, settings, now), line, path, place.offset)
+            made, state = document(line, place, settings, now)
         except NotShippable as reason:
             self.letters.append(Letter(str(reason), line, path, place.offset))
-        else:
-            self.items.append(item)
+            return
+        item = Item(made, line, path, place.offset)
+        self.items.append(item)
+        self.size += item.size
+        if state is not None and state.version > self.states.get(state.job_id, (0, None))[0]:
+            item = Item(state_document(state, settings), line, path, place.offset)
+            self.states[state.job_id] = (state.version, item)
             self.size += item.size
+
+    def to_send(self) -> list[Item]:
+        """The records, and then the states."""
+        return self.items + [item for _, item in self.states.values()]
 
 
 def body(items: list[Item]) -> bytes:

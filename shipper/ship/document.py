@@ -27,16 +27,21 @@ from ..records import (
     timestamp,
 )
 from ..settings import Settings
+from ..state import STATE_INDEX, State, state_of
 
 ID_LIMIT = 512  # bytes of an _id, Elasticsearch's own limit
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A line on its way. `action` is its `_bulk` action line, `source` its body; both without newline."""
+    """What is sent: `action` is the `_bulk` action line, `source` the body; both without newline.
+
+    `is_record`: a line of a file, as against the state that is derived from one.
+    """
 
     action: bytes
     source: bytes
+    is_record: bool = True
 
 
 class NotShippable(ValueError):
@@ -52,8 +57,8 @@ class Place:
     offset: int
 
 
-def document(line: bytes, place: Place, settings: Settings, now: datetime) -> Document:
-    """The document that a line becomes. Raises NotShippable."""
+def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tuple[Document, State | None]:
+    """The document that a line becomes, and the job's state if it tells one. Raises NotShippable."""
     try:
         content = orjson.loads(line)
     except orjson.JSONDecodeError as wrong:
@@ -64,7 +69,14 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> Do
     identifier, dataset, source = _cut(line) or _complete(line, content, place, moment)
     index = index_name(dataset, moment, settings.namespace)
     action = b'{"create":{"_index":"%b","_id":%b}}' % (index.encode(), orjson.dumps(identifier))
-    return Document(action, source)
+    return Document(action, source), state_of(content) if dataset == "rq.job" else None
+
+
+def state_document(state: State, settings: Settings) -> Document:
+    """The document of a job's state: the highest version stays, whatever comes in which order."""
+    index = f"{STATE_INDEX}-{settings.namespace}"
+    target = {"_index": index, "_id": state.job_id, "version": state.version, "version_type": "external"}
+    return Document(orjson.dumps({"index": target}), orjson.dumps(state.document), is_record=False)
 
 
 def _cut(line: bytes) -> tuple[str, str, bytes] | None:

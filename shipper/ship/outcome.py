@@ -2,7 +2,7 @@
 
 | answer for the document            | meaning                                                   |
 |------------------------------------|-----------------------------------------------------------|
-| 2xx, 409                           | done: it is there (409: it was there already)              |
+| 2xx, 409                           | done: it is there (409: it, or a later state, was already) |
 | 429, 5xx, a block on the cluster   | try again                                                 |
 | 401, 403, the index cannot be made | try again, and say loudly that somebody has to act         |
 | 400 or 413 for this document alone | a dead letter                                             |
@@ -29,7 +29,7 @@ _PASSING = frozenset({
 
 @dataclass(slots=True)
 class Outcome:
-    """`done` and `doubled` count documents (`doubled`: those that were there already, part of `done`)."""
+    """`done` and `doubled` count records (`doubled`: those that were there already, part of `done`)."""
 
     done: int = 0
     doubled: int = 0
@@ -50,18 +50,19 @@ def judge(items: Sequence[Item], answer: Any) -> Outcome:
     outcome = Outcome()
     for item, said in zip(items, answers, strict=True):
         try:
-            result = said["create"]
+            (result,) = said.values()  # under the name of the operation
             status = int(result["status"])
-        except (KeyError, TypeError, ValueError):
+            error = result.get("error") or {}
+        except (KeyError, TypeError, ValueError, AttributeError):
             raise BrokenAnswer("an item has no status") from None
-        _sort(item, status, result.get("error") or {}, outcome)
+        _sort(item, status, error, outcome)
     return outcome
 
 
 def _sort(item: Item, status: int, error: dict[str, Any], outcome: Outcome) -> None:
     if 200 <= status < 300 or status == 409:
-        outcome.done += 1
-        outcome.doubled += status == 409
+        outcome.done += item.document.is_record
+        outcome.doubled += item.document.is_record and status == 409
         return
     kind, reason = error.get("type", ""), error.get("reason", "")
     passing = status in (401, 403, 404, 429) or status >= 500 or kind in _PASSING

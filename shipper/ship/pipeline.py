@@ -86,7 +86,7 @@ class Pipeline:
 
     def _deliver(self, batch: Batch) -> None:
         """See every line of the batch to its end, then move the positions."""
-        dead = self._send(batch.items)
+        dead = self._send(batch.to_send())
         self.counts.dead += self._letters.append([*batch.letters, *dead])
         for source, position in batch.marks.items():
             source.acknowledged = position

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import redis
 import rq.exceptions
+from elasticsearch import Elasticsearch
 from rq import Callback, Queue, Repeat, Retry
 from rq.command import send_stop_job_command
 from rq.exceptions import InvalidJobOperation
@@ -30,7 +31,7 @@ from shipper.emit.hooks import observers
 from shipper.emit.recorder import Recorder
 from stack.redis import Redis as OwnRedis
 from tests import work
-from tests.programs import Programs, wait_for
+from tests.programs import Programs, count, wait_for
 
 LONG = 60  # seconds that a job would take which something else ends
 YEARS = 10 * 365 * 86_400
@@ -304,11 +305,20 @@ def scheduled(scene: Scene) -> Job:
 
 @dataclass(frozen=True)
 class Row:
-    """A way to end, how to get it, and what is told of it."""
+    """A way to end, how to get it, and what is told of it. The state it leaves is that of `told`'s last ending."""
 
     name: str
     play: Play
     told: str
+
+    @property
+    def state(self) -> str:
+        """What the job's state document says in the end."""
+        actions = [part.split()[0] for part in self.told.split(", ") if part]
+        if "job-finished" in actions:
+            return "finished"  # whatever else was said of it
+        state = actions[-1].removeprefix("job-")
+        return {"enqueued": "queued"}.get(state, state)
 
 
 START = "job-enqueued, job-started, "
@@ -404,7 +414,7 @@ def told(record: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_each_way_to_end_is_told_once_and_truly(row: Row, scene: Scene) -> None:
+def test_each_way_to_end_is_told_once_and_truly(row: Row, scene: Scene, search: Elasticsearch, namespace: str) -> None:
     job = row.play(scene)
     records = scene.of(job)
     in_order = sorted(records, key=lambda record: record["@timestamp"])
@@ -413,6 +423,12 @@ def test_each_way_to_end_is_told_once_and_truly(row: Row, scene: Scene) -> None:
     closing = [record["rq"]["execution_id"] for record in records if _closes(record)]
     assert len(closing) == len(set(closing)), "an execution was closed twice"
     assert len({record["event"]["id"] for record in records}) == len(records)
+    # Shipped in the worst of orders, the documents are the same and the state is the last.
+    scene.programs.log.write_bytes(b"".join(reversed(scene.programs.log.read_bytes().splitlines(keepends=True))))
+    scene.programs.run("shipper", "run", "--once")
+    query = {"term": {"messaging.message.id": job.id}}
+    assert count(search, f"rq-job-{namespace}-*", query) == len(records)
+    assert search.get(index=f"rq-state-{namespace}", id=job.id)["_source"]["state"] == row.state
 
 
 def _seconds(text: str) -> float:

@@ -21,7 +21,7 @@ GOLDEN = sorted((Path(__file__).parent.parent / "golden").iterdir())
 
 
 def made(line: bytes | str, place: Place = PLACE) -> Document:
-    return document(line.encode() if isinstance(line, str) else line, place, SETTINGS, NOW)
+    return document(line.encode() if isinstance(line, str) else line, place, SETTINGS, NOW)[0]
 
 
 def action(line: bytes | str, place: Place = PLACE) -> tuple[str, str]:

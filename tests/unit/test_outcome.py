@@ -24,6 +24,12 @@ def test_created_and_there_already_are_both_done() -> None:
     assert (outcome.done, outcome.doubled, outcome.again, outcome.dead) == (2, 1, [], [])
 
 
+def test_states_are_not_counted_as_records() -> None:
+    state = Item(Document(b"{}", b"{}", is_record=False), b"{}", "/log", 7)
+    answer = {"errors": True, "items": [{"create": {"status": 201}}, {"index": {"status": 409}}]}
+    assert (judge([ITEM, state], answer).done, judge([ITEM, state], answer).doubled) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
@@ -70,7 +76,8 @@ def test_one_document_s_fate_is_not_its_neighbour_s() -> None:
         {"items": {}},
         answered(),
         answered({}, {}),
-        {"items": [{"index": {"status": 201}}]},
+        {"items": [{"create": "ok"}]},
+        {"items": ["ok"]},
         answered({"status": "x"}),
     ],
 )
