@@ -8,23 +8,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import jobs
     from .context import log_context
     from .emit.logged_job import LoggedJob
+    from .emit.progress import progress
     from .emit.rq import instrument
     from .errors import SettingsError, ShipperError
+    from .formatter import JsonFormatter, current_fields, structlog_context
 
-__all__ = ["LoggedJob", "SettingsError", "ShipperError", "instrument", "log_context"]
+__all__ = [
+    "JsonFormatter",
+    "LoggedJob",
+    "SettingsError",
+    "ShipperError",
+    "current_fields",
+    "instrument",
+    "jobs",
+    "log_context",
+    "progress",
+    "structlog_context",
+]
 
 _HOMES = {
     "LoggedJob": ".emit.logged_job",
     "instrument": ".emit.rq",
     "log_context": ".context",
+    "progress": ".emit.progress",
+    "JsonFormatter": ".formatter",
+    "current_fields": ".formatter",
+    "structlog_context": ".formatter",
     "ShipperError": ".errors",
     "SettingsError": ".errors",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "jobs":
+        return import_module(".jobs", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name], __name__), name)

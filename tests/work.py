@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
 
 from rq import Queue, Retry, get_current_job
+
+import shipper
 
 
 def add(left: int, right: int) -> int:
@@ -80,3 +83,25 @@ def leave_a_word() -> str:
 
 def sign_in(user: str, password: str, *, headers: dict[str, str]) -> str:
     return f"{user} is in"
+
+
+def tell_progress(then: str = "") -> None:
+    """Four changes at once, of which the first and the last are worth a record."""
+    for percent in (10, 20, 30):
+        shipper.progress(percent, f"at {percent}")
+    if then == "be killed":
+        be_killed()
+    shipper.progress(100, "done")
+
+
+def write_log(path: str) -> None:
+    log = logging.getLogger("shop")
+    handler = logging.FileHandler(path)
+    handler.setFormatter(shipper.JsonFormatter())
+    log.addHandler(handler)
+    log.warning("looking at %s", "order 7", extra={"order": 7, "password": "s3cret"})
+    try:
+        raise KeyError("no such order")
+    except KeyError:
+        log.exception("lost it")
+    handler.close()

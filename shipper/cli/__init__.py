@@ -9,7 +9,7 @@ import click
 
 from ..errors import SettingsError, ShipperError
 
-_COMMANDS = ("run", "setup", "prune", "timeline", "top")
+_COMMANDS = ("run", "setup", "prune", "timeline", "top", "job", "worker")
 
 
 class _Lazy(click.Group):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rq.worker import BaseWorker
 
     from .facts import JobFacts
+    from .progress import Progress
 
 log = logging.getLogger("shipper")
 
@@ -108,6 +109,9 @@ class Hooks:
 
     def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
         """The work-horse has marked the job as started and is about to call its function."""
+
+    def progressed(self, job: JobFacts, progress: Progress, execution_id: str | None) -> None:
+        """The running job said how far it is."""
 
     def succeeded(self, job: JobFacts, success: Success) -> None:
         """The function returned and its callback ran. In the work-horse."""

@@ -13,6 +13,7 @@ from ..context import fields_of
 from ..records import ECS_VERSION, Record, record_id, shorten, timestamp
 from .facts import JobFacts
 from .hooks import Ended, Failure, Killed, Raised, Success
+from .progress import Progress
 
 NS_PER_US = 1000
 _MICROSECOND = timedelta(microseconds=1)
@@ -88,6 +89,21 @@ def started(facts: JobFacts, execution_id: str | None, worker: str, now: datetim
         message=f"{_name(facts)} started{waited}",
         rq={"execution_id": execution_id, "status": "started", "lag_ms": lag_ms, "started_at": _time(moment)},
         worker=worker,
+    )  # fmt: skip
+
+
+def progressed(facts: JobFacts, progress: Progress, execution_id: str | None, now: datetime, origin: Origin) -> Record:
+    """job-progressed: the job said how far it is. `event.sequence` numbers what it said."""
+    about = f": {progress.message}" if progress.message else ""
+    return _record(
+        facts, origin, now, now,
+        identity=(f"progress {progress.count}", execution_id or _push(facts)),
+        event={"type": ["info"], "action": "job-progressed", "outcome": "unknown", "sequence": progress.count},
+        message=shorten(f"{_name(facts)} at {progress.percent:g} %{about}", 1000),
+        rq={
+            "execution_id": execution_id, "status": "started",
+            "progress": {"percent": progress.percent, "message": shorten(progress.message, 1000) or None},
+        },
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from ..settings import Settings
 from . import contents, lifecycle
 from .facts import JobFacts
 from .hooks import Failure, Hooks, Success
+from .progress import Progress
 from .redact import Redactor
 from .sink import Sink
 
@@ -45,6 +46,9 @@ class Recorder(Hooks):
 
     def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
         self._write(job, lifecycle.started(job, execution_id, worker, _now(), self._origin()))
+
+    def progressed(self, job: JobFacts, progress: Progress, execution_id: str | None) -> None:
+        self._write(job, lifecycle.progressed(job, progress, execution_id, _now(), self._origin()))
 
     def succeeded(self, job: JobFacts, success: Success) -> None:
         self._write(job, lifecycle.finished(job, success, _now(), self._origin()))

@@ -14,6 +14,7 @@ from shipper import records
 from shipper.emit import contents, lifecycle, redact
 from shipper.emit.facts import JobFacts
 from shipper.emit.hooks import Failure, Killed, Raised, Success
+from shipper.emit.progress import Progress
 from shipper.emit.redact import Redactor
 from shipper.records import Record
 
@@ -83,6 +84,7 @@ KINDS: dict[str, Callable[[], Record]] = {
         WRITTEN,
         ORIGIN,
     ),
+    "job-progressed": lambda: lifecycle.progressed(RUNNING, Progress(40, "2 of 5 rows", 7), EXECUTION, ENDED, ORIGIN),
     "job-retried": lambda: _failed(FACTS, retry_in_s=60),
     "job-dead": _failed,
     "job-dead-killed": lambda: _failed(raised=None, text=KILL_TEXT, killed=Killed(9, 204_800)),

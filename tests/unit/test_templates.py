@@ -59,7 +59,9 @@ def test_every_field_of_a_golden_line_is_mapped_with_a_type_that_holds_it(golden
         if isinstance(value, bool):
             assert kind == "boolean", path
         elif isinstance(value, int):
-            assert kind == "long", path
+            assert kind in ("long", "double"), path
+        elif isinstance(value, float):
+            assert kind == "double", path
         else:
             assert kind in ("keyword", "text", "date"), path
 

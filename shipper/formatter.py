@@ -1,0 +1,108 @@
+"""The application's own log lines as `rq-app` records: in ECS, with the job and the context they belong to.
+
+    handler.setFormatter(shipper.JsonFormatter())          # logging
+    structlog.configure(processors=[…, shipper.structlog_context, structlog.processors.JSONRenderer()])
+
+Written to a file that the shipper tails, a job's page shows its own log lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
+
+from . import context, settings
+from .emit.redact import Redactor
+from .records import ECS_VERSION, encode, record_id, shorten, timestamp
+
+DATASET = "rq.app"
+
+# What logging itself puts on a record; everything else is the application's own extra.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(_JsonFormatter):
+    """A `python-json-logger` formatter whose lines are ECS records of the dataset `rq.app`.
+
+    Inside a job each line names the job, its function and attempt; everywhere it carries the log context.
+    `extra` goes under `labels`, redacted: a field of the application's own can bounce no line.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        made = settings.load(complain=logging.getLogger("shipper").error)
+        self._service = {"name": made.service, "version": made.version, "environment": made.environment}
+        self._service = {name: value for name, value in self._service.items() if value}
+        self._redactor = Redactor(made.redact)
+        self._host = socket.gethostname()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON, without its newline."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        try:
+            message = record.getMessage()
+        except Exception:  # wrong arguments to a log call are a mistake, but no reason to lose the line
+            message = f"{record.msg} {record.args}"
+        identity = (self._host, str(os.getpid()), str(record.thread), repr(record.created), message)
+        line: dict[str, Any] = {
+            "@timestamp": timestamp(moment),
+            "event": {"id": record_id(moment, *identity), "dataset": DATASET, "kind": "event"},
+            "ecs": {"version": ECS_VERSION},
+            "message": shorten(message),
+            "log": {"level": record.levelname.lower(), "logger": record.name},
+            "service": self._service,
+            "host": {"name": self._host},
+            "process": {"pid": record.process},
+            **current_fields(),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            kind, value, _ = record.exc_info
+            line["error"] = {
+                "type": kind.__qualname__,
+                "message": shorten(str(value)),
+                "stack_trace": shorten(logging.Formatter.formatException(self, record.exc_info)),
+            }
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if extra or "labels" in line:
+            line["labels"], _ = self._redactor.named({**line.get("labels", {}), **extra})
+        return encode(line)[:-1].decode()
+
+
+def current_fields() -> dict[str, Any]:
+    """The running job and the log context, as the fields of a record; {} outside of both.
+
+    For handlers of the application's own, an exception notifier for instance.
+    """
+    fields = context.fields_of(context.current())
+    job = context.running.get()
+    if job is not None:
+        fields |= {
+            "messaging": {
+                "system": "rq",
+                "destination": {"name": job.queue},
+                "message": {"id": job.job_id},
+            },
+            "rq": {"attempt": job.attempt, "root_job_id": job.root_job_id},
+        }
+        if job.execution_id:
+            fields["rq"]["execution_id"] = job.execution_id
+        if job.function:
+            fields["code"] = {"function": {"name": job.function}}
+    return fields
+
+
+def structlog_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor that does the same: the job and the context, under ECS's names."""
+    made = current_fields()
+    event["@timestamp"] = timestamp(datetime.now(UTC))
+    event["event"] = {"dataset": DATASET, "kind": "event"} | ({"original": event["event"]} if "event" in event else {})
+    event["message"] = event["event"].pop("original", "")
+    for name, value in made.items():
+        event.setdefault(name, value)
+    return event
