@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 STATE_INDEX = "rq-state"
@@ -61,6 +61,11 @@ class State:
     document: dict[str, Any]
 
 
+def epoch_of(version: int) -> datetime:
+    """When the push was that a version belongs to, to the millisecond."""
+    return datetime.fromtimestamp((version >> (_RANK_BITS + _SEQUENCE_BITS)) / 1000, UTC)
+
+
 def state_of(record: Mapping[str, Any]) -> State | None:
     """The state that a job record tells; None of a record that tells none, or is not as ours are."""
     try:
@@ -90,6 +95,7 @@ def _state_of(record: Mapping[str, Any]) -> State | None:
         "worker": messaging.get("client", {}).get("id"),
         "created_at": rq.get("created_at"),
         "updated_at": record["@timestamp"],
+        "expires_at": rq.get("expires_at"),
         "attempt": rq.get("attempt"),
         "service": {"name": record.get("service", {}).get("name")},
         "user": record.get("user"),

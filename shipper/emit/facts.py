@@ -53,6 +53,7 @@ class JobFacts:
     depends_on: tuple[str, ...] = ()
     parent_job_id: str | None = None
     root_job_id: str | None = None
+    ttl_s: int | None = None
     payload_stored_bytes: int | None = None
     args: tuple[Any, ...] | None = None
     kwargs: Mapping[str, Any] | None = None
@@ -128,6 +129,7 @@ def of(job: Job) -> JobFacts:
         depends_on=tuple(job._dependency_ids),
         parent_job_id=carried.get("parent"),
         root_job_id=carried.get("root"),
+        ttl_s=job.ttl,
         payload_stored_bytes=job.__dict__.get(_STORED),
         args=_evaluated(job, "_args"),
         kwargs=_evaluated(job, "_kwargs"),

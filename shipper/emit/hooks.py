@@ -50,12 +50,19 @@ class Ended:
     """Which execution ended, and who was running it.
 
     `execution_id` is None where RQ made no execution (a synchronous queue, a job stuck before its start).
-    `late`: RQ had already declared it abandoned, and yet it went on to this end.
+    `late`: RQ had already declared it abandoned, and yet it went on to this end. `concluded`: nobody saw it end;
+    the reconciler concluded so, and its record must never take the place of a witness's.
     """
 
     execution_id: str | None
     worker: str
     late: bool = False
+    concluded: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What tells this ending's record from another of the same execution."""
+        return "concluded" if self.concluded else "late end" if self.late else "end"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +83,7 @@ class Failure(Ended):
 
     `retry_in_s` is the wait before the next attempt, None if there is none. `text` is what RQ itself says.
     `reason` is the `event.reason` where the witness knows it better than `raised` and `killed` tell.
-    `inferred`: nobody saw the end; RQ, or the reconciler, concluded that there was one at `ended_at`.
+    `inferred`: nobody saw the end; RQ or the reconciler takes it that there was one at `ended_at`.
     """
 
     retry_in_s: float | None = None
@@ -122,8 +129,8 @@ class Hooks:
         The facts are those from before RQ acted on it.
         """
 
-    def removed(self, job: JobFacts, how: str) -> None:
-        """A job that had not ended was taken away. `how` is canceled or deleted."""
+    def removed(self, job: JobFacts, how: str, *, concluded: bool = False) -> None:
+        """A job that had not ended was taken away. `how` is canceled or deleted; `concluded` as in `Ended`."""
 
 
 class Observers:

@@ -38,7 +38,10 @@ def enqueued(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Reco
         identity=("enqueued", timestamp(moment)),
         event={"type": ["info"], "action": "job-enqueued", "outcome": "success"},
         message=f"{_name(facts)} enqueued on {facts.queue}",
-        rq={"cause": cause, "status": "queued"},
+        rq={
+            "cause": cause, "status": "queued",
+            "expires_at": _time(moment + timedelta(seconds=facts.ttl_s)) if facts.ttl_s and facts.ttl_s > 0 else None,
+        },
     )  # fmt: skip
 
 
@@ -66,14 +69,17 @@ def scheduled(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Rec
     )  # fmt: skip
 
 
-def removed(facts: JobFacts, how: str, now: datetime, origin: Origin) -> Record:
+def removed(facts: JobFacts, how: str, now: datetime, origin: Origin, *, concluded: bool = False) -> Record:
     """job-canceled or job-deleted: a job that had not ended was taken away. It had no execution to end."""
     return _record(
         facts, origin, now, now,
-        identity=(how, _push(facts)),
+        identity=(f"concluded {how}" if concluded else how, _push(facts)),
         event={"type": ["end"], "action": f"job-{how}", "outcome": "unknown"},
         message=f"{_name(facts)} was {how}",
-        rq={"status": how, "final": True, "total_ms": _milliseconds(facts.created_at, now), "ended_at": timestamp(now)},
+        rq={
+            "status": how, "final": True, "inferred": concluded or None,
+            "total_ms": _milliseconds(facts.created_at, now), "ended_at": timestamp(now),
+        },
     )  # fmt: skip
 
 
@@ -113,8 +119,11 @@ def finished(facts: JobFacts, success: Success, now: datetime, origin: Origin) -
         facts, success, now, origin,
         event={"type": ["end"], "action": "job-finished", "outcome": "success"},
         verb="finished",
-        rq={"status": "finished", "final": True, "status_saved": None if success.status_saved else False,
-            "result_type": success.result_type, "result_bytes": success.result_bytes},
+        rq={
+            "status": "finished", "final": True, "inferred": success.concluded or None,
+            "status_saved": None if success.status_saved else False,
+            "result_type": success.result_type, "result_bytes": success.result_bytes,
+        },
     )  # fmt: skip
 
 
@@ -167,7 +176,7 @@ def _closing(
     taken = "" if duration_us is None else f" after {duration_us / 1000:.0f} ms"
     return _record(
         facts, origin, moment, now,
-        identity=("late end" if ended.late else "end", ended.execution_id or _push(facts)),
+        identity=(ended.kind, ended.execution_id or _push(facts)),
         event={
             **event,
             "start": _time(facts.started_at),

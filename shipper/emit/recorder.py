@@ -41,8 +41,8 @@ class Recorder(Hooks):
     def scheduled(self, job: JobFacts, cause: str) -> None:
         self._write(job, lifecycle.scheduled(job, cause, _now(), self._origin()))
 
-    def removed(self, job: JobFacts, how: str) -> None:
-        self._write(job, lifecycle.removed(job, how, _now(), self._origin()))
+    def removed(self, job: JobFacts, how: str, *, concluded: bool = False) -> None:
+        self._write(job, lifecycle.removed(job, how, _now(), self._origin(), concluded=concluded))
 
     def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
         self._write(job, lifecycle.started(job, execution_id, worker, _now(), self._origin()))

@@ -1,0 +1,1 @@
+"""Watching from outside: what no process is left to tell."""
