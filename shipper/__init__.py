@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import jobs
     from .context import log_context
+    from .emit.callbacks import on_dead, on_fail
     from .emit.logged_job import LoggedJob
     from .emit.progress import progress
     from .emit.rq import instrument
@@ -25,6 +26,8 @@ __all__ = [
     "instrument",
     "jobs",
     "log_context",
+    "on_dead",
+    "on_fail",
     "progress",
     "structlog_context",
 ]
@@ -33,6 +36,8 @@ _HOMES = {
     "LoggedJob": ".emit.logged_job",
     "instrument": ".emit.rq",
     "log_context": ".context",
+    "on_dead": ".emit.callbacks",
+    "on_fail": ".emit.callbacks",
     "progress": ".emit.progress",
     "JsonFormatter": ".formatter",
     "current_fields": ".formatter",

@@ -55,6 +55,10 @@ class Settings:
     """Names of arguments and fields whose values never leave the process, beside the built-in ones."""
     labels: tuple[str, ...] = ()
     """Labels that get a keyword mapping of their own, for Kibana's Lens and controls."""
+    on_fail: tuple[str, ...] = ()
+    """Functions, `package.module:function`, that are called with the record of every attempt that fails."""
+    on_dead: tuple[str, ...] = ()
+    """The same for jobs that failed for good."""
     retention: Mapping[str, int] = field(default_factory=lambda: DEFAULT_RETENTION_DAYS)
     """Days for which the indices of each dataset are kept."""
     past_days: int = 730
@@ -141,6 +145,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "namespace": _namespace,
     "redact": _list,
     "labels": _names,
+    "on_fail": _list,
+    "on_dead": _list,
     "retention": _retention,
     "past_days": _days,
     "future_days": _days,

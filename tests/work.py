@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from typing import Any
 
 from rq import Queue, Retry, get_current_job
 
@@ -105,3 +106,13 @@ def write_log(path: str) -> None:
     except KeyError:
         log.exception("lost it")
     handler.close()
+
+
+def note_failure(record: dict[str, Any]) -> None:
+    """A callback of the application's: leaves a line in the file that NOTES names."""
+    with open(os.environ["NOTES"], "a") as notes:
+        notes.write(f"{record['event']['action']} {record['event']['reason']} {record.get('user', {}).get('id')}\n")
+
+
+def failing_callback(record: dict[str, Any]) -> None:
+    raise RuntimeError("a callback that fails")

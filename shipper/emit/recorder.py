@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .. import records
 from ..settings import Settings
 from . import contents, lifecycle
+from .callbacks import Callbacks
 from .facts import JobFacts
 from .hooks import Failure, Hooks, Success
 from .progress import Progress
@@ -27,6 +28,7 @@ class Recorder(Hooks):
         self.sink = Sink(settings.log)
         self._settings = settings
         self._redactor = Redactor(settings.redact)
+        self._callbacks = Callbacks(settings)
         self._host = socket.gethostname()
 
     def worker_started(self, worker: BaseWorker) -> None:
@@ -54,10 +56,11 @@ class Recorder(Hooks):
         self._write(job, lifecycle.finished(job, success, _now(), self._origin()))
 
     def failed(self, job: JobFacts, failure: Failure) -> None:
-        self._write(job, lifecycle.failed(job, failure, _now(), self._origin()))
+        self._callbacks.tell(self._write(job, lifecycle.failed(job, failure, _now(), self._origin())))
 
-    def _write(self, job: JobFacts, record: records.Record) -> None:
+    def _write(self, job: JobFacts, record: records.Record) -> records.Record:
         self.sink.append(records.encode(contents.add(record, job, self._redactor)))
+        return record
 
     def _origin(self) -> lifecycle.Origin:
         # The process id is asked for each time: the recorder is made before the work-horse forks.

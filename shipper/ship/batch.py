@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from ..records import LINE_START
 from ..settings import Settings
+from ..state import State
 from .deadletter import Letter
 from .document import Document, NotShippable, Place, document, state_document
 from .tail import Block, Source
@@ -59,20 +61,28 @@ class Batch:
         self.marks[source] = block.start + len(block.data)
 
     def _add_line(self, line: bytes, place: Place, path: str, settings: Settings, now: datetime) -> None:
-        if not line.strip():
-            return
-        try:
-            made, state = document(line, place, settings, now)
-        except NotShippable as reason:
-            self.letters.append(Letter(str(reason), line, path, place.offset))
-            return
-        item = Item(made, line, path, place.offset)
+        """Take a line in; where records were torn and glued together, each whole one that stands in it."""
+        while line.strip():
+            try:
+                made, state = document(line, place, settings, now)
+            except NotShippable as reason:
+                # A writer died in the middle of a record: the next one stands on the same line, and may be whole.
+                next_record = line.find(LINE_START, 1)
+                torn = line if next_record < 0 else line[:next_record]
+                self.letters.append(Letter(str(reason), torn, path, place.offset))
+                line = line[len(torn) :]
+                place = Place(place.host, place.first_line, place.offset + len(torn))
+            else:
+                self._add_document(Item(made, line, path, place.offset), state, settings)
+                return
+
+    def _add_document(self, item: Item, state: State | None, settings: Settings) -> None:
         self.items.append(item)
         self.size += item.size
         if state is not None and state.version > self.states.get(state.job_id, (0, None))[0]:
-            item = Item(state_document(state, settings), line, path, place.offset)
-            self.states[state.job_id] = (state.version, item)
-            self.size += item.size
+            last_word = Item(state_document(state, settings), item.line, item.path, item.offset)
+            self.states[state.job_id] = (state.version, last_word)
+            self.size += last_word.size
 
     def to_send(self) -> list[Item]:
         """The records, and then the states."""

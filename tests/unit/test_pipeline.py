@@ -132,6 +132,30 @@ def test_bad_lines_are_kept_exactly_and_stop_nothing(tmp_path: Path) -> None:
         assert (broken["offset"], binary["offset"]) == (1, 4)
 
 
+def test_a_torn_record_costs_only_itself(tmp_path: Path) -> None:
+    whole = lines(4).splitlines(keepends=True)
+    with serving() as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(whole[0] + whole[1][:200] + whole[2][:14] + whole[2][:90] + whole[3])
+        run.ship()
+        assert {key[1] for key in server.documents} == {f"{number:032x}" for number in (0, 3)}
+        assert [letter["line"] for letter in run.dead()] == [
+            whole[1][:200].decode() + whole[2][:14].decode(),
+            whole[2][:90].decode(),
+        ]
+        assert run.acknowledged == run.log.stat().st_size
+
+
+def test_thousands_of_torn_records_on_one_line_cost_only_themselves(tmp_path: Path) -> None:
+    first, last = lines(2).splitlines(keepends=True)
+    with serving() as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(first[:100] * 3000 + last)
+        run.ship()
+        assert len(server.documents) == 1
+        assert len(run.dead()) == 3000
+
+
 def test_positions_wait_for_the_answer(tmp_path: Path) -> None:
     with serving(*[bulk_server.status(503)] * 1000) as server:
         run = Run(tmp_path, server, patience_s=0.05)
