@@ -2,6 +2,6 @@
 
 import sys
 
-from . import import_cost
+from . import emission, import_cost
 
-sys.exit(not all([import_cost.main()]))
+sys.exit(not all([import_cost.main(), emission.main()]))

@@ -126,10 +126,7 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
         execution = getattr(worker, "execution", None)
         if seen.job_id is None and execution is not None:  # a spawned child, which inherited nothing
             seen.begin(job.id, execution.id, shared=False)
-    running = None
-    with quietly("perform"):
-        running = facts.running(job, _execution_id(worker, job))
-    before = context.running.set(running)
+    before = context.running.set(None)  # prepare_job_execution fills it in, when RQ has read the function's name
     try:
         with context.log_context(**facts.context_of(job)):
             return original(worker, job, *args, **kwargs)
@@ -146,7 +143,9 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
         # Also when it raised: RQ reads the function's name last, after Redis has the job as started.
         if job.started_at is not None and job._status == JobStatus.STARTED:
             with quietly("started"):
-                observers.tell("started", facts.of(job), _execution_id(worker, job), worker.name)
+                execution_id = _execution_id(worker, job)
+                context.running.set(facts.running(job, execution_id))
+                observers.tell("started", facts.of(job), execution_id, worker.name)
 
 
 def handle_exception(original: Wrapper, worker: Any, job: Any, *exc_info: Any) -> Any:

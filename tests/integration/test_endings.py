@@ -31,7 +31,7 @@ from shipper.emit.hooks import observers
 from shipper.emit.recorder import Recorder
 from stack.redis import Redis as OwnRedis
 from tests import work
-from tests.programs import Programs, count, wait_for
+from tests.programs import ROOT, Programs, count, wait_for
 
 LONG = 60  # seconds that a job would take which something else ends
 YEARS = 10 * 365 * 86_400
@@ -533,3 +533,17 @@ def test_a_job_that_redis_could_not_be_told_of_finished_all_the_same(
         "job-enqueued", "job-started", "job-finished not-saved",
     ]  # fmt: skip
     worker.kill()
+
+
+def table() -> str:
+    """The rows as docs/endings.md shows them."""
+    lines = ["| what happens | the records of the job, in their order | its state |", "|---|---|---|"]
+    lines += [
+        f"| {row.name} | {', '.join(f'`{part}`' for part in row.told.split(', ') if part)} | {row.state} |"
+        for row in ROWS
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_documentation_has_this_table() -> None:
+    assert table() in (ROOT / "docs/endings.md").read_text(encoding="utf-8")
