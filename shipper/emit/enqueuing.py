@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
@@ -83,8 +82,11 @@ def because(cause: str) -> Wrapper:
     """A wrapper for what pushes jobs for a reason of its own."""
 
     def wrapper(original: Wrapper, self: Any, *args: Any, **kwargs: Any) -> Any:
-        with _in_force(cause):
+        before = _cause.set(cause)
+        try:
             return original(self, *args, **kwargs)
+        finally:
+            _cause.reset(before)
 
     return wrapper
 
@@ -92,15 +94,6 @@ def because(cause: str) -> Wrapper:
 def cause() -> str:
     """Why jobs are being pushed here and now."""
     return _cause.get()
-
-
-@contextmanager
-def _in_force(cause: str) -> Iterator[None]:
-    before = _cause.set(cause)
-    try:
-        yield
-    finally:
-        _cause.reset(before)
 
 
 def _when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], tell: Callable[[], None]) -> None:

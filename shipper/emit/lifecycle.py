@@ -172,6 +172,7 @@ def _closing(
 ) -> Record:
     """A record that ends an execution. Its id follows from job and execution: two witnesses, one document."""
     moment = facts.ended_at or now
+    ended_at, started_at = timestamp(moment), _time(facts.started_at)
     duration_us = _microseconds(facts.started_at, moment)
     taken = "" if duration_us is None else f" after {duration_us / 1000:.0f} ms"
     return _record(
@@ -179,8 +180,8 @@ def _closing(
         identity=(ended.kind, ended.execution_id or _push(facts)),
         event={
             **event,
-            "start": _time(facts.started_at),
-            "end": timestamp(moment),
+            "start": started_at,
+            "end": ended_at,
             "duration": None if duration_us is None else duration_us * NS_PER_US,
         },
         message=shorten(f"{_name(facts)} {verb}{taken}" + (f": {because}" if because else ""), 1000),
@@ -189,8 +190,8 @@ def _closing(
             **rq,
             "lag_ms": _milliseconds(facts.scheduled_at or facts.enqueued_at, facts.started_at),
             "total_ms": _milliseconds(facts.created_at, moment),
-            "started_at": _time(facts.started_at),
-            "ended_at": timestamp(moment),
+            "started_at": started_at,
+            "ended_at": ended_at,
         },
         worker=ended.worker or None, error=error, exit_code=exit_code,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from elasticsearch import Elasticsearch
 from shipper import records
 from shipper.index import setup
 from shipper.settings import Settings
-from tests.programs import Programs
+from tests.programs import Programs, wait_for
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").iterdir())
 
@@ -108,3 +108,10 @@ def test_pruning_deletes_what_is_past_and_nothing_else(
         assert "No index is past its days" in programs.run("shipper", "prune").stdout
     finally:
         search.indices.delete(index=others)
+
+
+def test_the_daemon_prunes_by_itself(programs: Programs, search: Elasticsearch, namespace: str) -> None:
+    old = records.index_name("rq.app", datetime.now(UTC) - timedelta(days=40), namespace)
+    search.indices.create(index=old)
+    programs.start("shipper", "run")
+    wait_for(lambda: not search.indices.exists(index=old), "the old index to be deleted")
