@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,15 +18,21 @@ NS_PER_US = 1000
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Which program on which machine writes."""
+    """Which program on which machine writes: the parts of a record that are the same on all of a process's records."""
 
-    service: str
-    version: str | None
-    environment: str | None
-    host: str
-    pid: int
+    __slots__ = ("ecs", "host", "pid", "service")
+
+    def __init__(self, *, service: str, version: str | None, environment: str | None, host: str, pid: int) -> None:
+        self.ecs = {"version": ECS_VERSION}
+        self.service = _present({"name": service, "version": version, "environment": environment})
+        self.host = {"name": host}
+        self.pid = pid
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    """Those of the fields that there is something to say of."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def enqueued(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Record:
@@ -108,7 +113,9 @@ def progressed(facts: JobFacts, progress: Progress, execution_id: str | None, no
         message=shorten(f"{_name(facts)} at {progress.percent:g} %{about}", 1000),
         rq={
             "execution_id": execution_id, "status": "started",
-            "progress": {"percent": progress.percent, "message": shorten(progress.message, 1000) or None},
+            "progress": _present(
+                {"percent": progress.percent, "message": shorten(progress.message, 1000) or None}
+            ),
         },
     )  # fmt: skip
 
@@ -163,11 +170,11 @@ def _closing(
     now: datetime,
     origin: Origin,
     *,
-    event: Mapping[str, Any],
+    event: dict[str, Any],
     verb: str,
-    rq: Mapping[str, Any],
+    rq: dict[str, Any],
     because: str = "",
-    error: Mapping[str, Any] | None = None,
+    error: dict[str, Any] | None = None,
     exit_code: int | None = None,
 ) -> Record:
     """A record that ends an execution. Its id follows from job and execution: two witnesses, one document."""
@@ -193,7 +200,7 @@ def _closing(
             "started_at": started_at,
             "ended_at": ended_at,
         },
-        worker=ended.worker or None, error=error, exit_code=exit_code,
+        worker=ended.worker, error=error, exit_code=exit_code,
     )  # fmt: skip
 
 
@@ -204,15 +211,15 @@ def _record(
     now: datetime,
     *,
     identity: tuple[str, str],
-    event: Mapping[str, Any],
+    event: dict[str, Any],
     message: str,
-    rq: Mapping[str, Any],
+    rq: dict[str, Any],
     worker: str | None = None,
-    error: Mapping[str, Any] | None = None,
+    error: dict[str, Any] | None = None,
     exit_code: int | None = None,
 ) -> Record:
     """The frame that all job records share. The first keys are at fixed places: see records.py."""
-    return _without_none({
+    record: Record = {
         "@timestamp": timestamp(moment),
         "event": {
             "id": record_id(facts.enqueued_at or facts.created_at or moment, facts.job_id, *identity),
@@ -220,21 +227,16 @@ def _record(
             "kind": "event",
             "category": ["process"],
             "created": timestamp(now),
-            **event,
+            **_present(event),
         },
-        "ecs": {"version": ECS_VERSION},
+        "ecs": origin.ecs,
         "message": message,
-        "service": {"name": origin.service, "version": origin.version, "environment": origin.environment},
-        "host": {"name": origin.host},
-        "process": {"pid": origin.pid, "exit_code": exit_code},
-        "messaging": {
-            "system": "rq",
-            "destination": {"name": facts.queue},
-            "message": {"id": facts.job_id, "body": {"size": facts.payload_bytes}},
-            "client": {"id": worker},
-        },
+        "service": origin.service,
+        "host": origin.host,
+        "process": {"pid": origin.pid},
+        "messaging": {"system": "rq", "destination": {"name": facts.queue}, "message": {"id": facts.job_id}},
         "code": {"function": {"name": facts.function}},
-        "rq": {
+        "rq": _present({
             "attempt": facts.attempt,
             "max_attempts": facts.max_attempts,
             "created_at": _time(facts.created_at),
@@ -245,24 +247,21 @@ def _record(
             "parent_job_id": facts.parent_job_id,
             "root_job_id": facts.root_job_id,
             **rq,
-        },
-        "error": error,
-        **fields_of(facts.context),
-    })  # fmt: skip
-
-
-def _without_none(value: dict[str, Any]) -> Record:
-    """The same without what is None, and without objects that are empty for it. Records nest plain dicts only."""
-    kept: Record = {}
-    for key, item in value.items():
-        if item is None:
-            continue
-        if type(item) is dict:
-            if plain := _without_none(item):
-                kept[key] = plain
-        else:
-            kept[key] = item
-    return kept
+        }),
+    }  # fmt: skip
+    if exit_code is not None:
+        record["process"]["exit_code"] = exit_code
+    if facts.payload_bytes is not None:
+        record["messaging"]["message"]["body"] = {"size": facts.payload_bytes}
+    if worker:
+        record["messaging"]["client"] = {"id": worker}
+    if facts.function is None:
+        del record["code"]
+    if error:
+        record["error"] = _present(error)
+    if facts.context:
+        record.update(fields_of(facts.context))
+    return record
 
 
 def _push(facts: JobFacts) -> str:

@@ -29,7 +29,7 @@ class Recorder(Hooks):
         self._settings = settings
         self._redactor = Redactor(settings.redact)
         self._callbacks = Callbacks(settings)
-        self._host = socket.gethostname()
+        self._made_for = self._make_origin()
 
     def worker_started(self, worker: BaseWorker) -> None:
         worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
@@ -63,12 +63,17 @@ class Recorder(Hooks):
         return record
 
     def _origin(self) -> lifecycle.Origin:
-        # The process id is asked for each time: the recorder is made before the work-horse forks.
+        # The recorder is made before the work-horse forks: the process that it was made in may not be this one.
+        if self._made_for.pid != os.getpid():
+            self._made_for = self._make_origin()
+        return self._made_for
+
+    def _make_origin(self) -> lifecycle.Origin:
         return lifecycle.Origin(
             service=self._settings.service,
             version=self._settings.version,
             environment=self._settings.environment,
-            host=self._host,
+            host=socket.gethostname(),
             pid=os.getpid(),
         )
 
