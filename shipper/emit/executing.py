@@ -90,7 +90,7 @@ def _tell_what_nobody_told(worker: Any, job: Any) -> None:
     failure = Failure(
         execution_id=seen.execution_id,
         worker=worker.name,
-        retry_in_s=_retry_in_s(job) if not stopped else None,
+        retry_in_s=facts.retry_in_s(job) if not stopped else None,
         stopped=stopped,
         text="The work-horse ended without telling RQ.",
         raised=raised,
@@ -173,7 +173,7 @@ def _tell_before_going_down(worker: Any, job: Any, raised: Any, trouble: Excepti
         observers.tell("succeeded", known, success)
         return
     failure = Failure(
-        execution_id=execution_id, worker=worker.name, retry_in_s=_retry_in_s(job), raised=_as_raised(raised),
+        execution_id=execution_id, worker=worker.name, retry_in_s=facts.retry_in_s(job), raised=_as_raised(raised),
         text=f"Redis could not be told: {trouble}", ended_at=job.ended_at,
     )  # fmt: skip
     observers.tell("failed", known, failure)
@@ -256,7 +256,7 @@ def _failure(worker: Any, job: Any, text: str) -> Failure:
         execution_id=execution_id,
         worker=worker.name,
         late=_is_late(worker, job),
-        retry_in_s=None if stopped else _retry_in_s(job),
+        retry_in_s=None if stopped else facts.retry_in_s(job),
         stopped=stopped,
         text=text,
         raised=raised,
@@ -356,11 +356,6 @@ def _execution_id(worker: Any, job: Any) -> str | None:
         return seen.execution_id
     execution = getattr(worker, "execution", None)
     return execution.id if execution is not None and execution.job_id == job.id else None
-
-
-def _retry_in_s(job: Any) -> float | None:
-    """Seconds until RQ's next attempt; None if there will be none."""
-    return float(job.get_retry_interval()) if job.should_retry else None
 
 
 def _as_raised(exc_info: Any, where: str | None = None) -> Raised | None:

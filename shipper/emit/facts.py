@@ -150,6 +150,11 @@ def _evaluated(job: Job, name: str) -> Any:
     return None if value is UNEVALUATED else value
 
 
+def retry_in_s(job: Job) -> float | None:
+    """Seconds until RQ's next attempt, should this one fail; None if there will be none."""
+    return float(job.get_retry_interval()) if job.should_retry else None
+
+
 def running(job: Job, execution_id: str | None) -> RunningJob:
     """What log lines and jobs made while this one runs need to know of it."""
     carried = _carried(job)

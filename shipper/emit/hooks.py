@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rq.worker import BaseWorker
 
     from .facts import JobFacts
-    from .progress import Progress
 
 log = logging.getLogger("shipper")
 
@@ -92,6 +91,15 @@ class Failure(Ended):
     reason: str | None = None
     inferred: bool = False
     ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is. `percent` is 0 to 100; `count` numbers the changes of one job."""
+
+    percent: float
+    message: str
+    count: int
 
 
 class Hooks:

@@ -11,8 +11,7 @@ from typing import Any
 from ..context import fields_of
 from ..records import ECS_VERSION, Record, record_id, shorten, timestamp
 from .facts import JobFacts
-from .hooks import Ended, Failure, Killed, Raised, Success
-from .progress import Progress
+from .hooks import Ended, Failure, Killed, Progress, Raised, Success
 
 NS_PER_US = 1000
 _MICROSECOND = timedelta(microseconds=1)

@@ -7,26 +7,16 @@ the job retried. It has a key of its own, which expires.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from .. import context
-from .hooks import observers, quietly
+from .hooks import Progress, observers, quietly
 
 KEEP_S = 7 * 86_400
 """How long progress outlives its last change in Redis."""
 
 TELL_EVERY_S = 1.0
 """At most one record in this time; Redis has every change. The last one, 100 %, is always told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is. `percent` is 0 to 100; `count` numbers the changes of one job."""
-
-    percent: float
-    message: str
-    count: int
 
 
 def key(job_id: str) -> str:

@@ -12,8 +12,7 @@ from ..settings import Settings
 from . import contents, lifecycle
 from .callbacks import Callbacks
 from .facts import JobFacts
-from .hooks import Failure, Hooks, Success
-from .progress import Progress
+from .hooks import Failure, Hooks, Progress, Success
 from .redact import Redactor
 from .sink import Sink
 

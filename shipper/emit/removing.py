@@ -13,7 +13,6 @@ from rq.job import Job, JobStatus
 
 from . import facts, witness
 from .enqueuing import after_execute
-from .executing import _retry_in_s as retry_in_s
 from .hooks import Failure, observers, quietly
 
 Wrapper = Callable[..., Any]
@@ -71,7 +70,7 @@ def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args
     looked = time.time()
     with quietly("failed"):
         found = list(_expired(registry, looked if timestamp is None else timestamp))
-    before = [(facts.of(job), job._status, retry_in_s(job)) for job, _, _ in found]
+    before = [(facts.of(job), job._status, facts.retry_in_s(job)) for job, _, _ in found]
     answer = original(registry, timestamp, *args, **kwargs)
     with quietly("failed"):
         for (job, execution_id, score), (known, status, retry) in zip(found, before, strict=True):

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import redis
 from rq import Queue
 
 from tests import work
@@ -74,3 +75,19 @@ def test_cron_is_covered(queue: Queue, programs: Programs, tmp_path: Path) -> No
     cron.wait(timeout=20)
     (record,) = programs.records()
     assert record["rq"]["cause"] == "cron"
+
+
+def test_django_rq_s_job_class_covers_both_sides(programs: Programs, connection: redis.Redis, tmp_path: Path) -> None:
+    url = programs.environment["SHIPPER_REDIS"]
+    (tmp_path / "django_settings.py").write_text(
+        "SECRET_KEY = 'tests'\nINSTALLED_APPS = ['django_rq']\nUSE_TZ = True\n"
+        f"RQ_QUEUES = {{'letters': {{'URL': {url!r}}}}}\nRQ = {{'JOB_CLASS': 'shipper.LoggedJob'}}\n"
+    )
+    (tmp_path / "push.py").write_text(
+        "import django; django.setup()\nimport django_rq\nfrom tests import work\n"
+        "django_rq.get_queue('letters').enqueue(work.add, 1, 2)\n"
+    )
+    given = {"DJANGO_SETTINGS_MODULE": "django_settings", "PYTHONPATH": str(tmp_path)}
+    programs.run("python", str(tmp_path / "push.py"), **given)
+    programs.run("python", "-m", "django", "rqworker", "letters", "--burst", **given)
+    assert programs.actions() == RECORDS

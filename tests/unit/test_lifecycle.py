@@ -13,8 +13,7 @@ import pytest
 from shipper import records
 from shipper.emit import contents, lifecycle, redact
 from shipper.emit.facts import JobFacts
-from shipper.emit.hooks import Failure, Killed, Raised, Success
-from shipper.emit.progress import Progress
+from shipper.emit.hooks import Failure, Killed, Progress, Raised, Success
 from shipper.emit.redact import Redactor
 from shipper.records import Record
 

@@ -13,6 +13,7 @@ import pytest
 
 from shipper.emit.sink import Sink
 
+WRITERS, EACH = 8, 12_500  # 100,000 lines in all
 LINE = b'{"a":1}\n'
 
 
@@ -64,22 +65,22 @@ def test_a_folder_that_cannot_be_made_costs_the_line(tmp_path: Path) -> None:
 
 def _write_many(path: Path, writer: int) -> None:
     sink = Sink(path)
-    for number in range(2000):
+    for number in range(EACH):
         sink.append(json.dumps({"writer": writer, "number": number, "fill": "x" * 500}).encode() + b"\n")
 
 
 def test_lines_of_many_processes_do_not_mix(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=_write_many, args=(path, writer)) for writer in range(4)]
+    writers = [context.Process(target=_write_many, args=(path, writer)) for writer in range(WRITERS)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
     seen = [json.loads(line) for line in path.read_bytes().splitlines()]
-    assert len(seen) == 8000
-    for writer in range(4):
-        assert [line["number"] for line in seen if line["writer"] == writer] == list(range(2000))
+    assert len(seen) == WRITERS * EACH
+    for writer in range(WRITERS):
+        assert [line["number"] for line in seen if line["writer"] == writer] == list(range(EACH))
 
 
 def test_a_fork_that_inherits_the_sink_writes_to_it(tmp_path: Path) -> None:
