@@ -28,6 +28,7 @@ from tests.programs import BIN, ROOT
 
 PORT = "6379"
 INSIDE = "--inside"
+LIMIT_S = 900  # it takes some 90 s
 TESTS_FAILED = 1  # pytest's exit status for just that
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 
@@ -115,12 +116,12 @@ def _pytest(source: Path, folder: Path, arguments: list[str]) -> int:
         # has a package called `tests` too, and the suite's workers would import that.
         "PYTHONPATH": f"{source}{os.pathsep}{plugins}",
     }
-    done = subprocess.run(command, cwd=source, env=environment, check=False)
+    done = subprocess.run(command, cwd=source, env=environment, check=False, timeout=LIMIT_S)
     if done.returncode == TESTS_FAILED:
         # Some of the suite's tests sleep for a fraction of a second and expect a process to be as far. On a busy
         # machine they fail without us, too: what fails has to pass when it is run again by itself.
         print("Once more, by itself, what failed:", flush=True)
-        done = subprocess.run([*command, "--last-failed"], cwd=source, env=environment, check=False)
+        done = subprocess.run([*command, "--last-failed"], cwd=source, env=environment, check=False, timeout=LIMIT_S)
     written = len(records.read_bytes().splitlines()) if records.exists() else 0
     print(
         f"RQ {importlib.metadata.version('rq')}'s own tests, instrumented: {written} records were written", flush=True
