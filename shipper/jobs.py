@@ -9,18 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from . import settings as settings_module
+from .records import moment_of
 from .settings import Settings
+from .state import index_name
 
 if TYPE_CHECKING:
     from redis import Redis
-
-PAGE = 1000
 
 # RQ's words for what the records call otherwise.
 _STATES = {"failed": "dead"}
@@ -75,29 +73,15 @@ def find(
     settings: Settings | None = None,
 ) -> Iterator[JobState]:
     """The jobs that match all that is given, the latest changed first. From Elasticsearch; raises DestinationError."""
-    from .client import connect, translated
+    from .client import connect
+    from .read.states import matching
 
     made = settings or settings_module.load()
     asked = {"user.id": user, "organization.id": customer, "job_type": function, "queue": queue, "state": state}
     filters = [{"term": {field: value}} for field, value in asked.items() if value is not None]
-    after = None
-    with connect(made) as client, translated(made):
-        while True:
-            hits = client.search(
-                index=_index(made), ignore_unavailable=True, query={"bool": {"filter": filters}}, size=PAGE,
-                sort=[{"updated_at": "desc"}, {"created_at": {"order": "desc", "missing": "_last"}}],
-                search_after=after,
-            )["hits"]["hits"]  # fmt: skip
-            yield from (_state(hit["_id"], hit["_source"]) for hit in hits)
-            if len(hits) < PAGE:
-                return
-            after = hits[-1]["sort"]
-
-
-def _index(made: Settings) -> str:
-    from .state import STATE_INDEX
-
-    return f"{STATE_INDEX}-{made.namespace}"
+    with connect(made) as client:
+        for hit in matching(client, made, filters, "desc"):
+            yield _state(hit["_id"], hit["_source"])
 
 
 def _from_elasticsearch(job_id: str, made: Settings) -> JobState | None:
@@ -107,7 +91,7 @@ def _from_elasticsearch(job_id: str, made: Settings) -> JobState | None:
 
     with connect(made) as client, translated(made):
         try:
-            return _state(job_id, client.get(index=_index(made), id=job_id)["_source"])
+            return _state(job_id, client.get(index=index_name(made.namespace), id=job_id)["_source"])
         except NotFoundError:
             return None
 
@@ -136,6 +120,7 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
     from redis import Redis as Client
     from rq.job import Job
 
+    from .emit.facts import CARRIED_FIELD, parse_carried
     from .emit.progress import read
 
     connection = redis if redis is not None else Client.from_url(made.redis)
@@ -148,7 +133,7 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
     finally:
         if redis is None:
             connection.close()
-    carried = _carried(values.get("shipper"))
+    carried = parse_carried(values.get(CARRIED_FIELD))
     context = carried.get("context", {})
     left, most = int(values.get("retries_left", 0)), carried.get("max_attempts")
     moments = [_moment(values.get(name)) for name in ("ended_at", "started_at", "enqueued_at", "created_at")]
@@ -170,16 +155,5 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
     )
 
 
-def _carried(text: str | None) -> dict[str, Any]:
-    try:
-        carried = orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return carried if isinstance(carried, dict) else {}
-
-
 def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment_of(text) if text else None

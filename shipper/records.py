@@ -50,6 +50,12 @@ def timestamp(moment: datetime) -> str:
     return f"{moment.isoformat(timespec='microseconds')[:26]}Z"  # four times as fast as strftime
 
 
+def moment_of(text: str) -> datetime:
+    """The moment that an ISO 8601 text states; without a zone it is in UTC. ValueError for any other text."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def record_id(moment: datetime, *parts: str) -> str:
     """32 hex digits: 12 of the moment in ms since the epoch, 20 (80 bits) of a hash of `parts`.
 

@@ -61,6 +61,11 @@ class State:
     document: dict[str, Any]
 
 
+def index_name(namespace: str) -> str:
+    """The one index of a namespace's states."""
+    return f"{STATE_INDEX}-{namespace}"
+
+
 def epoch_of(version: int) -> datetime:
     """When the push was that a version belongs to, to the millisecond."""
     return datetime.fromtimestamp((version >> (_RANK_BITS + _SEQUENCE_BITS)) / 1000, UTC)

@@ -53,7 +53,6 @@ def wait_for_horse(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) ->
 def handle_work_horse_killed(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     # RQ passes no status for a work-horse that it had to kill itself, long past the job's timeout.
     worker.__dict__["_shipper_overdue"] = args[1:2] == (None,)
-    worker.__dict__["_shipper_was_killed"] = True
     return original(worker, job, *args, **kwargs)
 
 
@@ -66,7 +65,7 @@ def monitor_work_horse(original: Wrapper, worker: Any, job: Any, *args: Any, **k
             if not _is_alive(pid):
                 _tell_what_nobody_told(worker, job)
                 witness.of(worker).end()
-        for mark in ("_shipper_killed", "_shipper_overdue", "_shipper_was_killed"):
+        for mark in ("_shipper_killed", "_shipper_overdue"):
             worker.__dict__.pop(mark, None)
 
 
@@ -195,8 +194,7 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
                     worker=worker.name,
                     late=late,
                     status_saved=saved,
-                    result_type=type(job._result).__qualname__,
-                    result_bytes=_stored_results.pop(job.id, None),
+                    **_result_of(job),
                 )
                 observers.tell("succeeded", facts.of(job), success)
 
@@ -288,6 +286,11 @@ def serialize_result(original: Wrapper, result: Any, *args: Any, **kwargs: Any) 
     return stored
 
 
+def _result_of(job: Any) -> dict[str, Any]:
+    """What a success tells of the result: its type, and its size if RQ stored it."""
+    return {"result_type": type(job._result).__qualname__, "result_bytes": _stored_results.pop(job.id, None)}
+
+
 # --- the synchronous queue ------------------------------------------------------------------------------
 
 
@@ -304,12 +307,7 @@ def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any)
             job.ended_at = job.ended_at or datetime.now(UTC)
             raised = _as_raised(job.__dict__.pop("_shipper_raised", None))
             if raised is None:
-                success = Success(
-                    execution_id=None,
-                    worker="sync",
-                    result_type=type(job._result).__qualname__,
-                    result_bytes=_stored_results.pop(job.id, None),
-                )
+                success = Success(execution_id=None, worker="sync", **_result_of(job))
                 observers.tell("succeeded", facts.of(job), success)
             else:
                 observers.tell("failed", facts.of(job), Failure(execution_id=None, worker="sync", raised=raised))

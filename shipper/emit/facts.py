@@ -96,15 +96,17 @@ def carried_bytes(job: Job) -> bytes | None:
 
 def restore(job: Job, raw: Mapping[Any, Any]) -> None:
     """Take what was carried from a job's raw hash. What is not ours to understand is left alone."""
-    found = raw.get(CARRIED_FIELD.encode(), raw.get(CARRIED_FIELD))
-    if not found:
-        return
-    try:
-        carried = orjson.loads(found)
-    except orjson.JSONDecodeError:
-        return
-    if isinstance(carried, dict):
+    if carried := parse_carried(raw.get(CARRIED_FIELD.encode(), raw.get(CARRIED_FIELD))):
         job.__dict__[_CARRIED] = carried
+
+
+def parse_carried(found: bytes | str | None) -> dict[str, Any]:
+    """The carried field as it stands in a job's hash; {} where it is not there, or not ours."""
+    try:
+        carried = orjson.loads(found or b"{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return carried if isinstance(carried, dict) else {}
 
 
 def of(job: Job) -> JobFacts:

@@ -66,14 +66,14 @@ def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
 
 def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args: Any, **kwargs: Any) -> Any:
     """RQ declares executions abandoned whose lease ran out. Its own list has lost their ids by then: read it raw."""
-    found: list[tuple[Job, str, float]] = []
+    found: list[tuple[Job, str, float, facts.JobFacts, JobStatus, float | None]] = []
     looked = time.time()
     with quietly("failed"):
-        found = list(_expired(registry, looked if timestamp is None else timestamp))
-    before = [(facts.of(job), job._status, facts.retry_in_s(job)) for job, _, _ in found]
+        for job, execution_id, score in _expired(registry, looked if timestamp is None else timestamp):
+            found.append((job, execution_id, score, facts.of(job), job._status, facts.retry_in_s(job)))
     answer = original(registry, timestamp, *args, **kwargs)
     with quietly("failed"):
-        for (job, execution_id, score), (known, status, retry) in zip(found, before, strict=True):
+        for job, execution_id, score, known, status, retry in found:
             if status != JobStatus.STARTED or witness.is_remembered(job.connection, execution_id):
                 continue  # it ended, and that was told; RQ 2.12 declares it abandoned all the same (issue 2424)
             failure = Failure(

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -16,7 +16,7 @@ from elasticsearch import Elasticsearch
 
 from ..client import translated
 from ..errors import ShipperError, Unreachable
-from ..records import Record, alias, timestamp
+from ..records import Record, alias, moment_of, timestamp
 from ..settings import Settings
 
 DATASETS = ("rq.job", "rq.app", "rq.audit")
@@ -67,12 +67,11 @@ def moment(text: str, now: datetime) -> datetime:
     if age := re.fullmatch(r"(\d+)([smhdw])", text.strip()):
         return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
-        found = datetime.fromisoformat(text.strip())
+        return moment_of(text.strip())
     except ValueError:
         raise ShipperError(
             f"{text!r} is not a time. Give one like 2026-11-21T08:00, or an age like 15m, 2h or 7d."
         ) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def query(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:

@@ -23,11 +23,13 @@ from ..records import (
     LINE_START,
     PERIODS,
     index_name,
+    moment_of,
     record_id,
     timestamp,
 )
 from ..settings import Settings
-from ..state import STATE_INDEX, State, state_of
+from ..state import State, state_of
+from ..state import index_name as state_index_name
 
 ID_LIMIT = 512  # bytes of an _id, Elasticsearch's own limit
 
@@ -74,8 +76,12 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
 
 def state_document(state: State, settings: Settings) -> Document:
     """The document of a job's state: the highest version stays, whatever comes in which order."""
-    index = f"{STATE_INDEX}-{settings.namespace}"
-    target = {"_index": index, "_id": state.job_id, "version": state.version, "version_type": "external"}
+    target = {
+        "_index": state_index_name(settings.namespace),
+        "_id": state.job_id,
+        "version": state.version,
+        "version_type": "external",
+    }
     return Document(orjson.dumps({"index": target}), orjson.dumps(state.document), is_record=False)
 
 
@@ -113,8 +119,7 @@ def _moment(value: object, now: datetime) -> datetime:
     if not isinstance(value, str):
         raise NotShippable("@timestamp is not text")
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment_of(value).astimezone(UTC)
     except (ValueError, OverflowError):
         raise NotShippable(f"@timestamp is not an ISO 8601 time: {value[:40]!r}") from None
 

@@ -18,18 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 from elasticsearch import Elasticsearch
 
-from ..client import translated
 from ..emit.facts import JobFacts
 from ..emit.hooks import Failure, Hooks, Success
+from ..read.states import matching
+from ..records import moment_of
 from ..settings import Settings
-from ..state import STATE_INDEX, epoch_of
+from ..state import epoch_of
 
 if TYPE_CHECKING:
     from redis import Redis
 
 log = logging.getLogger("shipper")
 
-PAGE = 500
+CHUNK = 500  # jobs that Redis is asked about at once
 OPEN_STATES = ("queued", "deferred", "scheduled", "started", "retrying", "busy")
 WAITING = frozenset({"queued", "deferred", "scheduled", "retrying"})
 
@@ -129,7 +130,7 @@ class Reconciler:
         now = now or datetime.now(UTC)
         found = []
         jobs = self._open(now)
-        while chunk := list(islice(jobs, PAGE)):
+        while chunk := list(islice(jobs, CHUNK)):
             for job, seen in zip(chunk, self._look(chunk), strict=True):
                 finding = conclude(job, seen, now)
                 if finding is not None:
@@ -138,25 +139,12 @@ class Reconciler:
         return found
 
     def _open(self, now: datetime) -> Iterator[Open]:
-        after = None
-        with translated(self._settings):
-            while True:
-                hits = self._search.search(
-                    index=f"{STATE_INDEX}-{self._settings.namespace}",
-                    ignore_unavailable=True,
-                    version=True,
-                    size=PAGE,
-                    query={"bool": {"filter": [
-                        {"terms": {"state": list(OPEN_STATES)}},
-                        {"range": {"updated_at": {"lte": (now - self._grace).isoformat()}}},
-                    ]}},
-                    sort=[{"updated_at": "asc"}, {"created_at": {"order": "asc", "missing": "_last"}}],
-                    search_after=after,
-                )["hits"]["hits"]  # fmt: skip
-                yield from (_open_job(hit) for hit in hits)
-                if len(hits) < PAGE:
-                    return
-                after = hits[-1]["sort"]
+        filters: list[dict[str, Any]] = [
+            {"terms": {"state": list(OPEN_STATES)}},
+            {"range": {"updated_at": {"lte": (now - self._grace).isoformat()}}},
+        ]
+        for hit in matching(self._search, self._settings, filters, "asc"):
+            yield _open_job(hit)
 
     def _look(self, jobs: list[Open]) -> list[Seen]:
         """What Redis has of each, in three commands a job and one round trip for all."""
@@ -233,7 +221,4 @@ def _seen(answers: list[Any], lease: tuple[str, float] | None, job: Open) -> See
 
 
 def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment_of(text) if text else None

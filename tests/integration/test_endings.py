@@ -148,13 +148,18 @@ def parent_killed(scene: Scene) -> Job:
     return job
 
 
-def both_killed(scene: Scene, **options: Any) -> Job:
+def both_down(scene: Scene, **options: Any) -> Job:
     job = scene.queue.enqueue(work.sleep, LONG, **options)
     worker = scene.worker()
     horse = scene.running(job)
     worker.kill()
     scene.kill(horse)
     worker.wait()
+    return job
+
+
+def both_killed(scene: Scene, **options: Any) -> Job:
+    job = both_down(scene, **options)
     scene.declare_abandoned()
     scene.declare_abandoned()
     return job
@@ -167,12 +172,7 @@ def both_killed_with_a_retry_left(scene: Scene) -> Job:
 
 
 def abandoned_by_another_s_count(scene: Scene) -> Job:
-    job = scene.queue.enqueue(work.sleep, LONG)
-    worker = scene.worker()
-    horse = scene.running(job)
-    worker.kill()
-    scene.kill(horse)
-    worker.wait()
+    job = both_down(scene)
     key = StartedJobRegistry(queue=scene.queue).key
     for member in scene.connection.zrange(key, 0, -1):
         scene.connection.zadd(key, {member: time.time()})
