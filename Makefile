@@ -19,6 +19,7 @@ test:  ## Everything: lint, types, unit tests, and tests on a real Redis and a r
 	@stack/setup.sh tests
 	@$(MAKE) --no-print-directory lint types
 	@$(PYTHON) -m pytest
+	@$(PYTHON) -m tests.compat.oldest_rq
 	@$(PYTHON) -m tests.compat.rq_suite
 
 test-rq: setup  ## RQ's own test-suite, with the instrumentation loaded.
@@ -40,4 +41,4 @@ bench: setup  ## Each benchmark prints its figure beside what it is compared wit
 	@$(PYTHON) -m benchmarks
 
 clean: down  ## Remove the virtual environment, caches and runs. Downloads stay, so that the next set-up is quick.
-	rm -rf .venv .run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .run .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _current: ContextVar[Mapping[str, str]] = ContextVar("shipper_log_context", default=_NOTHING)
@@ -21,8 +21,7 @@ _PLACES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunningJob:
+class RunningJob(NamedTuple):
     """The job that this process (or thread of a SimpleWorker) is running."""
 
     job_id: str
@@ -37,8 +36,15 @@ running: ContextVar[RunningJob | None] = ContextVar("shipper_running_job", defau
 
 
 def current() -> Mapping[str, str]:
-    """What is in force here and now."""
-    return _current.get()
+    """What is in force here and now, and the trace that OpenTelemetry is in, unless `log_context` names one."""
+    given = _current.get()
+    api = sys.modules.get("opentelemetry.trace")  # never imported for its sake: the application has it, or not
+    if api is None or "trace_id" in given:
+        return given
+    span = api.get_current_span().get_span_context()
+    if not span.is_valid:
+        return given
+    return {**given, "trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
 
 
 @contextmanager

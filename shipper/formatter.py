@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +18,8 @@ from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
 
 from . import context, settings
 from .emit.redact import Redactor
-from .records import ECS_VERSION, encode, record_id, shorten, timestamp
+from .origin import Origin
+from .records import encode, record_id, shorten, timestamp
 
 DATASET = "rq.app"
 
@@ -37,10 +37,8 @@ class JsonFormatter(_JsonFormatter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         made = settings.load(complain=logging.getLogger("shipper").error)
-        self._service = {"name": made.service, "version": made.version, "environment": made.environment}
-        self._service = {name: value for name, value in self._service.items() if value}
+        self._origin = Origin.here(made)
         self._redactor = Redactor(made.redact)
-        self._host = socket.gethostname()
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON, without its newline."""
@@ -49,15 +47,16 @@ class JsonFormatter(_JsonFormatter):
             message = record.getMessage()
         except Exception:  # wrong arguments to a log call are a mistake, but no reason to lose the line
             message = f"{record.msg} {record.args}"
-        identity = (self._host, str(os.getpid()), str(record.thread), repr(record.created), message)
+        host, job = self._origin.host, context.running.get()
+        identity = (host["name"], str(os.getpid()), str(record.thread), repr(record.created), message)
         line: dict[str, Any] = {
             "@timestamp": timestamp(moment),
             "event": {"id": record_id(moment, *identity), "dataset": DATASET, "kind": "event"},
-            "ecs": {"version": ECS_VERSION},
+            "ecs": self._origin.ecs,
             "message": shorten(message),
             "log": {"level": record.levelname.lower(), "logger": record.name},
-            "service": self._service,
-            "host": {"name": self._host},
+            "service": self._origin.service_of(job.queue if job else None),
+            "host": host,
             "process": {"pid": record.process},
             **current_fields(),
         }

@@ -70,6 +70,7 @@ def find(
     function: str | None = None,
     queue: str | None = None,
     state: str | None = None,
+    service: str | None = None,
     settings: Settings | None = None,
 ) -> Iterator[JobState]:
     """The jobs that match all that is given, the latest changed first. From Elasticsearch; raises DestinationError."""
@@ -77,7 +78,10 @@ def find(
     from .read.states import matching
 
     made = settings or settings_module.load()
-    asked = {"user.id": user, "organization.id": customer, "job_type": function, "queue": queue, "state": state}
+    asked = {
+        "user.id": user, "organization.id": customer, "service.name": service,
+        "job_type": function, "queue": queue, "state": state,
+    }  # fmt: skip
     filters = [{"term": {field: value}} for field, value in asked.items() if value is not None]
     with connect(made) as client:
         for hit in matching(client, made, filters, "desc"):

@@ -45,6 +45,8 @@ class Settings:
     """The URL of RQ's Redis. It may hold a password, so it is not shown."""
     service: str = "rq"
     """service.name of the application whose jobs these are."""
+    services: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Prefixes of queue names and the service that such queues belong to, where one Redis serves several."""
     version: str | None = None
     """service.version: the release that runs."""
     environment: str | None = None
@@ -65,6 +67,11 @@ class Settings:
     """A record further back than this is a dead letter: its clock was wrong."""
     future_days: int = 1
     """A record further ahead than this is a dead letter."""
+
+    @property
+    def every_service(self) -> tuple[str, ...]:
+        """The services whose jobs this installation answers for."""
+        return tuple(dict.fromkeys((self.service, *self.services.values())))
 
 
 def _text(value: Any) -> str:
@@ -124,8 +131,18 @@ def _days(value: Any) -> int:
     return days
 
 
+def _pairs(value: Any) -> dict[str, Any]:
+    if not isinstance(value, str | Mapping) or (isinstance(value, str) and any("=" not in one for one in _list(value))):
+        raise ValueError("must be a table, or key=value pairs separated by commas")
+    return dict(part.split("=", 1) for part in _list(value)) if isinstance(value, str) else dict(value)
+
+
+def _services(value: Any) -> Mapping[str, str]:
+    return MappingProxyType({prefix.strip(): _text(name).strip() for prefix, name in _pairs(value).items()})
+
+
 def _retention(value: Any) -> Mapping[str, int]:
-    pairs = dict(part.split("=", 1) for part in _list(value)) if isinstance(value, str) else dict(value)
+    pairs = _pairs(value)
     unknown = set(pairs) - set(DEFAULT_RETENTION_DAYS)
     if unknown:
         raise ValueError(f"knows only {', '.join(DEFAULT_RETENTION_DAYS)}, not {', '.join(sorted(unknown))}")
@@ -140,6 +157,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "api_key": _text,
     "redis": _text,
     "service": _text,
+    "services": _services,
     "version": _text,
     "environment": _text,
     "namespace": _namespace,

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
+import orjson
+
 from ..records import Record
 from ..settings import Settings
 from .hooks import quietly
@@ -43,8 +45,11 @@ class Callbacks:
         self._named = {"on_fail": settings.on_fail, "on_dead": settings.on_dead}
         self._imported: dict[str, list[Callback]] = {}
 
-    def tell(self, record: Record) -> None:
-        """Call every one that this record is for; the failure of one is not the others'."""
+    def tell(self, line: bytes) -> None:
+        """Call every one that the record of this line is for; the failure of one is not the others'."""
+        if not any((*_registered.values(), *self._named.values())):
+            return
+        record = orjson.loads(line)
         action = record["event"]["action"]
         if action in ("job-retried", "job-dead"):
             self._call("on_fail", record)

@@ -19,10 +19,12 @@ def add(record: Record, job: JobFacts, redactor: Redactor) -> Record:
         shown, cut = redactor.positional(job.args, job.function)
         if shown:
             rq["args"] = shown
-    for name, values in (("kwargs", job.kwargs), ("meta", job.meta)):
-        if values:
-            rq[name], some = redactor.named(values)
-            cut |= some
+    if job.kwargs:
+        rq["kwargs"], some = redactor.named(job.kwargs)
+        cut |= some
+    if job.meta:
+        rq["meta"], some = redactor.named(job.meta)
+        cut |= some
     if "labels" in record:
         record["labels"], _ = redactor.named(record["labels"])
     if cut:

@@ -120,19 +120,23 @@ def _is_alive(pid: int) -> bool:
 
 def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """The job runs for whom it was enqueued: its records say so, and the jobs that it enqueues do."""
-    with quietly("perform"):
-        seen = witness.of(worker)
-        execution = getattr(worker, "execution", None)
-        if seen.job_id is None and execution is not None:  # a spawned child, which inherited nothing
-            seen.begin(job.id, execution.id, shared=False)
+    seen = witness.of(worker)
+    if seen.job_id is None:  # a spawned child, which inherited nothing
+        with quietly("perform"):
+            execution = getattr(worker, "execution", None)
+            if execution is not None:
+                seen.begin(job.id, execution.id, shared=False)
     before = context.running.set(None)  # prepare_job_execution fills it in, when RQ has read the function's name
+    carried = facts.context_of(job)
     try:
-        with context.log_context(**facts.context_of(job)):
+        if not carried:
+            return original(worker, job, *args, **kwargs)
+        with context.log_context(**carried):
             return original(worker, job, *args, **kwargs)
     finally:
         context.running.reset(before)
         if not worker.is_horse:
-            witness.of(worker).end()
+            seen.end()
 
 
 def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -142,9 +146,10 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
         # Also when it raised: RQ reads the function's name last, after Redis has the job as started.
         if job.started_at is not None and job._status == JobStatus.STARTED:
             with quietly("started"):
-                execution_id = _execution_id(worker, job)
-                context.running.set(facts.running(job, execution_id))
-                observers.tell("started", facts.of(job), execution_id, worker.name)
+                execution_id, known = _execution_id(worker, job), facts.of(job)
+                witness.of(worker).started = known
+                context.running.set(facts.running(known, execution_id))
+                observers.tell("started", known, execution_id, worker.name)
 
 
 def handle_exception(original: Wrapper, worker: Any, job: Any, *exc_info: Any) -> Any:
@@ -179,6 +184,7 @@ def _tell_before_going_down(worker: Any, job: Any, raised: Any, trouble: Excepti
 
 
 def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    seen = witness.of(worker)
     execution_id, late = _execution_id(worker, job), _is_late(worker, job)  # RQ forgets it on the way
     saved = False
     try:
@@ -194,9 +200,10 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
                     worker=worker.name,
                     late=late,
                     status_saved=saved,
-                    **_result_of(job),
+                    result_type=type(job._result).__qualname__,
+                    result_bytes=_stored_results.pop(job.id, None),
                 )
-                observers.tell("succeeded", facts.of(job), success)
+                observers.tell("succeeded", facts.at_end(job, seen.started), success)
 
 
 def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -286,11 +293,6 @@ def serialize_result(original: Wrapper, result: Any, *args: Any, **kwargs: Any) 
     return stored
 
 
-def _result_of(job: Any) -> dict[str, Any]:
-    """What a success tells of the result: its type, and its size if RQ stored it."""
-    return {"result_type": type(job._result).__qualname__, "result_bytes": _stored_results.pop(job.id, None)}
-
-
 # --- the synchronous queue ------------------------------------------------------------------------------
 
 
@@ -307,7 +309,12 @@ def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any)
             job.ended_at = job.ended_at or datetime.now(UTC)
             raised = _as_raised(job.__dict__.pop("_shipper_raised", None))
             if raised is None:
-                success = Success(execution_id=None, worker="sync", **_result_of(job))
+                success = Success(
+                    execution_id=None,
+                    worker="sync",
+                    result_type=type(job._result).__qualname__,
+                    result_bytes=_stored_results.pop(job.id, None),
+                )
                 observers.tell("succeeded", facts.of(job), success)
             else:
                 observers.tell("failed", facts.of(job), Failure(execution_id=None, worker="sync", raised=raised))
@@ -317,7 +324,7 @@ def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) 
     """What the synchronous queue calls the function by; its caller swallows the exception."""
     running = None
     with quietly("perform"):
-        running = facts.running(job, None)
+        running = facts.running(facts.of(job), None)
     before = context.running.set(running)
     try:
         with context.log_context(**facts.context_of(job)):
@@ -341,10 +348,11 @@ def _claim(worker: Any, job: Any) -> bool:
 
 
 def _is_late(worker: Any, job: Any) -> bool:
-    with quietly("late"):
-        seen = witness.of(worker)
-        return seen.job_id == job.id and seen.outlived_its_lease(job)
-    return False  # Redis could not be asked
+    seen = witness.of(worker)
+    if seen.job_id == job.id and seen.may_have_outlived_its_lease():
+        with quietly("late"):
+            return seen.outlived_its_lease(job)
+    return False  # or Redis could not be asked
 
 
 def _execution_id(worker: Any, job: Any) -> str | None:

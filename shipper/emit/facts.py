@@ -7,9 +7,9 @@ about to run the job anyway, does that (through RQ itself); everybody else reads
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from rq.job import UNEVALUATED
@@ -23,17 +23,23 @@ CARRIED_FIELD = "shipper"
 """The field of a job's hash that carries the enqueuer's context, as JSON. Absent when there is none."""
 
 
+_CARRIED_KEY = CARRIED_FIELD.encode()
+
 # Where a Job object keeps these, out of RQ's way.
 _CARRIED = "_shipper_carried"
 _STORED = "_shipper_stored_bytes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFacts:
+NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
+
+
+class JobFacts(NamedTuple):
     """A job at one moment. Times are aware datetimes, None where RQ has not set them (yet).
 
     `args` and `kwargs` are there only where they need no unpickling: in the enqueuer and in the work-horse.
     They are the job's own objects, to be redacted before anything is written.
+
+    A tuple, because two are made for each job: a frozen dataclass takes more than twice as long.
     """
 
     job_id: str
@@ -58,7 +64,7 @@ class JobFacts:
     args: tuple[Any, ...] | None = None
     kwargs: Mapping[str, Any] | None = None
     meta: Mapping[Any, Any] | None = None
-    context: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, str] = NO_CONTEXT
 
 
 def carry(job: Job, context: Mapping[str, str], parent: RunningJob | None) -> None:
@@ -96,7 +102,8 @@ def carried_bytes(job: Job) -> bytes | None:
 
 def restore(job: Job, raw: Mapping[Any, Any]) -> None:
     """Take what was carried from a job's raw hash. What is not ours to understand is left alone."""
-    if carried := parse_carried(raw.get(CARRIED_FIELD.encode(), raw.get(CARRIED_FIELD))):
+    found = raw.get(_CARRIED_KEY) or raw.get(CARRIED_FIELD)
+    if found and (carried := parse_carried(found)):
         job.__dict__[_CARRIED] = carried
 
 
@@ -129,14 +136,27 @@ def of(job: Job) -> JobFacts:
         retries_left=job.retries_left or 0,
         group_id=job.group_id,
         depends_on=tuple(job._dependency_ids),
-        parent_job_id=carried.get("parent"),
-        root_job_id=carried.get("root"),
+        parent_job_id=_id(carried.get("parent")),
+        root_job_id=_id(carried.get("root")),
         ttl_s=job.ttl,
         payload_stored_bytes=job.__dict__.get(_STORED),
         args=_evaluated(job, "_args"),
         kwargs=_evaluated(job, "_kwargs"),
         meta=job.meta if isinstance(job.meta, dict) and job.meta else None,
         context=context_of(job),
+    )
+
+
+def at_end(job: Job, started: JobFacts | None) -> JobFacts:
+    """The facts of a job whose function returned: those of its start, with what has changed since."""
+    if started is None or started.job_id != job.id:
+        return of(job)
+    return started._replace(
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        args=_evaluated(job, "_args"),
+        kwargs=_evaluated(job, "_kwargs"),
+        meta=job.meta if isinstance(job.meta, dict) and job.meta else None,
     )
 
 
@@ -157,31 +177,35 @@ def retry_in_s(job: Job) -> float | None:
     return float(job.get_retry_interval()) if job.should_retry else None
 
 
-def running(job: Job, execution_id: str | None) -> RunningJob:
+def running(job: JobFacts, execution_id: str | None) -> RunningJob:
     """What log lines and jobs made while this one runs need to know of it."""
-    carried = _carried(job)
-    _, attempt = _attempts(job, carried.get("max_attempts"))
-    root = carried.get("root")
     return RunningJob(
-        job_id=job.id,
-        function=function_name(job),
-        queue=job.origin or "",
-        attempt=attempt,
+        job_id=job.job_id,
+        function=job.function,
+        queue=job.queue,
+        attempt=job.attempt,
         execution_id=execution_id,
-        root_job_id=root if isinstance(root, str) else job.id,
+        root_job_id=job.root_job_id or job.job_id,
     )
 
 
-def context_of(job: Job) -> dict[str, str]:
+def context_of(job: Job) -> Mapping[str, str]:
     """The log context that the job carries from its enqueuer."""
     found = _carried(job).get("context")
     if not isinstance(found, dict):
-        return {}
+        return NO_CONTEXT
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
-def _carried(job: Job) -> dict[str, Any]:
-    return job.__dict__.get(_CARRIED) or {}
+def _carried(job: Job) -> Mapping[str, Any]:
+    return job.__dict__.get(_CARRIED) or _NOTHING
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def _id(found: object) -> str | None:
+    return found if isinstance(found, str) else None
 
 
 def _moment(seconds: object) -> datetime | None:

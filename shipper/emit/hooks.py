@@ -42,13 +42,15 @@ class Killed:
     max_rss_kb: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ended:
     """Which execution ended, and who was running it.
 
     `execution_id` is None where RQ made no execution (a synchronous queue, a job stuck before its start).
     `late`: RQ had already declared it abandoned, and yet it went on to this end. `concluded`: nobody saw it end;
     the reconciler concluded so, and its record must never take the place of a witness's.
+
+    Not frozen, as that triples the cost of making one; nobody is to change it all the same.
     """
 
     execution_id: str | None
@@ -62,7 +64,7 @@ class Ended:
         return "concluded" if self.concluded else "late end" if self.late else "end"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Success(Ended):
     """The function returned. `status_saved`: RQ could write that down in Redis.
 
@@ -74,7 +76,7 @@ class Success(Ended):
     result_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Failure(Ended):
     """An execution that did not succeed, and what RQ is about to do about it.
 

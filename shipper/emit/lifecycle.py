@@ -1,32 +1,20 @@
-"""A job's facts → its record. Pure: no clock, no RQ object, no file."""
+"""A job's facts → its record. Pure: no clock, no RQ object, no file. Times are left to the encoder."""
 
 from __future__ import annotations
 
 import os
 import signal
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..context import fields_of
-from ..records import ECS_VERSION, Record, record_id, shorten, timestamp
+from ..origin import Origin
+from ..records import Record, record_id, shorten, timestamp
 from .facts import JobFacts
 from .hooks import Ended, Failure, Killed, Progress, Raised, Success
 
 NS_PER_US = 1000
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class Origin:
-    """Which program on which machine writes: the parts of a record that are the same on all of a process's records."""
-
-    __slots__ = ("ecs", "host", "pid", "service")
-
-    def __init__(self, *, service: str, version: str | None, environment: str | None, host: str, pid: int) -> None:
-        self.ecs = {"version": ECS_VERSION}
-        self.service = _present({"name": service, "version": version, "environment": environment})
-        self.host = {"name": host}
-        self.pid = pid
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +32,7 @@ def enqueued(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Reco
         message=f"{_name(facts)} enqueued on {facts.queue}",
         rq={
             "cause": cause, "status": "queued",
-            "expires_at": _time(moment + timedelta(seconds=facts.ttl_s)) if facts.ttl_s and facts.ttl_s > 0 else None,
+            "expires_at": moment + timedelta(seconds=facts.ttl_s) if facts.ttl_s and facts.ttl_s > 0 else None,
         },
     )  # fmt: skip
 
@@ -82,7 +70,7 @@ def removed(facts: JobFacts, how: str, now: datetime, origin: Origin, *, conclud
         message=f"{_name(facts)} was {how}",
         rq={
             "status": how, "final": True, "inferred": concluded or None,
-            "total_ms": _milliseconds(facts.created_at, now), "ended_at": timestamp(now),
+            "total_ms": _milliseconds(facts.created_at, now), "ended_at": now,
         },
     )  # fmt: skip
 
@@ -97,7 +85,7 @@ def started(facts: JobFacts, execution_id: str | None, worker: str, now: datetim
         identity=("started", execution_id or _push(facts)),
         event={"type": ["start"], "action": "job-started", "outcome": "unknown"},
         message=f"{_name(facts)} started{waited}",
-        rq={"execution_id": execution_id, "status": "started", "lag_ms": lag_ms, "started_at": _time(moment)},
+        rq={"execution_id": execution_id, "status": "started", "lag_ms": lag_ms, "started_at": moment},
         worker=worker,
     )  # fmt: skip
 
@@ -150,8 +138,8 @@ def failed(facts: JobFacts, failure: Failure, now: datetime, origin: Origin) -> 
         ending, verb = {"type": ["end"], "action": "job-dead", "outcome": "failure"}, "failed for good"
         verdict, status = ("exhausted" if facts.max_attempts > 1 else "no_retry"), "failed"
     return _closing(
-        replace(facts, ended_at=failure.ended_at or facts.ended_at), failure, now, origin,
-        event={**ending, "reason": reason},
+        facts._replace(ended_at=failure.ended_at or facts.ended_at), failure, now, origin,
+        event=_present({**ending, "reason": reason}),
         verb=verb, because=f"{raised.type}: {raised.message}" if raised.type else raised.message,
         rq={
             "status": status, "final": failure.retry_in_s is None, "retry_verdict": verdict,
@@ -177,27 +165,25 @@ def _closing(
     exit_code: int | None = None,
 ) -> Record:
     """A record that ends an execution. Its id follows from job and execution: two witnesses, one document."""
-    moment = facts.ended_at or now
-    ended_at, started_at = timestamp(moment), _time(facts.started_at)
-    duration_us = _microseconds(facts.started_at, moment)
-    taken = "" if duration_us is None else f" after {duration_us / 1000:.0f} ms"
+    moment, started_at = facts.ended_at or now, facts.started_at
+    duration_us = _microseconds(started_at, moment)
+    taken = ""
+    event["end"] = moment
+    if duration_us is not None:
+        event["start"], event["duration"] = started_at, duration_us * NS_PER_US
+        taken = f" after {duration_us / 1000:.0f} ms"
     return _record(
         facts, origin, moment, now,
         identity=(ended.kind, ended.execution_id or _push(facts)),
-        event={
-            **event,
-            "start": started_at,
-            "end": ended_at,
-            "duration": None if duration_us is None else duration_us * NS_PER_US,
-        },
+        event=event,
         message=shorten(f"{_name(facts)} {verb}{taken}" + (f": {because}" if because else ""), 1000),
         rq={
             "execution_id": ended.execution_id,
             **rq,
-            "lag_ms": _milliseconds(facts.scheduled_at or facts.enqueued_at, facts.started_at),
+            "lag_ms": _milliseconds(facts.scheduled_at or facts.enqueued_at, started_at),
             "total_ms": _milliseconds(facts.created_at, moment),
             "started_at": started_at,
-            "ended_at": ended_at,
+            "ended_at": moment,
         },
         worker=ended.worker, error=error, exit_code=exit_code,
     )  # fmt: skip
@@ -218,29 +204,31 @@ def _record(
     exit_code: int | None = None,
 ) -> Record:
     """The frame that all job records share. The first keys are at fixed places: see records.py."""
+    process: dict[str, Any] = {"pid": origin.pid}
+    message_fields: dict[str, Any] = {"id": facts.job_id}
+    messaging: dict[str, Any] = {"system": "rq", "destination": {"name": facts.queue}, "message": message_fields}
     record: Record = {
-        "@timestamp": timestamp(moment),
+        "@timestamp": moment if moment.microsecond else timestamp(moment),  # the encoder leaves out a zero
         "event": {
             "id": record_id(facts.enqueued_at or facts.created_at or moment, facts.job_id, *identity),
             "dataset": "rq.job",
             "kind": "event",
-            "category": ["process"],
-            "created": timestamp(now),
-            **_present(event),
+            "category": _CATEGORY,
+            "created": now,
+            **event,
         },
         "ecs": origin.ecs,
         "message": message,
-        "service": origin.service,
+        "service": origin.service_of(facts.queue),
         "host": origin.host,
-        "process": {"pid": origin.pid},
-        "messaging": {"system": "rq", "destination": {"name": facts.queue}, "message": {"id": facts.job_id}},
-        "code": {"function": {"name": facts.function}},
+        "process": process,
+        "messaging": messaging,
         "rq": _present({
             "attempt": facts.attempt,
             "max_attempts": facts.max_attempts,
-            "created_at": _time(facts.created_at),
-            "enqueued_at": _time(facts.enqueued_at),
-            "scheduled_at": _time(facts.scheduled_at),
+            "created_at": facts.created_at,
+            "enqueued_at": facts.enqueued_at,
+            "scheduled_at": facts.scheduled_at,
             "payload_stored_bytes": facts.payload_stored_bytes,
             "group_id": facts.group_id,
             "parent_job_id": facts.parent_job_id,
@@ -249,18 +237,21 @@ def _record(
         }),
     }  # fmt: skip
     if exit_code is not None:
-        record["process"]["exit_code"] = exit_code
+        process["exit_code"] = exit_code
     if facts.payload_bytes is not None:
-        record["messaging"]["message"]["body"] = {"size": facts.payload_bytes}
+        message_fields["body"] = {"size": facts.payload_bytes}
     if worker:
-        record["messaging"]["client"] = {"id": worker}
-    if facts.function is None:
-        del record["code"]
+        messaging["client"] = {"id": worker}
+    if facts.function is not None:
+        record["code"] = {"function": {"name": facts.function}}
     if error:
         record["error"] = _present(error)
     if facts.context:
         record.update(fields_of(facts.context))
     return record
+
+
+_CATEGORY = ["process"]
 
 
 def _push(facts: JobFacts) -> str:
@@ -273,10 +264,6 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 def _name(facts: JobFacts) -> str:
     return facts.function or facts.description or facts.job_id
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else timestamp(moment)
 
 
 def _microseconds(start: datetime | None, end: datetime | None) -> int | None:
@@ -322,7 +309,7 @@ def _retry(facts: JobFacts, failure: Failure, now: datetime) -> dict[str, Any]:
     if failure.retry_in_s is None:
         return {"retries_left": facts.retries_left}
     retry_at = (facts.ended_at or now) + timedelta(seconds=failure.retry_in_s)
-    return {"retries_left": max(0, facts.retries_left - 1), "retry_at": timestamp(retry_at)}
+    return {"retries_left": max(0, facts.retries_left - 1), "retry_at": retry_at}
 
 
 def _error(raised: Raised) -> dict[str, str | None]:

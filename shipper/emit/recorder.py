@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import records
+from ..origin import Origin
 from ..settings import Settings
 from . import contents, lifecycle
 from .callbacks import Callbacks
@@ -28,7 +28,7 @@ class Recorder(Hooks):
         self._settings = settings
         self._redactor = Redactor(settings.redact)
         self._callbacks = Callbacks(settings)
-        self._made_for = self._make_origin()
+        self._made_for = Origin.here(settings)
 
     def worker_started(self, worker: BaseWorker) -> None:
         worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
@@ -57,24 +57,16 @@ class Recorder(Hooks):
     def failed(self, job: JobFacts, failure: Failure) -> None:
         self._callbacks.tell(self._write(job, lifecycle.failed(job, failure, _now(), self._origin())))
 
-    def _write(self, job: JobFacts, record: records.Record) -> records.Record:
-        self.sink.append(records.encode(contents.add(record, job, self._redactor)))
-        return record
+    def _write(self, job: JobFacts, record: records.Record) -> bytes:
+        line = records.encode(contents.add(record, job, self._redactor))
+        self.sink.append(line)
+        return line
 
-    def _origin(self) -> lifecycle.Origin:
+    def _origin(self) -> Origin:
         # The recorder is made before the work-horse forks: the process that it was made in may not be this one.
         if self._made_for.pid != os.getpid():
-            self._made_for = self._make_origin()
+            self._made_for = Origin.here(self._settings)
         return self._made_for
-
-    def _make_origin(self) -> lifecycle.Origin:
-        return lifecycle.Origin(
-            service=self._settings.service,
-            version=self._settings.version,
-            environment=self._settings.environment,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-        )
 
 
 def _now() -> datetime:

@@ -39,10 +39,12 @@ def delete(original: Wrapper, job: Any, pipeline: Any = None, *args: Any, **kwar
     return answer
 
 
-def cleanup(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
+def cleanup(original: Wrapper, job: Any, ttl: Any = None, *args: Any, **kwargs: Any) -> Any:
+    if ttl != 0:
+        return original(job, ttl, *args, **kwargs)  # it expires, and is not deleted here
     before = _housekeeping.set(True)
     try:
-        return original(job, *args, **kwargs)
+        return original(job, ttl, *args, **kwargs)
     finally:
         _housekeeping.reset(before)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 log = logging.getLogger("shipper")
 
 WARN_EVERY_S = 60.0
+LOOK_EVERY_S = 1.0  # for this long, lines may still go to the file that the log was renamed to
 # Readable by the group, so that the shipper may run as another account; nobody else's business.
 FILE_MODE = 0o640
 FOLDER_MODE = 0o750
@@ -21,8 +22,9 @@ class Sink:
 
     A line is one `write()` on an O_APPEND descriptor: on a local Linux file system such writes do not
     interleave, whatever threads and forks there are. The descriptor is opened at the first line, may be
-    inherited over a fork, and is opened anew when the path names another file (somebody rotated it) or the
-    number no longer names ours (somebody closed it). `dropped` counts the lines that could not be written.
+    inherited over a fork, and is opened anew when the path names another file (somebody rotated it: seen
+    within LOOK_EVERY_S) or the number no longer names ours (somebody closed it). `dropped` counts the lines
+    that could not be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,6 +32,7 @@ class Sink:
         self.dropped = 0
         self._descriptor = -1
         self._opened: tuple[int, int] | None = None
+        self._look_again = 0.0
         self._warned = -WARN_EVERY_S
         self._renew_lock()
         # A lock that another thread holds while this one forks would stay locked in the child for ever.
@@ -54,12 +57,16 @@ class Sink:
         self._lock = threading.RLock()
 
     def _current(self) -> int:
-        ours = _identity(self._descriptor)
-        if ours is None or ours != self._opened:
+        """The descriptor to write to. The path is looked at once a second, the descriptor every time."""
+        opened = self._opened
+        if opened is None or _identity(self._descriptor) != opened:
             return self._open()  # first use, or the descriptor was closed behind our back
-        if ours != _identity(self.path):
-            os.close(self._descriptor)
-            return self._open()
+        now = time.monotonic()
+        if now >= self._look_again:
+            self._look_again = now + LOOK_EVERY_S
+            if _identity(self.path) != opened:
+                os.close(self._descriptor)
+                return self._open()
         return self._descriptor
 
     def _open(self) -> int:

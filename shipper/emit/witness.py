@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import mmap
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rq.worker import SpawnWorker
+
+if TYPE_CHECKING:
+    from .facts import JobFacts
 
 # RQ's lease on a running job is 90 s at most and renewed every 30 s: before this nobody can be declared abandoned.
 LEASE_S = 60.0
@@ -21,24 +24,28 @@ REMEMBER_S = 7 * 86_400
 
 
 class Witness:
-    """The execution that a worker is busy with. One for each worker process, shared with its work-horses."""
+    """The execution that a worker is busy with. One for each worker process, shared with its work-horses.
+
+    `started` is what was known of the job at its start, in the process that runs it.
+    """
 
     def __init__(self) -> None:
         self._byte = mmap.mmap(-1, 1)
         self.job_id: str | None = None
         self.execution_id: str | None = None
+        self.started: JobFacts | None = None
         self.shared = True
         self._begun = 0.0
 
     def begin(self, job_id: str, execution_id: str, *, shared: bool) -> None:
         """A new execution, before the fork."""
         self._byte[0] = 0
-        self.job_id, self.execution_id, self.shared = job_id, execution_id, shared
+        self.job_id, self.execution_id, self.started, self.shared = job_id, execution_id, None, shared
         self._begun = time.monotonic()
 
     def end(self) -> None:
         """The execution is over for this worker, whoever told of it."""
-        self.job_id = self.execution_id = None
+        self.job_id = self.execution_id = self.started = None
 
     @property
     def told(self) -> bool:
@@ -51,10 +58,12 @@ class Witness:
         self._byte[0] = 1
         return True
 
+    def may_have_outlived_its_lease(self) -> bool:
+        """Whether it ran for long enough that it is worth asking Redis."""
+        return time.monotonic() - self._begun >= LEASE_S and self.execution_id is not None
+
     def outlived_its_lease(self, job: Any) -> bool:
         """Whether RQ has meanwhile declared this execution abandoned and taken it out of its registry."""
-        if time.monotonic() - self._begun < LEASE_S or self.execution_id is None:
-            return False
         member = f"{self.job_id}:{self.execution_id}"
         return job.connection.zscore(job.started_job_registry.key, member) is None
 

@@ -141,6 +141,7 @@ class Reconciler:
     def _open(self, now: datetime) -> Iterator[Open]:
         filters: list[dict[str, Any]] = [
             {"terms": {"state": list(OPEN_STATES)}},
+            {"terms": {"service.name": list(self._settings.every_service)}},  # others' jobs may be on another Redis
             {"range": {"updated_at": {"lte": (now - self._grace).isoformat()}}},
         ]
         for hit in matching(self._search, self._settings, filters, "asc"):

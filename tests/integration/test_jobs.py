@@ -148,3 +148,17 @@ def test_a_redis_that_is_away_is_said(programs: Programs) -> None:
 def test_asking_never_unpickles(queue: Queue, made: Settings) -> None:
     job = queue.enqueue(work.add, work.Picky())
     assert shipper.jobs.get(job.id, settings=made) is not None
+
+
+def test_exception_handlers_get_what_the_job_is_for(queue: Queue, programs: Programs) -> None:
+    with shipper.log_context(user="bob", customer="42"):
+        job = queue.enqueue(work.fail)
+    notes = programs.folder / "notes"
+    handler = ("--exception-handler", "tests.work.note_fields")
+    programs.work("letters", *handler, *handler, NOTES=str(notes))
+    told = [json.loads(line) for line in notes.read_text().splitlines()]
+    assert len(told) == 2  # the chain goes on while handlers return true
+    for fields in told:
+        assert fields["job"] == fields["messaging"]["message"]["id"] == job.id
+        assert (fields["user"], fields["organization"]) == ({"id": "bob"}, {"id": "42"})
+        assert fields["code"]["function"]["name"] == "tests.work.fail"

@@ -133,6 +133,20 @@ def test_a_witness_that_comes_later_is_neither_silenced_nor_overruled(
     assert search.get(index=f"rq-state-{namespace}", id=job.id)["_source"]["state"] == "finished"
 
 
+def test_the_jobs_of_other_services_are_left_to_their_own_watch(
+    queue: Queue, programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    queue.connection.delete(job.key, queue.key)  # or it is on another Redis: it cannot be seen from here
+    programs.run("shipper", "run", "--once")
+    count(search, f"rq-state-{namespace}")
+    watch = ("shipper", "watch", "--reconcile", "--once", "--grace", "0")
+    programs.run(*watch, SHIPPER_SERVICE="crm")
+    assert programs.actions() == ["job-enqueued"]
+    programs.run(*watch, SHIPPER_SERVICE="crm", SHIPPER_SERVICES="letters=rq")
+    assert programs.actions() == ["job-enqueued", "job-deleted"]
+
+
 def test_trouble_is_said(programs: Programs) -> None:
     done = programs.run("shipper", "watch", check=False)
     assert (done.returncode, "--reconcile" in done.stderr) == (2, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from shipper import log_context
 from shipper.context import current
@@ -35,6 +36,15 @@ def test_it_is_a_decorator() -> None:
         return dict(current())
 
     assert work() == work() == {"customer": "42"}
+
+
+def test_the_trace_is_the_one_that_opentelemetry_is_in() -> None:
+    with TracerProvider(shutdown_on_exit=False).get_tracer("tests").start_as_current_span("request") as span:
+        ids = span.get_span_context()
+        assert current() == {"trace_id": f"{ids.trace_id:032x}", "span_id": f"{ids.span_id:016x}"}
+        with log_context(trace_id="mine"):
+            assert current() == {"trace_id": "mine"}
+    assert current() == {}
 
 
 def test_threads_do_not_see_each_other_s() -> None:

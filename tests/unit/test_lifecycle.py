@@ -15,6 +15,7 @@ from shipper.emit import contents, lifecycle, redact
 from shipper.emit.facts import JobFacts
 from shipper.emit.hooks import Failure, Killed, Progress, Raised, Success
 from shipper.emit.redact import Redactor
+from shipper.origin import Origin
 from shipper.records import Record
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -25,7 +26,7 @@ STARTED = ENQUEUED + timedelta(milliseconds=1200)
 ENDED = STARTED + timedelta(milliseconds=345, microseconds=678)
 WRITTEN = ENDED + timedelta(milliseconds=2)
 
-ORIGIN = lifecycle.Origin(service="shop", version="1.4.0", environment="production", host="worker-1", pid=4711)
+ORIGIN = Origin(service="shop", version="1.4.0", environment="production", host="worker-1", pid=4711)
 FACTS = JobFacts(
     job_id="3f2b8c1e-6d3a-4b52-9e0f-0a1b2c3d4e5f",
     queue="payments",
@@ -45,8 +46,8 @@ FACTS = JobFacts(
     meta={"progress": 50},
     context={"user": "bob", "customer": "42", "region": "eu"},
 )
-WAITING = replace(FACTS, started_at=None, ended_at=None, attempt=1, retries_left=2)
-RUNNING = replace(FACTS, ended_at=None)
+WAITING = FACTS._replace(started_at=None, ended_at=None, attempt=1, retries_left=2)
+RUNNING = FACTS._replace(ended_at=None)
 EXECUTION, WORKER = "a6c8e5bb2923420488e76d50699b3386", "worker-1.4700"
 DECLINED = Raised(
     "shop.jobs.CardDeclined",
@@ -57,7 +58,7 @@ DECLINED = Raised(
 KILL_TEXT = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); "
 
 
-LAST_ATTEMPT = replace(FACTS, attempt=3, retries_left=0)
+LAST_ATTEMPT = FACTS._replace(attempt=3, retries_left=0)
 
 
 def _failed(facts: JobFacts = LAST_ATTEMPT, **changes: object) -> Record:
@@ -69,10 +70,10 @@ TOLD_BY_THE_PARENT = {"job-dead-killed", "job-stopped"}  # which never unpickles
 KINDS: dict[str, Callable[[], Record]] = {
     "job-enqueued": lambda: lifecycle.enqueued(WAITING, "api", ENQUEUED, ORIGIN),
     "job-deferred": lambda: lifecycle.deferred(
-        replace(WAITING, enqueued_at=None, depends_on=("first", "second")), CREATED, ORIGIN
+        WAITING._replace(enqueued_at=None, depends_on=("first", "second")), CREATED, ORIGIN
     ),
     "job-scheduled": lambda: lifecycle.scheduled(
-        replace(WAITING, enqueued_at=None, scheduled_at=CREATED + timedelta(hours=1)), "api", CREATED, ORIGIN
+        WAITING._replace(enqueued_at=None, scheduled_at=CREATED + timedelta(hours=1)), "api", CREATED, ORIGIN
     ),
     "job-canceled": lambda: lifecycle.removed(WAITING, "canceled", STARTED, ORIGIN),
     "job-deleted": lambda: lifecycle.removed(WAITING, "deleted", STARTED, ORIGIN),
@@ -93,7 +94,7 @@ KINDS: dict[str, Callable[[], Record]] = {
 
 def line(kind: str) -> bytes:
     """The record as the recorder writes it."""
-    facts = replace(FACTS, args=None, kwargs=None) if kind in TOLD_BY_THE_PARENT else FACTS
+    facts = FACTS._replace(args=None, kwargs=None) if kind in TOLD_BY_THE_PARENT else FACTS
     return records.encode(contents.add(KINDS[kind](), facts, Redactor()))
 
 
@@ -134,7 +135,7 @@ def test_the_record_of_another_execution_has_another_id() -> None:
 
 
 def test_clocks_that_differ_give_no_negative_times() -> None:
-    ahead = replace(FACTS, enqueued_at=ENDED + timedelta(hours=1))
+    ahead = FACTS._replace(enqueued_at=ENDED + timedelta(hours=1))
     record = lifecycle.finished(ahead, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, ORIGIN)
     assert record["rq"]["lag_ms"] == 0
     assert record["event"]["duration"] > 0
@@ -165,7 +166,7 @@ def test_the_reason_tells_parts_of_the_work_apart(where: str, reason: str) -> No
 
 
 def test_a_job_that_was_wanted_at_a_time_waits_from_then() -> None:
-    wanted = replace(RUNNING, scheduled_at=ENQUEUED - timedelta(seconds=2))
+    wanted = RUNNING._replace(scheduled_at=ENQUEUED - timedelta(seconds=2))
     assert lifecycle.started(wanted, EXECUTION, WORKER, STARTED, ORIGIN)["rq"]["lag_ms"] == 3200
 
 
@@ -181,11 +182,20 @@ def test_a_work_horse_that_exited_by_itself_was_not_killed() -> None:
 
 
 def test_facts_that_are_missing_leave_a_valid_record() -> None:
-    bare = replace(
-        FACTS, function=None, description=None, payload_bytes=None, created_at=None, enqueued_at=None,
+    bare = FACTS._replace(
+        function=None, description=None, payload_bytes=None, created_at=None, enqueued_at=None,
         started_at=None, ended_at=None, context={},
     )  # fmt: skip
     record = lifecycle.finished(bare, Success(execution_id=None, worker=WORKER), WRITTEN, ORIGIN)
     assert "duration" not in record["event"]
     assert "user" not in record
     assert record["message"].startswith(FACTS.job_id)
+
+
+def test_a_queue_with_a_prefix_belongs_to_a_service_of_its_own() -> None:
+    services = {"pay": "billing", "payments-eu": "billing-eu"}
+    origin = Origin(service="shop", version="1", environment=None, host="h", pid=1, services=services)
+    assert origin.service_of("payments") == {"name": "billing", "version": "1"}
+    assert origin.service_of("payments-eu-fast")["name"] == "billing-eu"  # the longest prefix
+    assert origin.service_of("mail")["name"] == origin.service_of(None)["name"] == "shop"
+    assert lifecycle.started(RUNNING, EXECUTION, WORKER, STARTED, origin)["service"]["name"] == "billing"

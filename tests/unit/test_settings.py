@@ -110,6 +110,8 @@ def test_variables_that_kubernetes_sets_are_nobody_s_mistake() -> None:
         ("PAST_DAYS", "many"),
         ("FILES", " , "),
         ("LABELS", "a b"),
+        ("SERVICES", "crm-"),
+        ("SERVICES", "crm-="),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(name: str, value: str) -> None:
