@@ -143,7 +143,7 @@ def test_the_jobs_of_other_services_are_left_to_their_own_watch(
     watch = ("shipper", "watch", "--reconcile", "--once", "--grace", "0")
     programs.run(*watch, SHIPPER_SERVICE="crm")
     assert programs.actions() == ["job-enqueued"]
-    programs.run(*watch, SHIPPER_SERVICE="crm", SHIPPER_SERVICES="letters=rq")
+    programs.run(*watch, SHIPPER_SERVICE="crm", SHIPPER_SERVICES="letters=tests")
     assert programs.actions() == ["job-enqueued", "job-deleted"]
 
 
