@@ -26,8 +26,9 @@ Version = tuple[int, int, int]
 class Compressed:
     """A source whose positions count the bytes that come out of it.
 
-    `emptied` turns true when another file was compressed under the same name. While somebody is still compressing it ends too early; then it is read on when it has grown. It holds
-    no descriptor between two reads, so that hundreds of old ones cost nothing.
+    `emptied` turns true when another file was compressed under the same name. While somebody is still
+    compressing it ends too early; then it is read on when it has grown. It holds no descriptor between two
+    reads, so that hundreds of old ones cost nothing.
     """
 
     def __init__(self, path: Path) -> None:
