@@ -33,6 +33,7 @@ LOOK_EVERY_S = 1.0  # between two looks at the globs
 SAVE_EVERY_S = 1.0  # positions may lag by this after a crash; ids absorb what is sent again
 WATCH_EVERY_S = 1.0  # between two writings of the status file
 TELL_EVERY_S = 30.0  # between two status records
+PREPARE_EVERY_S = 300.0  # between two looks at the templates, which somebody may delete
 PRUNE_EVERY_S = 86_400.0
 PATIENCE_S = 30.0  # of a run that is meant to end
 DRAIN_S = 10.0  # from SIGTERM to giving up what is on its way; it is sent again at the next start
@@ -108,7 +109,6 @@ class _Daemon:
         )  # fmt: skip
         self._watch.begin()
         try:
-            self._pipeline.prepare()
             self._tail()
         except Stopped as reason:
             log.info("%s", reason)
@@ -117,10 +117,11 @@ class _Daemon:
             _end(self._registry, self._discovery, self._pipeline)
 
     def _tail(self) -> None:
-        due = {
+        due: dict[Callable[[], None], _Every] = {
             self._look: _Every(LOOK_EVERY_S),
             self._save: _Every(SAVE_EVERY_S),
             self._tell: _Every(TELL_EVERY_S),
+            self._pipeline.prepare: _Every(PREPARE_EVERY_S),
             self._prune: _Every(PRUNE_EVERY_S),
         }
         while not self._stop.is_set():
