@@ -8,6 +8,7 @@ are kept as Elasticsearch keeps them: by index and id, a second `create` is a 40
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import socket
 import struct
@@ -26,13 +27,17 @@ class Handler(BaseHTTPRequestHandler):
     server: BulkServer
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        body = self.body()
         lines = body.split(b"\n")[:-1]
         pairs = [(json.loads(lines[at]), lines[at + 1]) for at in range(0, len(lines), 2)]
         self.server.requests.append(len(pairs))
         self.server.headers.append(dict(self.headers))
         step = self.server.plan.pop(0) if self.server.plan else self.server.choose()
         step(self, pairs)
+
+    def body(self) -> bytes:
+        sent = self.rfile.read(int(self.headers["content-length"]))
+        return gzip.decompress(sent) if self.headers["content-encoding"] == "gzip" else sent
 
     def do_GET(self) -> None:
         """What the shipper asks before it ships: are the templates there? And which indices are past?"""
@@ -48,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         """A template is installed."""
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = json.loads(self.body())
         self.server.templates[self.path.rpartition("/")[2]] = body
         self.send(200, {"acknowledged": True})
 
@@ -108,6 +113,11 @@ class BulkServer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.get_status = 404
         self.templates: dict[str, Any] = {}
+
+    @property
+    def jobs(self) -> dict[tuple[str, str], bytes]:
+        """The job records among the documents: a daemon sends some of its own, too."""
+        return {key: source for key, source in list(self.documents.items()) if key[0].startswith("rq-job-")}
 
     @property
     def url(self) -> str:
