@@ -69,6 +69,8 @@ class Settings:
     """The part of the index names that keeps several installations on one cluster apart."""
     redact: tuple[str, ...] = ()
     """Names of arguments and fields whose values never leave the process, beside the built-in ones."""
+    states: bool = True
+    """Keep one document for each job with its state beside the records."""
     labels: tuple[str, ...] = ()
     """Labels that get a keyword mapping of their own, for Kibana's Lens and controls."""
     on_fail: tuple[str, ...] = ()
@@ -228,6 +230,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "environment": _text,
     "namespace": _namespace,
     "redact": _list,
+    "states": _flag,
     "labels": _names,
     "on_fail": _list,
     "on_dead": _list,

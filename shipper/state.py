@@ -10,9 +10,10 @@ state within it, and a sequence for what repeats. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 STATE_INDEX = "rq-state"
 
@@ -52,13 +53,98 @@ _RANK_BITS, _SEQUENCE_BITS = 4, 16
 _SEQUENCE_MOST = (1 << _SEQUENCE_BITS) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class _Event(msgspec.Struct):
+    action: str
+    dataset: str = ""
+    reason: str | None = None
+    sequence: int = 0
+
+
+class _Named(msgspec.Struct):
+    name: str | None = None
+
+
+class _Identified(msgspec.Struct):
+    id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    id: str
+
+
+class _Messaging(msgspec.Struct):
+    destination: _Named
+    message: _Message
+    client: _Identified | None = None
+
+
+class _Code(msgspec.Struct):
+    function: _Named | None = None
+
+
+class _Rq(msgspec.Struct):
+    enqueued_at: str | None = None
+    created_at: str | None = None
+    expires_at: str | None = None
+    attempt: int | None = None
+    inferred: bool | None = None
+    progress: dict[str, Any] | None = None
+
+
+class _Error(msgspec.Struct):
+    type: str | None = None
+    message: str | None = None
+
+
+class JobRecord(msgspec.Struct, rename={"timestamp": "@timestamp"}):
+    """What a state needs of a job record. Everything else in it is passed over, which is what makes it quick."""
+
+    timestamp: datetime
+    event: _Event
+    rq: _Rq
+    messaging: _Messaging
+    code: _Code | None = None
+    service: _Named | None = None
+    user: dict[str, Any] | None = None
+    organization: dict[str, Any] | None = None
+    error: _Error | None = None
+
+
+class State(msgspec.Struct, frozen=True):
     """A job's state: `document` goes to `rq-state-<namespace>` under the job's id, with this external version."""
 
     job_id: str
     version: int
-    document: dict[str, Any]
+    record: JobRecord
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The whole of it. Made when it is sent: of many records of one job only the last word is."""
+        record = self.record
+        function = record.code.function.name if record.code and record.code.function else None
+        reason = record.event.reason
+        document = {
+            "@timestamp": record.timestamp,
+            "event": {"kind": "state"},
+            "job_type": function,
+            "family": function.rpartition(".")[0] or None if function else None,
+            "state": reason if reason in _INFERRED_STATES else _STATES[record.event.action],
+            "queue": record.messaging.destination.name,
+            "worker": record.messaging.client.id if record.messaging.client else None,
+            "created_at": record.rq.created_at,
+            "updated_at": record.timestamp,
+            "expires_at": record.rq.expires_at,
+            "attempt": record.rq.attempt,
+            "service": {"name": record.service.name if record.service else None},
+            "user": record.user,
+            "organization": record.organization,
+            "error": _last_error(record.error),
+            "progress": record.rq.progress,
+        }
+        return {key: value for key, value in document.items() if value is not None}
+
+
+_INFERRED_STATES = ("lost", "expired")
 
 
 def index_name(namespace: str) -> str:
@@ -74,55 +160,36 @@ def epoch_of(version: int) -> datetime:
 def state_of(record: Mapping[str, Any]) -> State | None:
     """The state that a job record tells; None of a record that tells none, or is not as ours are."""
     try:
-        return _state_of(record)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        return told_by(msgspec.convert(record, JobRecord))
+    except (msgspec.ValidationError, ValueError):
         return None
 
 
-def _state_of(record: Mapping[str, Any]) -> State | None:
-    event, rq, messaging = record["event"], record["rq"], record["messaging"]
-    state = _STATES.get(event["action"])
-    if event.get("dataset") != "rq.job" or state is None:
+def told_by(record: JobRecord) -> State | None:
+    """The same of a decoded one. Raises ValueError if its times are none."""
+    event, rq = record.event, record.rq
+    state = _STATES.get(event.action)
+    if event.dataset != "rq.job" or state is None:
         return None
-    pushed = rq.get("enqueued_at") or rq.get("created_at") or record["@timestamp"]
-    epoch_ms = int(datetime.fromisoformat(pushed).timestamp() * 1000)
+    pushed = rq.enqueued_at or rq.created_at
+    epoch_ms = int((datetime.fromisoformat(pushed) if pushed else record.timestamp).timestamp() * 1000)
     rank = _RANKS[_rank_name(state, rq, event)]
-    sequence = min(int(event.get("sequence", 0)), _SEQUENCE_MOST)
-    version = ((epoch_ms << _RANK_BITS | rank) << _SEQUENCE_BITS) | sequence
-    function = record.get("code", {}).get("function", {}).get("name")
-    document = {
-        "@timestamp": record["@timestamp"],
-        "event": {"kind": "state"},
-        "job_type": function,
-        "family": function.rpartition(".")[0] or None if function else None,
-        "state": event["reason"] if event.get("reason") in ("lost", "expired") else state,
-        "queue": messaging["destination"]["name"],
-        "worker": messaging.get("client", {}).get("id"),
-        "created_at": rq.get("created_at"),
-        "updated_at": record["@timestamp"],
-        "expires_at": rq.get("expires_at"),
-        "attempt": rq.get("attempt"),
-        "service": {"name": record.get("service", {}).get("name")},
-        "user": record.get("user"),
-        "organization": record.get("organization"),
-        "error": _last_error(record.get("error")),
-        "progress": rq.get("progress"),
-    }
-    return State(
-        messaging["message"]["id"], version, {key: value for key, value in document.items() if value is not None}
-    )
+    sequence = max(0, min(event.sequence, _SEQUENCE_MOST))
+    return State(record.messaging.message.id, ((epoch_ms << _RANK_BITS | rank) << _SEQUENCE_BITS) | sequence, record)
 
 
-def _rank_name(state: str, rq: Mapping[str, Any], event: Mapping[str, Any]) -> str:
-    if state == "scheduled" and rq.get("enqueued_at"):
+def _rank_name(state: str, rq: _Rq, event: _Event) -> str:
+    if state == "scheduled" and rq.enqueued_at:
         return "rescheduled"
-    if rq.get("inferred"):
-        if event.get("reason") in ("lost", "expired"):
-            return str(event["reason"])
+    if rq.inferred:
+        if event.reason in _INFERRED_STATES:
+            return event.reason
         return "retrying" if state == "retrying" else "inferred"
     return state
 
 
-def _last_error(error: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _last_error(error: _Error | None) -> dict[str, Any] | None:
     """What failed last, without the stack trace: that is on the record."""
-    return {key: value for key, value in error.items() if key in ("type", "message")} if error else None
+    if error is None:
+        return None
+    return {key: value for key, value in (("type", error.type), ("message", error.message)) if value is not None}

@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         return items
 
     def send(self, status: int, content: object) -> None:
-        body = json.dumps(content).encode()
+        body = json.dumps(content, separators=(",", ":")).encode()  # as Elasticsearch writes it
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("x-elastic-product", "Elasticsearch")

@@ -91,13 +91,13 @@ def _read(name: str) -> dict[str, Any]:
 def _installed(client: Elasticsearch, part: Part) -> Mapping[str, Any] | None:
     try:
         if part.kind == "component_template":
-            found = client.cluster.get_component_template(name=part.name)["component_templates"]
+            answer = client.cluster.get_component_template(name=part.name)
         else:
-            found = client.indices.get_index_template(name=part.name)["index_templates"]
+            answer = client.indices.get_index_template(name=part.name)
     except NotFoundError:
         return None
-    installed: Mapping[str, Any] = found[0][part.kind]
-    return installed
+    found = answer.get(f"{part.kind}s")  # a proxy may make an empty answer of a 404
+    return found[0][part.kind] if found else None
 
 
 def _action(part: Part, installed: Mapping[str, Any] | None) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
-from ..records import LINE_START, Record, encode
+from ..records import LINE_START, TIME_AT, Record, encode
 from ..settings import Settings
 from ..state import State
 from .deadletter import Letter
 from .document import Document, NotShippable, Place, document, state_document
+from .quick import Quick
 from .tail import LINE_LIMIT, Block, Source
 
-BODY_LIMIT = 5_000_000  # bytes of one request; Elastic advises a few megabytes
+BODY_LIMIT = 1_000_000  # bytes of one request; some are on their way at the same time
 COUNT_LIMIT = 10_000  # documents of one request
 
 
@@ -30,96 +33,163 @@ class Item:
         """The dead letter that this becomes when Elasticsearch will not have it."""
         return Letter(reason, self.line, self.path, self.offset, status, self.file_id)
 
-    @property
-    def size(self) -> int:
-        return len(self.document.action) + len(self.document.source) + 2
+
+class Portion(Protocol):
+    """What goes into one request."""
+
+    def body(self) -> bytes:
+        """The `_bulk` request's body."""
+
+    def items(self) -> Sequence[Item]:
+        """Its documents one by one, in the body's order. Needed only when something was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Lines of ours that stand one after the other in a source, each as it is sent."""
+
+    block: Block
+    offset: int
+    lines: list[bytes]
 
 
 @dataclass(slots=True)
 class Batch:
-    """What is sent at once. `marks` holds the last block of each source, which is safe when the whole batch is.
+    """What is sent at once.
 
-    `size` is in bytes of memory and body, `read` in bytes of the files; `newest` is the time of the latest record.
-    Of each job only the state with the last word is sent: `states` holds its version and item.
+    `parts` are action and source of records of ours, whose lines are in `runs`; `others` are the documents that
+    had to be looked at one by one. `marks` holds the last block of each source, which is safe when the whole batch
+    is. `size` is in bytes, `read` counts those of the files. Of each job only the state with the last word is sent.
     """
 
-    items: list[Item] = field(default_factory=list)
+    settings: Settings
+    parts: list[bytes] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    others: list[Item] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     marks: dict[Source, Block] = field(default_factory=dict)
-    states: dict[str, tuple[int, Item]] = field(default_factory=dict)
+    states: dict[str, State] = field(default_factory=dict)
     size: int = 0
     read: int = 0
-    newest: datetime | None = None
 
     @property
     def full(self) -> bool:
-        return self.size >= BODY_LIMIT or len(self.items) >= COUNT_LIMIT
+        return self.size >= BODY_LIMIT or self.count >= COUNT_LIMIT
+
+    @property
+    def count(self) -> int:
+        """How many documents it holds."""
+        return self.records + sum(not item.document.is_record for item in self.others) + len(self.states)
+
+    @property
+    def records(self) -> int:
+        """How many of them are lines of files."""
+        return len(self.parts) // 2 + sum(item.document.is_record for item in self.others)
+
+    @property
+    def newest(self) -> str | None:
+        """The time of its last record."""
+        if self.runs:
+            return self.runs[-1].lines[-1][TIME_AT].decode()
+        moment = self.others[-1].document.moment if self.others else None
+        return moment.isoformat() if moment else None
 
     def __bool__(self) -> bool:
-        return bool(self.items or self.letters or self.marks)
+        return bool(self.parts or self.others or self.letters or self.marks)
 
-    def add(self, block: Block, host: str, settings: Settings) -> None:
+    def add(self, block: Block, host: str, quick: Quick) -> None:
         """Take a block's lines in. One that can be no document becomes a dead letter, and disturbs no other."""
-        source, offset = block.source, block.start
-        self.marks[source] = block
+        self.marks[block.source] = block
         self.read += block.end - block.start
+        self.size += len(block.data)
         if block.too_long:
             reason = f"a line of {block.too_long} bytes; more than {LINE_LIMIT} are no record"
-            self.letters.append(Letter(reason, b"", str(source.path), offset, too_long=block))
+            self.letters.append(Letter(reason, b"", str(block.source.path), block.start, too_long=block))
             return
-        file_id = source.file_id()
-        now = datetime.now(UTC)
-        for line in block.data.split(b"\n"):
-            self._add_line(line, Place(host, file_id, offset), str(source.path), settings, now)
-            offset += len(line) + 1
+        lines = block.data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        offset = block.start
+        while lines:
+            taken = quick.take(lines, self.parts, self.states)
+            if taken:
+                self.runs.append(Run(block, offset, lines[:taken] if taken < len(lines) else lines))
+                offset += sum(map(len, lines[:taken])) + taken
+            if taken < len(lines):
+                place = Place(host, block.source.file_id(), offset)
+                self._add_line(lines[taken], place, str(block.source.path), datetime.now(UTC))
+                offset += len(lines[taken]) + 1
+            lines = lines[taken + 1 :]
 
-    def add_again(self, letter: Letter, read_at: datetime, host: str, settings: Settings) -> None:
+    def add_again(self, letter: Letter, read_at: datetime, host: str) -> None:
         """Take a dead letter's line in, as it would have been when it was read."""
-        place = Place(host, letter.file_id, letter.offset)
-        self._add_line(letter.line, place, letter.path, settings, read_at)
+        self._add_line(letter.line, Place(host, letter.file_id, letter.offset), letter.path, read_at)
 
-    def _add_line(self, line: bytes, place: Place, path: str, settings: Settings, now: datetime) -> None:
+    def add_own(self, record: Record) -> None:
+        """A record of the shipper's own, which stands in no file."""
+        line = encode(record)[:-1]
+        made, _ = document(line, Place("", "", 0), self.settings, datetime.now(UTC))
+        self.others.append(Item(replace(made, is_record=False), line, "<shipper>", 0))
+
+    def body(self) -> bytes:
+        parts = self.parts.copy()
+        for item in [*self.others, *self._state_items()]:
+            parts += (item.document.action, item.document.source)
+        parts.append(b"")
+        return b"\n".join(parts)
+
+    def items(self) -> list[Item]:
+        return [*self._own_items(), *self.others, *self._state_items()]
+
+    def _own_items(self) -> list[Item]:
+        items, actions = [], iter(self.parts[::2])
+        for run in self.runs:
+            offset, path, file_id = run.offset, str(run.block.source.path), run.block.source.file_id()
+            for line in run.lines:
+                items.append(Item(Document(next(actions), line), line, path, offset, file_id))
+                offset += len(line) + 1
+        return items
+
+    def _state_items(self) -> list[Item]:
+        """The states. What they were made of is in the records' dead letters, should there be any."""
+        return [Item(state_document(state, self.settings), b"", STATE, 0) for state in self.states.values()]
+
+    def _add_line(self, line: bytes, place: Place, path: str, now: datetime) -> None:
         """Take a line in; where records were torn and glued together, each whole one that stands in it."""
         while line.strip():
             try:
-                made, state = document(line, place, settings, now)
+                made, state = document(line, place, self.settings, now)
             except NotShippable as reason:
                 # A writer died in the middle of a record: the next one stands on the same line, and may be whole.
                 next_record = line.find(LINE_START, 1)
                 torn = line if next_record < 0 else line[:next_record]
                 self.letters.append(Letter(str(reason), torn, path, place.offset, None, place.file_id))
-                self.size += len(torn)
                 line = line[len(torn) :]
                 place = Place(place.host, place.file_id, place.offset + len(torn))
             else:
-                self._add_document(Item(made, line, path, place.offset, place.file_id), state, settings)
+                self.others.append(Item(made, line, path, place.offset, place.file_id))
+                if state is not None:
+                    known = self.states.get(state.job_id)
+                    if known is None or state.version > known.version:
+                        self.states[state.job_id] = state
                 return
 
-    def _add_document(self, item: Item, state: State | None, settings: Settings) -> None:
-        self.items.append(item)
-        self.size += item.size
-        self.newest = item.document.moment
-        if state is not None and state.version > self.states.get(state.job_id, (0, None))[0]:
-            last_word = Item(state_document(state, settings), item.line, item.path, item.offset, item.file_id)
-            self.states[state.job_id] = (state.version, last_word)
-            self.size += last_word.size
 
-    def to_send(self) -> list[Item]:
-        """The records, and then the states."""
-        return self.items + [item for _, item in self.states.values()]
+STATE = "<state>"
 
 
-def told(record: Record, settings: Settings) -> Item:
-    """A record of the shipper's own, which stands in no file."""
-    line = encode(record)[:-1]
-    made, _ = document(line, Place("", "", 0), settings, datetime.now(UTC))
-    return Item(replace(made, is_record=False), line, "<shipper>", 0)
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The documents of a batch that have to be sent again."""
 
+    documents: list[Item]
 
-def body(items: list[Item]) -> bytes:
-    """The `_bulk` request's body."""
-    parts: list[bytes] = []
-    for item in items:
-        parts += (item.document.action, item.document.source)
-    parts.append(b"")
-    return b"\n".join(parts)
+    def body(self) -> bytes:
+        parts: list[bytes] = []
+        for item in self.documents:
+            parts += (item.document.action, item.document.source)
+        parts.append(b"")
+        return b"\n".join(parts)
+
+    def items(self) -> list[Item]:
+        return self.documents

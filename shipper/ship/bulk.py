@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import elastic_transport
-from elastic_transport import Transport
+import orjson
+from elastic_transport import Serializer, Transport
 
 from .. import client
 from ..client import REQUEST_TIMEOUT_S, refusal, shown, unreachable
@@ -27,10 +29,13 @@ class Bulk:
         self._where = shown(settings)
         self._headers = {"content-type": "application/x-ndjson", "accept": "application/json"}
         # When to try again is the pipeline's to say; which node to try, the transport's: one that failed rests a while.
-        self._transport = Transport(client.nodes(settings), node_class=client.node_class(settings), max_retries=0)
+        self._transport = Transport(
+            client.nodes(settings), node_class=client.node_class(settings), max_retries=0,
+            serializers={"application/json": _AsItCame()},
+        )  # fmt: skip
 
-    def send(self, body: bytes) -> Any:
-        """The answer, decoded. Raises TooLarge, Unreachable or Refused."""
+    def send(self, body: bytes) -> bytes:
+        """The answer as it came. Raises TooLarge, Unreachable or Refused. May be called by several threads."""
         try:
             answer = self._transport.perform_request(
                 "POST", _PATH, body=body, headers=self._headers, request_timeout=REQUEST_TIMEOUT_S
@@ -42,14 +47,29 @@ class Bulk:
             raise TooLarge(f"Elasticsearch at {self._where} takes no request of {len(body)} bytes.", status)
         if not 200 <= status < 300:
             raise refusal(status, _reason(answer.body), self._where)
-        return answer.body
+        return answer.body if isinstance(answer.body, bytes) else b""
 
     def close(self) -> None:
         self._transport.close()
 
 
+class _AsItCame(Serializer):
+    """Leaves a body of JSON as its bytes: of most answers not a word has to be decoded."""
+
+    mimetype = "application/json"
+
+    def loads(self, data: bytes) -> bytes:
+        return data
+
+    def dumps(self, data: Any) -> bytes:
+        return bytes(data)
+
+
 def _reason(body: Any) -> str:
     """What a refusal says, in a few words."""
+    if isinstance(body, bytes):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            body = orjson.loads(body)
     if isinstance(body, dict) and isinstance(error := body.get("error"), dict):
         return f"{error.get('type')}: {error.get('reason')}"[:300]
     return str(body)[:300]

@@ -20,6 +20,7 @@ from .backoff import EveryMinute
 from .deadletter import DeadLetters
 from .discover import Discovery, allow_many_files, check_folders
 from .listen import Listener
+from .memory import keep_what_is_freed
 from .pipeline import Pipeline, Stopped
 from .registry import Registry
 from .rotation import Rotation
@@ -59,6 +60,7 @@ def run_once(settings: Settings) -> Counts:
     """Ship all that is there now and return. Raises SourceError, StateError, DestinationError."""
     check_folders(settings.files)
     allow_many_files()
+    keep_what_is_freed()
     signals = _Signals()
     registry = Registry(settings.state)
     discovery = Discovery(settings.files, registry.entries)
@@ -92,6 +94,7 @@ class _Daemon:
 
     def __init__(self, settings: Settings, counts: Counts, stop: threading.Event) -> None:
         allow_many_files()
+        keep_what_is_freed()
         self._settings = settings
         self._stop = stop
         self._registry = Registry(settings.state)

@@ -22,6 +22,7 @@ from ..records import (
     ID_MARK_AT,
     LINE_START,
     PERIODS,
+    encode,
     index_name,
     moment_of,
     record_id,
@@ -74,7 +75,8 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
     identifier, dataset, source = _cut(line) or _complete(line, content, place, moment)
     index = index_name(dataset, moment, settings.namespace)
     action = b'{"create":{"_index":"%b","_id":%b}}' % (index.encode(), orjson.dumps(identifier))
-    return Document(action, source, moment), state_of(content) if dataset == "rq.job" else None
+    told = state_of(content) if settings.states and dataset == "rq.job" else None
+    return Document(action, source, moment), told
 
 
 def state_document(state: State, settings: Settings) -> Document:
@@ -85,7 +87,7 @@ def state_document(state: State, settings: Settings) -> Document:
         "version": state.version,
         "version_type": "external",
     }
-    return Document(orjson.dumps({"index": target}), orjson.dumps(state.document), is_record=False)
+    return Document(orjson.dumps({"index": target}), encode(state.document)[:-1], is_record=False)
 
 
 def _cut(line: bytes) -> tuple[str, str, bytes] | None:

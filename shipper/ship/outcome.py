@@ -10,12 +10,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from .batch import Item
 from .deadletter import Letter
+
+log = logging.getLogger("shipper")
 
 # Answers of 400, 403 and 404 that speak of the index or the cluster, not of the document: these pass.
 _PASSING = frozenset({
@@ -42,8 +47,20 @@ class BrokenAnswer(ValueError):
     """The answer does not match what was sent: nothing in it can be trusted."""
 
 
-def judge(items: Sequence[Item], answer: Any) -> Outcome:
+_WELL, _END, _DONE = b'{"errors":false,"items":[', b"]}", b'"status":20'
+
+
+def is_all_well(answer: bytes, count: int) -> bool:
+    """Whether an answer says that each of `count` documents is there now. Not a word of it has to be decoded then."""
+    return answer.startswith(_WELL) and answer.endswith(_END) and answer.count(_DONE) == count == answer.count(b"}}")
+
+
+def judge(items: Sequence[Item], raw: bytes) -> Outcome:
     """Sort the documents of a request by what was answered to each. Raises BrokenAnswer."""
+    try:
+        answer = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise BrokenAnswer("it is not JSON") from None
     answers = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(answers, list) or len(answers) != len(items):
         raise BrokenAnswer(f"it has not one item for each of {len(items)} documents")
@@ -69,5 +86,11 @@ def _sort(item: Item, status: int, error: dict[str, Any], outcome: Outcome) -> N
     if passing:
         outcome.again.append(item)
         outcome.trouble = f"{status} {kind}: {reason}"
-    else:
+    elif item.document.is_record:
         outcome.dead.append(item.refused(f"{kind}: {reason}", status))
+    else:  # of something that is made of records, and can be made of them again
+        outcome.trouble = f"{status} {kind}: {reason}"
+        log.warning(
+            "Elasticsearch has no place for a document of the shipper's own (%s). The records are there all the same.",
+            outcome.trouble, extra={"event.action": "own-document-refused"},
+        )  # fmt: skip

@@ -40,14 +40,14 @@ def replay(settings: Settings, letters: DeadLetters, chosen: Iterable[Kept], pat
 
 
 def _send(pipeline: Pipeline, letters: DeadLetters, portion: list[Kept], settings: Settings) -> list[tuple[str, str]]:
-    batch = Batch()
+    batch = Batch(settings)
     refused: list[tuple[str, str]] = []
     for kept in portion:
         letter = kept.letter
         if kept.blob is not None:
             refused.append((kept.id, f"a line of {kept.size} bytes; more than {LINE_LIMIT} are no record"))
         else:
-            batch.add_again(letter, kept.read_at, socket.gethostname(), settings)
+            batch.add_again(letter, kept.read_at, socket.gethostname())
     again = {(letter.path, letter.offset): letter.reason for letter in [*batch.letters, *pipeline.send(batch)]}
     refused += [(kept.id, again[place]) for kept in portion if (place := _place(kept)) in again]
     letters.remove({kept.id for kept in portion} - {identifier for identifier, _ in refused})

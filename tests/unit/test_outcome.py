@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from shipper.ship.batch import Item
 from shipper.ship.document import Document
-from shipper.ship.outcome import BrokenAnswer, judge
+from shipper.ship.outcome import BrokenAnswer, is_all_well, judge
 
 ITEM = Item(Document(b"{}", b"{}"), b"{}", "/log", 7)
 
 
-def answered(*results: dict[str, object]) -> dict[str, object]:
-    return {"errors": True, "items": [{"create": result} for result in results]}
+def answered(*results: dict[str, object]) -> bytes:
+    return orjson.dumps({"errors": True, "items": [{"create": result} for result in results]})
 
 
 def error(status: int, kind: str = "some_exception") -> dict[str, object]:
@@ -26,7 +27,7 @@ def test_created_and_there_already_are_both_done() -> None:
 
 def test_states_are_not_counted_as_records() -> None:
     state = Item(Document(b"{}", b"{}", is_record=False), b"{}", "/log", 7)
-    answer = {"errors": True, "items": [{"create": {"status": 201}}, {"index": {"status": 409}}]}
+    answer = orjson.dumps({"errors": True, "items": [{"create": {"status": 201}}, {"index": {"status": 409}}]})
     assert (judge([ITEM, state], answer).done, judge([ITEM, state], answer).doubled) == (1, 0)
 
 
@@ -74,13 +75,34 @@ def test_one_document_s_fate_is_not_its_neighbour_s() -> None:
         "ok",
         {},
         {"items": {}},
-        answered(),
-        answered({}, {}),
+        orjson.loads(answered()),
+        orjson.loads(answered({}, {})),
         {"items": [{"create": "ok"}]},
         {"items": ["ok"]},
-        answered({"status": "x"}),
+        orjson.loads(answered({"status": "x"})),
     ],
 )
 def test_an_answer_that_does_not_match_is_not_believed(answer: object) -> None:
     with pytest.raises(BrokenAnswer):
-        judge([ITEM], answer)
+        judge([ITEM], orjson.dumps(answer))
+
+
+@pytest.mark.parametrize("raw", [b"", b"<html>", b'{"errors":false,"items":[{"create":{"status":201}}'])
+def test_an_answer_that_is_cut_short_is_not_believed(raw: bytes) -> None:
+    assert not is_all_well(raw, 1)
+    with pytest.raises(BrokenAnswer):
+        judge([ITEM], raw)
+
+
+def test_of_an_answer_that_all_is_well_the_count_has_to_be_right() -> None:
+    well = b'{"errors":false,"items":[{"create":{"status":201}},{"index":{"status":200}}]}'
+    assert is_all_well(well, 2)
+    assert not is_all_well(well, 1)
+    assert not is_all_well(well, 3)
+    assert not is_all_well(well.replace(b"201", b"409"), 2)
+    assert not is_all_well(well.replace(b"false", b"true"), 2)
+
+
+def test_a_state_that_is_refused_is_no_dead_letter() -> None:
+    state = Item(Document(b"{}", b"{}", is_record=False), b"", "<state>", 0)
+    assert judge([state], answered(error(400))).dead == []

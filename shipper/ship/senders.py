@@ -1,0 +1,44 @@
+"""Threads that carry batches to Elasticsearch, so that the next one is made while this one is on its way."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+Load = TypeVar("Load")
+Result = TypeVar("Result")
+
+
+class Senders(Generic[Load, Result]):
+    """`count` threads that call `send`. They are daemons: a request that hangs holds up no end of the program."""
+
+    def __init__(self, send: Callable[[Load], Result], count: int) -> None:
+        self._send = send
+        self._work: queue.SimpleQueue[tuple[Load, Future[Result]] | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._run, name="sender", daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, load: Load) -> Future[Result]:
+        """The result of `send(load)`, or what it raised, when it is there."""
+        future: Future[Result] = Future()
+        self._work.put((load, future))
+        return future
+
+    def close(self, patience_s: float) -> None:
+        """Let the threads end, but wait no longer than this for each."""
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            thread.join(patience_s)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            load, future = work
+            try:
+                future.set_result(self._send(load))
+            except BaseException as raised:
+                future.set_exception(raised)
