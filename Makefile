@@ -1,5 +1,5 @@
 # The two commands to begin with: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test test-rq check lint types unit up down bench clean setup
+.PHONY: demo test test-rq check lint types unit kibana up down bench clean setup
 
 PYTHON := .venv/bin/python
 
@@ -36,6 +36,9 @@ types:
 
 unit:
 	@$(PYTHON) -m pytest -q tests/unit
+
+kibana: setup  ## Build what Kibana imports from its sources in kibana/.
+	@$(PYTHON) -m kibana
 
 bench: setup  ## Each benchmark prints its figure beside what it is compared with.
 	@$(PYTHON) -m benchmarks
