@@ -9,5 +9,5 @@
     objects.py      knows what Kibana keeps of everything else
     build.py        puts all of it together; `python -m kibana` writes the files
 
-The built files lie in `shipper/index/kibana/`, so that `shipper setup --kibana URL` has them wherever it is installed.
+The built files lie in `shipper/index/saved_objects/`: `shipper setup --kibana URL` has them wherever it is installed.
 """

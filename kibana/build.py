@@ -12,7 +12,7 @@ from .rules import RULES
 from .searches import QUERIES, SEARCHES
 from .views import VIEWS
 
-FOLDER = Path(__file__).resolve().parent.parent / "shipper/index/kibana"
+FOLDER = Path(__file__).resolve().parent.parent / "shipper/index/saved_objects"
 OBJECTS, RULES_FILE = FOLDER / "objects.ndjson", FOLDER / "rules.json"
 
 

@@ -41,6 +41,16 @@ class Settings:
     """URLs of the cluster's nodes."""
     api_key: str | None = field(default=None, repr=False)
     """An Elasticsearch API key, in the encoded form. Never a flag: command lines are for all to see."""
+    kibana: str | None = None
+    """The URL of Kibana, for `setup`; None leaves it alone. Its server.basePath is part of it."""
+    kibana_space: str | None = None
+    """Kibana's space for the dashboards. Default: its default space."""
+    kibana_api_key: str | None = field(default=None, repr=False)
+    """An API key for Kibana, in the encoded form. Without it user and password are used, else `api_key`."""
+    kibana_user: str | None = None
+    """Kibana's user, where there is no key."""
+    kibana_password: str | None = field(default=None, repr=False)
+    """That user's password. Never a flag."""
     redis: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """The URL of RQ's Redis. It may hold a password, so it is not shown."""
     service: str = "rq"
@@ -116,6 +126,20 @@ def _urls(value: Any) -> tuple[str, ...]:
     return tuple(url.rstrip("/") for url in urls)
 
 
+def _url(value: Any) -> str:
+    (url, *more) = _urls(value)
+    if more:
+        raise ValueError("must be one URL")
+    return url
+
+
+def _space(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[a-z0-9_-]+", text):
+        raise ValueError("must be the identifier of a space: small letters, digits, _ and -")
+    return text
+
+
 def _namespace(value: Any) -> str:
     text = _text(value)
     # A hyphen would make the indices of `shop` and `shop-eu` indistinguishable to a wildcard.
@@ -155,6 +179,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "state": _path,
     "elasticsearch": _urls,
     "api_key": _text,
+    "kibana": _url,
+    "kibana_space": _space,
+    "kibana_api_key": _text,
+    "kibana_user": _text,
+    "kibana_password": _text,
     "redis": _text,
     "service": _text,
     "services": _services,
@@ -170,7 +199,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "future_days": _days,
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
-_SECRET = frozenset({"api_key", "redis"})
+_SECRET = frozenset({"api_key", "redis", "kibana_api_key", "kibana_password"})
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # names the TOML file; without it, shipper.toml of the working folder
 # Kubernetes and Docker links put such variables into every container beside a service named "shipper".
