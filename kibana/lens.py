@@ -228,8 +228,8 @@ class Panel:
     show_title: bool = True
 
 
-def figure(view: str, column: Column, *, where: str = "", goto: Sequence[str] = ()) -> Panel:
-    """One large figure. Its label is its title."""
+def figure(view: str, column: Column, *, where: str = "") -> Panel:
+    """One large figure. Its label is its title. There is nothing to click on, and so no way to another page."""
     picture: dict[str, Any] = {"layerId": LAYER, "layerType": "data", "metricAccessor": column.id}
     if column.bands:
         picture["palette"] = _palette(column.bands)
@@ -237,7 +237,7 @@ def figure(view: str, column: Column, *, where: str = "", goto: Sequence[str] = 
         picture["color"] = column.colour
     return Panel(
         title=column.label, view=view, kind="lnsMetric", layers={LAYER: column.states()}, visualization=picture,
-        where=where, goto=tuple(goto), show_title=False,
+        where=where, show_title=False,
     )  # fmt: skip
 
 
@@ -247,20 +247,25 @@ def table(
     groups: Sequence[Column],
     figures: Sequence[Column],
     *,
+    across: Column | None = None,
     where: str = "",
     goto: Sequence[str] = (),
 ) -> Panel:
-    """A table, ordered by its first figure."""
+    """A table, ordered by its first figure. `across` sets its values side by side, each with all figures."""
     columns = [_table_column(column) for column in (*groups, *figures)]
-    picture = {
+    picture: dict[str, Any] = {
         "layerId": LAYER,
         "layerType": "data",
         "columns": columns,
-        "sorting": {"columnId": figures[0].id, "direction": "desc"},
         "paging": {"size": 10, "enabled": True},
         "rowHeight": "single",
         "headerRowHeight": "single",
     }
+    if across:
+        columns.append({"columnId": across.id, "isTransposed": True})
+        groups = [*groups, across]
+    else:
+        picture["sorting"] = {"columnId": figures[0].id, "direction": "desc"}
     return Panel(
         title=title, view=view, kind="lnsDatatable", layers={LAYER: _columns(groups, figures)}, visualization=picture,
         where=where, goto=tuple(goto),

@@ -27,6 +27,7 @@ TYPE_VERSIONS = {
 }
 GRID_COLUMNS = 48
 LINKS_HEIGHT = 2
+REFRESH_MS = 60_000
 _ON_THEIR_OWN = {"job", "customer", "shipper"}
 
 TAG = f"{PREFIX}tag"
@@ -89,7 +90,7 @@ class View:
         kept: dict[str, Any] = {"title": self.indices, "name": self.title, "fieldFormatMap": _text(self.formats)}
         if self.time:
             kept["timeFieldName"] = self.time
-        return _object("index-pattern", view_id(self.name), kept, [_TAGGED])
+        return _object("index-pattern", view_id(self.name), kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +194,7 @@ class Dashboard:
             "timeRestore": True,
             "timeFrom": self.since,
             "timeTo": "now",
+            "refreshInterval": {"pause": False, "value": REFRESH_MS},
             "optionsJSON": _text(
                 {"useMargins": True, "syncColors": True, "syncCursor": True, "syncTooltips": False,
                  "hidePanelTitles": False}
@@ -328,7 +330,7 @@ def _controls(page: Dashboard) -> tuple[dict[str, Any], list[Reference]]:
         controls[name] = {
             "type": "optionsListControl",
             "order": order,
-            "width": "medium",
+            "width": "small",
             "grow": True,
             "explicitInput": {
                 "id": name,

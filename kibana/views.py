@@ -53,6 +53,12 @@ VIEWS = (
     View(name="audit", title="RQ: audit records", indices="rq-audit-*", formats=_COMMON),
     View(name="records", title="RQ: everything that happened", indices="rq-job-*,rq-app-*,rq-audit-*", formats=_JOBS),
     # Where each job is now, however long ago it got there: the time range of a page must not hide a dead job.
-    View(name="states", title="RQ: where jobs are now", indices="rq-state-*", time=None, formats=_COMMON),
+    View(
+        name="states",
+        title="RQ: where jobs are now",
+        indices="rq-state-*",
+        time=None,
+        formats={CUSTOMER: _COMMON[CUSTOMER]},
+    ),
     View(name="shipper", title="RQ: the shipper's own status", indices="rq-shipper-*", formats=_SHIPPER),
 )

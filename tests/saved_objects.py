@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from elasticsearch import Elasticsearch
+
 from kibana.build import OBJECTS
 from shipper.index import setup
+from tests.lens import figures_of, rows_of, search_of
 
 
 @cache
@@ -66,6 +69,20 @@ def panels(kind: str | None = None) -> list[Placed]:
         for panel in json.loads(page["attributes"]["panelsJSON"])
         if kind in (None, panel["type"])
     ]
+
+
+def empty_panels(search: Elasticsearch, namespace: str, indices: set[str]) -> list[str]:
+    """The Lens panels on these data views' indices that would show nothing at all on what a namespace holds."""
+    empty = []
+    for one in panels("lens"):
+        layer, title = one.layers["data"], one.view_of("data")["attributes"]["title"]
+        if title in indices:
+            index = ",".join(f"{part.removesuffix('*')}{namespace}*" for part in title.split(","))
+            answer = search.search(index=index, body=search_of(one.attributes, layer, "1m")).body
+            rows = rows_of(layer, answer, 60_000)
+            if not any(row[name] is not None for row in rows for name in figures_of(layer)):
+                empty.append(one.name)
+    return empty
 
 
 def source_of(search: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ CUSTOMER_PAGE = Dashboard(
     ),
     rows=(
         Row(height=6, panels=(
-            (8, figure("jobs", count("Jobs died", bands=ANY_IS_BAD), where=f"{DEAD} and {_THEIRS}", goto=["failures"])),
+            (8, figure("jobs", count("Jobs died", bands=ANY_IS_BAD), where=f"{DEAD} and {_THEIRS}")),
             (8, figure("jobs", ratio("Failure rate", FAILED, bands=FAILURE_RATE_BANDS),
                        where=f"{ATTEMPTED} and {_THEIRS}")),
             (8, figure("jobs", count("Jobs ended"), where=f"{ENDED} and {_THEIRS}")),

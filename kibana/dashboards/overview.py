@@ -30,13 +30,12 @@ OVERVIEW = Dashboard(
     controls=JOB_CONTROLS,
     rows=(
         Row(height=6, panels=(
-            (8, figure("states", count("Dead jobs now", bands=ANY_IS_BAD), where=STATE_DEAD, goto=["failures"])),
-            (8, figure("jobs", ratio("Failure rate", FAILED, bands=FAILURE_RATE_BANDS), where=ATTEMPTED,
-                       goto=["failures"])),
+            (8, figure("states", count("Dead jobs now", bands=ANY_IS_BAD), where=STATE_DEAD)),
+            (8, figure("jobs", ratio("Failure rate", FAILED, bands=FAILURE_RATE_BANDS), where=ATTEMPTED)),
             (8, figure("jobs", count("Jobs ended"), where=ENDED)),
-            (8, figure("states", count("Jobs waiting now"), where=STATE_WAITING, goto=["queues"])),
-            (8, figure("jobs", share(95, DURATION, label="Duration, p95"), goto=["functions"])),
-            (8, figure("jobs", share(95, LAG, label="Lag, p95"), where=STARTED, goto=["queues"])),
+            (8, figure("states", count("Jobs waiting now"), where=STATE_WAITING)),
+            (8, figure("jobs", share(95, DURATION, label="Duration, p95"))),
+            (8, figure("jobs", share(95, LAG, label="Lag, p95"), where=STARTED)),
         )),
         Row(height=11, panels=(
             (28, chart("Jobs a minute, by outcome", "jobs", by_outcome(per_minute=True), goto=["failures"])),
