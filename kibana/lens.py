@@ -154,11 +154,13 @@ def newest(label: str) -> Column:
     return Column(label=label, operation="max", of=TIME, type="date", params={"emptyAsNull": True})
 
 
-def share(percent: int, of: str, *, label: str = "") -> Column:
-    """A percentile, p50 to p99. Those three have a colour each, the same everywhere."""
-    colour = {50: BLUE, 95: VIOLET, 99: PINK}.get(percent)
+def share(percent: int, of: str, *, label: str = "", bands: Bands = ()) -> Column:
+    """A percentile, p50 to p99. Those three have a colour each as series, the same everywhere."""
+    colour = None if label else {50: BLUE, 95: VIOLET, 99: PINK}.get(percent)
     params = {"percentile": percent}
-    return Column(label=label or f"p{percent}", operation="percentile", of=of, params=params, colour=colour)
+    return Column(
+        label=label or f"p{percent}", operation="percentile", of=of, params=params, colour=colour, bands=bands
+    )
 
 
 def distinct(label: str, of: str) -> Column:
@@ -288,7 +290,8 @@ def chart(
     x = x or over_time()
     # Over time the split goes first: the heaviest of the whole range, not those of each moment.
     groups = ([split, x] if x.operation == "date_histogram" else [x, split]) if split else [x]
-    colours = [{"forAccessor": one.id, "color": one.colour} for one in figures if one.colour]
+    # Where a split makes the series, each has a colour of Kibana's own.
+    colours = [{"forAccessor": one.id, "color": one.colour} for one in figures if one.colour and not split]
     layer: dict[str, Any] = {
         "layerId": LAYER,
         "layerType": "data",

@@ -49,4 +49,5 @@ BLUE, VIOLET, PINK = "#6092C0", "#9170B8", "#CA8EAE"
 FAILURE_RATE_BANDS = ((0.0, GREEN), (0.01, AMBER), (0.05, RED))
 """From this share on, this colour: up to 1 % is as it should be, from 5 % on somebody has to look."""
 IN_TIME_BANDS = ((0.0, RED), (0.95, AMBER), (0.99, GREEN))
+LAG_BANDS = ((0.0, GREEN), (LAG_OBJECTIVE_MS / 2, AMBER), (float(LAG_OBJECTIVE_MS), RED))
 ANY_IS_BAD = ((0.0, GREEN), (1.0, RED))

@@ -14,6 +14,7 @@ from ..words import (
     FAILURE_RATE_BANDS,
     FUNCTION,
     LAG,
+    LAG_BANDS,
     QUEUE,
     RED,
     STARTED,
@@ -35,7 +36,7 @@ OVERVIEW = Dashboard(
             (8, figure("jobs", count("Jobs ended"), where=ENDED)),
             (8, figure("states", count("Jobs waiting now"), where=STATE_WAITING)),
             (8, figure("jobs", share(95, DURATION, label="Duration, p95"))),
-            (8, figure("jobs", share(95, LAG, label="Lag, p95"), where=STARTED)),
+            (8, figure("jobs", share(95, LAG, label="Lag, p95", bands=LAG_BANDS), where=STARTED)),
         )),
         Row(height=11, panels=(
             (28, chart("Jobs a minute, by outcome", "jobs", by_outcome(per_minute=True), goto=["failures"])),

@@ -54,6 +54,13 @@ class Kibana:
         self._headers = {"kbn-xsrf": "rq-shipper", "accept": "application/json", **_authorization(settings)}
         self._node = Urllib3HttpNode(url_to_node_config(url, use_default_ports_for_scheme=True))
 
+    @property
+    def start_page(self) -> str:
+        """The address of the page to begin with."""
+        default = self.space == DEFAULT_SPACE
+        space, prefix = ("", ID_PREFIX) if default else (f"/s/{self.space}", f"{ID_PREFIX}{self.space}-")
+        return f"{self.where}{space}/app/dashboards#/view/{prefix}dashboard-overview"
+
     def close(self) -> None:
         self._node.close()
 
@@ -193,6 +200,7 @@ def install(settings: Settings, *, rules: bool) -> Iterator[str]:
         for identifier, payload in alert_rules(kibana.space) if rules else []:
             made = kibana.create_rule(identifier, payload)
             yield f"{'create' if made else 'keep':6} alert rule {payload['name']!r}"
+        yield f"open   {kibana.start_page}"
     finally:
         kibana.close()
 

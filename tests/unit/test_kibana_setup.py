@@ -36,9 +36,10 @@ def refused(**changes: Any) -> str:
 
 def test_every_object_of_the_file_arrives_as_it_is() -> None:
     with serving() as server:
-        (said,) = install(server)
+        said, start = install(server)
         assert list(server.objects.values()) == build.objects()
-    assert said.startswith(f"import {len(build.objects())} objects into Kibana 9.4.3")
+        assert said.startswith(f"import {len(build.objects())} objects into Kibana 9.4.3")
+        assert start == f"open   {server.url}/app/dashboards#/view/{PREFIX}dashboard-overview"
 
 
 def test_every_request_has_what_kibana_asks_of_other_programs() -> None:
@@ -72,12 +73,14 @@ def test_rules_come_only_when_asked_for_and_what_was_changed_in_them_stays() -> 
 def test_each_space_has_objects_and_rules_of_its_own_that_lead_to_each_other() -> None:
     with serving() as server:
         install(server, rules=True)
-        install(server, rules=True, SHIPPER_KIBANA_SPACE="ops")
+        *_, start = install(server, rules=True, SHIPPER_KIBANA_SPACE="ops")
         count = len(build.objects())
         ops = [one for (space, _, _), one in server.objects.items() if space == "ops"]
         assert (len(server.objects), len(ops)) == (2 * count, count)
         assert len(server.rules) == 2 * len(build.rules())
     ids = {(one["type"], one["id"]) for one in ops}
+    assert start.startswith(f"open   {server.url}/s/ops/app/dashboards#/view/")
+    assert ("dashboard", start.rpartition("/")[2]) in ids
     assert all(identifier.startswith(f"{PREFIX}ops-") for _, identifier in ids)
     assert {(to["type"], to["id"]) for one in ops for to in one["references"]} <= ids
     assert f"/view/{PREFIX}ops-dashboard-job" in json.dumps(ops)
