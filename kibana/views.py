@@ -45,6 +45,7 @@ _SHIPPER = {
     "shipper.memory_bytes": _BYTES,
     "shipper.backlog_age_s": _duration("seconds"),
     "shipper.lag_ms": _duration("milliseconds"),
+    "shipper.trouble_s": _duration("seconds"),
 }
 
 VIEWS = (

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import elastic_transport
 import elasticsearch
+from elastic_transport import BaseNode, NodeConfig, RequestsHttpNode, Urllib3HttpNode
+from elastic_transport.client_utils import basic_auth_to_header, parse_cloud_id, url_to_node_config
 from elasticsearch import Elasticsearch
 
-from .errors import DestinationError, Refused, Unreachable
+from .errors import DestinationError, Refused, SettingsError, Unreachable
 from .settings import Settings
 
 VERSION = version("elasticsearch")
@@ -19,17 +22,75 @@ REQUEST_TIMEOUT_S = 30.0
 
 
 def connect(settings: Settings) -> Elasticsearch:
-    """A client for setup and questions. Connects at the first request, not here."""
+    """A client for setup and questions. Connects at the first request, not here. Raises SettingsError."""
     return Elasticsearch(
-        list(settings.elasticsearch),
-        api_key=settings.api_key,
-        request_timeout=REQUEST_TIMEOUT_S,
-        max_retries=0,
+        nodes(settings), node_class=node_class(settings), request_timeout=REQUEST_TIMEOUT_S, max_retries=0
     )
+
+
+def nodes(settings: Settings) -> list[NodeConfig]:
+    """The cluster's nodes, each with how it is to be reached and with what credentials. Raises SettingsError."""
+    urls = settings.elasticsearch
+    if settings.cloud_id:
+        try:
+            urls = (f"https://{_cloud_host(settings.cloud_id)}:443",)
+        except (ValueError, TypeError) as wrong:
+            raise SettingsError(["The setting 'cloud_id' is not one: copy it from the deployment's page."]) from wrong
+    if settings.ca_file and not settings.ca_file.is_file():
+        raise SettingsError([f"The setting 'ca_file' names {settings.ca_file}, and there is no such file."])
+    return [_node(url, settings) for url in urls]
+
+
+def _cloud_host(cloud_id: str) -> str:
+    address = parse_cloud_id(cloud_id).es_address
+    if address is None:
+        raise ValueError("it names no Elasticsearch")
+    return address[0]
+
+
+def _node(url: str, settings: Settings) -> NodeConfig:
+    node = url_to_node_config(url, use_default_ports_for_scheme=True)
+    options: dict[str, Any] = {"http_compress": settings.gzip, "_extras": {_PROXY: settings.proxy}}
+    if settings.api_key:
+        options["headers"] = {"authorization": f"ApiKey {settings.api_key}"}
+    elif settings.username:
+        options["headers"] = {"authorization": basic_auth_to_header((settings.username, settings.password or ""))}
+    if node.scheme == "https":
+        if settings.ca_file:
+            options["ca_certs"] = str(settings.ca_file)
+        if settings.fingerprint:
+            options["ssl_assert_fingerprint"] = settings.fingerprint
+    return node.replace(**options)
+
+
+_PROXY = "shipper.proxy"
+
+
+def node_class(settings: Settings) -> type[BaseNode]:
+    """What speaks HTTP with a node. Only `requests` knows proxies. Raises SettingsError where it is not there."""
+    if not settings.proxy:
+        return Urllib3HttpNode
+    try:
+        import requests  # noqa: F401 - elastic_transport asks for it only when a node is made
+    except ImportError:
+        raise SettingsError(["The setting 'proxy' needs more: pip install 'rq-shipper[proxy]'."]) from None
+    return _Proxied
+
+
+class _Proxied(RequestsHttpNode):
+    """A node behind the proxy of its configuration."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        super().__init__(config)
+        proxy = config._extras[_PROXY]
+        self.session.trust_env = False  # the setting says it, not the environment
+        self.session.proxies = {"http": proxy, "https": proxy}
 
 
 def shown(settings: Settings) -> str:
     """The addresses for a message: without the passwords that URLs may hold."""
+    if settings.cloud_id:
+        return f"the cloud deployment {settings.cloud_id.partition(':')[0]}"
     bare = []
     for url in settings.elasticsearch:
         parts = urlsplit(url)
@@ -54,6 +115,11 @@ def translated(settings: Settings) -> Iterator[None]:
 def unreachable(where: str, trouble: elastic_transport.TransportError) -> Unreachable:
     """Nobody answered."""
     reason = str(trouble.message).split("(<", 1)[0].strip() or type(trouble).__name__
+    if isinstance(trouble, elastic_transport.TlsError) or "certificate" in reason.lower():
+        return Unreachable(
+            f"The certificate of Elasticsearch at {where} is not trusted ({reason}). Set SHIPPER_CA_FILE to the "
+            "certificate of the authority that signed it, or SHIPPER_FINGERPRINT to its own SHA-256."
+        )
     return Unreachable(
         f"Elasticsearch at {where} cannot be reached ({reason}). Is it running, and is SHIPPER_ELASTICSEARCH right?"
     )
@@ -64,7 +130,7 @@ def refusal(status: int, reason: str, where: str) -> DestinationError:
     if status == 401:
         return Refused(
             f"Elasticsearch at {where} does not accept the credentials (401). "
-            "Set SHIPPER_API_KEY to a valid API key in its encoded form.",
+            "Set SHIPPER_API_KEY to a valid API key in its encoded form, or SHIPPER_USERNAME and SHIPPER_PASSWORD.",
             status,
         )
     if status == 403:

@@ -41,16 +41,30 @@ class Settings:
     """URLs of the cluster's nodes."""
     api_key: str | None = field(default=None, repr=False)
     """An Elasticsearch API key, in the encoded form. Never a flag: command lines are for all to see."""
+    username: str | None = None
+    """For basic authentication, with `password`; an API key is the better way."""
+    password: str | None = field(default=None, repr=False)
+    """Never a flag either."""
+    cloud_id: str | None = None
+    """An Elastic Cloud deployment, instead of `elasticsearch`."""
+    ca_file: Path | None = None
+    """The certificates that the cluster's own are checked against, where the system does not know its authority."""
+    fingerprint: str | None = None
+    """The SHA-256 of the cluster's certificate, in hex: another way to trust one that no authority signed."""
+    proxy: str | None = field(default=None, repr=False)
+    """The HTTP proxy on the way to the cluster. It may hold a password, so it is not shown."""
+    gzip: bool = False
+    """Compress what is sent: less network for more CPU."""
     kibana: str | None = None
     """The URL of Kibana, for `setup`; None leaves it alone. Its server.basePath is part of it."""
     kibana_space: str | None = None
     """Kibana's space for the dashboards. Default: its default space."""
     kibana_api_key: str | None = field(default=None, repr=False)
-    """An API key for Kibana, in the encoded form. Without it user and password are used, else `api_key`."""
-    kibana_user: str | None = None
-    """Kibana's user, where there is no key."""
+    """An API key for Kibana, in the encoded form. Without anything of Kibana's own, Elasticsearch's is used."""
+    kibana_username: str | None = None
+    """The same as a user, with `kibana_password`."""
     kibana_password: str | None = field(default=None, repr=False)
-    """That user's password. Never a flag."""
+    """Never a flag either."""
     redis: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """The URL of RQ's Redis. It may hold a password, so it is not shown."""
     service: str = "rq"
@@ -73,6 +87,14 @@ class Settings:
     """The same for jobs that failed for good."""
     retention: Mapping[str, int] = field(default_factory=lambda: DEFAULT_RETENTION_DAYS)
     """Days for which the indices of each dataset are kept."""
+    rotate_mb: int = 256
+    """`log` is renamed when it is larger than this; 0 leaves that to others."""
+    keep_days: int = 7
+    """A renamed log is deleted after this, when all of it is indexed and nobody writes to it any more."""
+    keep_mb: int = 4096
+    """The same when the renamed logs are more than this together, the oldest first."""
+    listen: str | None = "127.0.0.1:9465"
+    """Where the shipper answers GET /metrics (Prometheus) and /health. None: nowhere."""
     past_days: int = 730
     """A record further back than this is a dead letter: its clock was wrong."""
     future_days: int = 1
@@ -126,10 +148,40 @@ def _urls(value: Any) -> tuple[str, ...]:
     return tuple(url.rstrip("/") for url in urls)
 
 
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    try:
+        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(value).lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def _megabytes(value: Any) -> int:
+    number = int(value)
+    if number < 0:
+        raise ValueError("must be a number of megabytes, 0 or more")
+    return number
+
+
+def _listen(value: Any) -> str | None:
+    if value == "off":
+        return None
+    host, _, port = _text(value).rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("must be an address such as 127.0.0.1:9465, or off")
+    return _text(value)
+
+
+def _fingerprint(value: Any) -> str:
+    text = _text(value).replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("must be the 64 hex digits of a SHA-256")
+    return text
+
+
 def _url(value: Any) -> str:
-    (url, *more) = _urls(value)
-    if more:
-        raise ValueError("must be one URL")
+    (url,) = _urls([value])
     return url
 
 
@@ -179,10 +231,17 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "state": _path,
     "elasticsearch": _urls,
     "api_key": _text,
+    "username": _text,
+    "password": _text,
+    "cloud_id": _text,
+    "ca_file": _path,
+    "fingerprint": _fingerprint,
+    "proxy": _url,
+    "gzip": _flag,
     "kibana": _url,
     "kibana_space": _space,
     "kibana_api_key": _text,
-    "kibana_user": _text,
+    "kibana_username": _text,
     "kibana_password": _text,
     "redis": _text,
     "service": _text,
@@ -195,11 +254,15 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "on_fail": _list,
     "on_dead": _list,
     "retention": _retention,
+    "rotate_mb": _megabytes,
+    "keep_days": _days,
+    "keep_mb": _megabytes,
+    "listen": _listen,
     "past_days": _days,
     "future_days": _days,
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
-_SECRET = frozenset({"api_key", "redis", "kibana_api_key", "kibana_password"})
+_SECRET = frozenset({"api_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password"})
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # names the TOML file; without it, shipper.toml of the working folder
 # Kubernetes and Docker links put such variables into every container beside a service named "shipper".

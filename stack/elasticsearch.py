@@ -14,6 +14,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -175,14 +176,23 @@ class Elasticsearch:
         self.port = port_from("ELASTICSEARCH_PORT")
         self._write_configuration(extra_settings or {})
         self.log = self.folder / "console.log"
-        self.process = start(
-            self._command(), self.log, environment=self._environment(), account=account(), folder=self.home
-        )
         try:
-            wait_until(self._answers, START_LIMIT_S, f"Elasticsearch on port {self.port}", every_s=0.2)
+            self.start()
         except BaseException:
             self.stop()
             raise
+
+    def start(self) -> None:
+        """Start the server, or start it again with what it had on its disk, and wait until it answers."""
+        self.process = start(
+            self._command(), self.log, environment=self._environment(), account=account(), folder=self.home
+        )
+        wait_until(self._answers, START_LIMIT_S, f"Elasticsearch on port {self.port}", every_s=0.2)
+
+    def kill(self) -> None:
+        """End it as a power cut would, its Java process included."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     @property
     def url(self) -> str:

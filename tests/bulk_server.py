@@ -1,13 +1,19 @@
 """A `_bulk` server that misbehaves on order: real HTTP on a real socket, nothing behind it.
 
-Each request takes the next step of the plan; when the plan is used up, requests are answered well. Documents
+Each request takes the next step of the plan; when the plan is used up, `choose` says how it is answered: well,
+unless a test has other ideas. Documents
 are kept as Elasticsearch keeps them: by index and id, a second `create` is a 409.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
+import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,17 +27,35 @@ class Handler(BaseHTTPRequestHandler):
     server: BulkServer
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        body = self.body()
         lines = body.split(b"\n")[:-1]
         pairs = [(json.loads(lines[at]), lines[at + 1]) for at in range(0, len(lines), 2)]
         self.server.requests.append(len(pairs))
         self.server.headers.append(dict(self.headers))
-        step = self.server.plan.pop(0) if self.server.plan else well
+        step = self.server.plan.pop(0) if self.server.plan else self.server.choose()
         step(self, pairs)
 
+    def body(self) -> bytes:
+        sent = self.rfile.read(int(self.headers["content-length"]))
+        return gzip.decompress(sent) if self.headers["content-encoding"] == "gzip" else sent
+
     def do_GET(self) -> None:
-        """What the shipper asks before it ships: are the templates there?"""
-        self.send(self.server.get_status, {"error": {"type": "planned", "reason": "planned"}, "status": 0})
+        """What the shipper asks before it ships: are the templates there? And which indices are past?"""
+        kind, _, name = self.path.strip("/").partition("/")
+        if self.server.get_status != 404:
+            self.send(self.server.get_status, {"error": {"type": "planned", "reason": "planned"}, "status": 0})
+        elif not kind.startswith("_"):
+            self.send(200, {})
+        elif name in self.server.templates:
+            self.send(200, {f"{kind[1:]}s": [{"name": name, kind[1:]: self.server.templates[name]}]})
+        else:
+            self.send(404, {"error": {"type": "resource_not_found_exception", "reason": name}, "status": 404})
+
+    def do_PUT(self) -> None:
+        """A template is installed."""
+        body = json.loads(self.body())
+        self.server.templates[self.path.rpartition("/")[2]] = body
+        self.send(200, {"acknowledged": True})
 
     def keep(self, pairs: list[tuple[dict[str, Any], bytes]]) -> list[dict[str, Any]]:
         """Index the documents and return the items of the answer."""
@@ -40,6 +64,10 @@ class Handler(BaseHTTPRequestHandler):
             for action, source in pairs:
                 ((operation, target),) = action.items()
                 key = (target["_index"], target["_id"])
+                if self.server.refuses(source):
+                    error = {"type": "document_parsing_exception", "reason": "planned"}
+                    items.append({operation: {"status": 400, "error": error}})
+                    continue
                 if operation == "create":
                     status = 409 if key in self.server.documents else 201
                     self.server.documents.setdefault(key, source)
@@ -55,12 +83,17 @@ class Handler(BaseHTTPRequestHandler):
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
+        self.send_header("x-elastic-product", "Elasticsearch")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a shipper that was killed in the middle of a request
+            super().handle()
 
 
 class BulkServer(ThreadingHTTPServer):
@@ -71,12 +104,20 @@ class BulkServer(ThreadingHTTPServer):
     def __init__(self, plan: list[Answer]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.plan = plan
+        self.refuses: Callable[[bytes], bool] = lambda source: False
+        self.choose: Callable[[], Answer] = lambda: well
         self.documents: dict[tuple[str, str], bytes] = {}
         self.states: dict[tuple[str, str], tuple[int, bytes]] = {}
         self.requests: list[int] = []
         self.headers: list[dict[str, str]] = []
         self.lock = threading.Lock()
         self.get_status = 404
+        self.templates: dict[str, Any] = {}
+
+    @property
+    def jobs(self) -> dict[tuple[str, str], bytes]:
+        """The job records among the documents: a daemon sends some of its own, too."""
+        return {key: source for key, source in list(self.documents.items()) if key[0].startswith("rq-job-")}
 
     @property
     def url(self) -> str:
@@ -98,7 +139,7 @@ def serving(*plan: Answer) -> Iterator[BulkServer]:
 
 def well(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
     items = handler.keep(pairs)
-    handler.send(200, {"errors": any(_status(item) == 409 for item in items), "items": items})
+    handler.send(200, {"errors": any(_status(item) >= 300 for item in items), "items": items})
 
 
 def _status(item: dict[str, Any]) -> int:
@@ -157,3 +198,35 @@ def at_most(count: int) -> Answer:
             well(handler, pairs)
 
     return answer
+
+
+def slow(seconds: float) -> Answer:
+    """Everything is well, but takes its time."""
+
+    def answer(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+        time.sleep(seconds)
+        well(handler, pairs)
+
+    return answer
+
+
+def reset(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+    """The connection is reset before anything was indexed."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.close_connection = True
+
+
+def answered_twice(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+    """Every item of the answer is there two times."""
+    items = handler.keep(pairs)
+    handler.send(200, {"errors": False, "items": [*items, *items]})
+
+
+def no_json(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+    """200, from something in between that is no Elasticsearch."""
+    body = b"<html>welcome</html>"
+    handler.send_response(200)
+    handler.send_header("content-type", "text/html")
+    handler.send_header("content-length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)

@@ -84,6 +84,7 @@ def environment(tmp_path: Path, namespace: str, redis_url: str, elasticsearch_ur
         "SHIPPER_REDIS": redis_url,
         "SHIPPER_SERVICE": "tests",
         "SHIPPER_NAMESPACE": namespace,
+        "SHIPPER_LISTEN": "off",
     }
 
 

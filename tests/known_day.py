@@ -118,7 +118,7 @@ class Happening:
     actor: str | None = None
     resource: str | None = None
     resource_id: str | None = None
-    status: dict[str, float] | None = None
+    status: dict[str, Any] | None = None
 
     @property
     def ms(self) -> float:
@@ -301,9 +301,13 @@ def _statuses(start: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
             "retries": step * 2 if busy else 0,
             "memory_bytes": 53_000_000 + number,
             "files": 3,
+            "trouble_s": 12.5 if busy and step == 3 else 0.0,
+            "state": "waiting" if busy and step == 3 else "shipping",
         }
         at = start + timedelta(minutes=10 * step, seconds=number % 2)
-        happening = Happening(at=at, dataset="rq.shipper", host=host, status=status)
+        happening = Happening(
+            at=at, dataset="rq.shipper", action="shipper-status", service="shipper", host=host, status=status
+        )
         record = _frame(happening, number) | {"shipper": status}
         record["event"]["kind"] = "metric"
         yield happening, record

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ..lens import by, figure, largest, latest, lines, newest, table
 from ..objects import Control, Dashboard, Row
-from ..words import ANY_IS_BAD, HOST, SERVICE
+from ..words import ANY_IS_BAD, HOST
 
 _BACKLOG, _AGE, _LAG = "shipper.backlog_bytes", "shipper.backlog_age_s", "shipper.lag_ms"
-_DEAD, _RETRIES = "shipper.dead_letters", "shipper.retries"
+_DEAD, _RETRIES, _STATE = "shipper.dead_letters", "shipper.retries", "shipper.state"
 
 
 SHIPPER = Dashboard(
@@ -17,18 +17,20 @@ SHIPPER = Dashboard(
     description="Backlog, lag, retries and dead letters of each shipper. What it counts, it counts since its start.",
     controls=(
         Control(field=HOST, title="Host", view="shipper"),
-        Control(field=SERVICE, title="Service", view="shipper"),
+        Control(field=_STATE, title="State", view="shipper"),
     ),
     rows=(
         Row(height=6, panels=(
-            (12, figure("shipper", largest("Dead letters", _DEAD, bands=ANY_IS_BAD))),
-            (12, figure("shipper", largest("Largest backlog", _BACKLOG))),
-            (12, figure("shipper", largest("Longest lag", _LAG))),
-            (12, figure("shipper", newest("Last status"))),
+            (10, figure("shipper", largest("Dead letters", _DEAD, bands=ANY_IS_BAD))),
+            (10, figure("shipper", largest("Longest trouble", "shipper.trouble_s", bands=ANY_IS_BAD))),
+            (10, figure("shipper", largest("Largest backlog", _BACKLOG))),
+            (9, figure("shipper", largest("Longest lag", _LAG))),
+            (9, figure("shipper", newest("Last status"))),
         )),
         Row(height=11, panels=(
             (48, table("Each shipper now", "shipper", [by(HOST, "host", size=100)],
-                       [latest("backlog", _BACKLOG), latest("age of the backlog", _AGE), latest("lag", _LAG),
+                       [latest("state", _STATE, type="string"),
+                        latest("backlog", _BACKLOG), latest("age of the backlog", _AGE), latest("lag", _LAG),
                         latest("records a second", "shipper.records_per_s"), latest("indexed", "shipper.indexed"),
                         latest("doubled", "shipper.doubled"), latest("retries", _RETRIES),
                         latest("dead letters", _DEAD), latest("memory", "shipper.memory_bytes"),

@@ -9,7 +9,7 @@ import click
 
 from ..errors import SettingsError, ShipperError
 
-_COMMANDS = ("run", "setup", "prune", "timeline", "top", "job", "worker", "watch")
+_COMMANDS = ("run", "setup", "prune", "timeline", "top", "job", "worker", "watch", "status", "deadletter")
 
 
 class _Lazy(click.Group):

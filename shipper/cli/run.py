@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from .. import settings
@@ -27,12 +29,13 @@ def command(once: bool, stdin: bool, **flags: str | None) -> None:
         raise SettingsError(["--once and --stdin exclude each other: a pipe is always read to its end."])
     made = settings.load(flags)
     logs.begin(made)
+    made_again = partial(settings.load, flags)
     if stdin:
         counts = daemon.run_stream(made)
     elif once:
         counts = daemon.run_once(made)
     else:
-        counts = daemon.run(made)
+        counts = daemon.run(made_again)
     click.echo(
         f"{counts.indexed} records indexed, {counts.doubled} were there already, {counts.dead} dead letters.",
         err=True,

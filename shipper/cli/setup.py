@@ -20,7 +20,7 @@ def command(rules: bool, dry_run: bool, **flags: str | None) -> None:
     """Install the index templates and aliases, and in Kibana the data views, saved searches and dashboards.
 
     Doing it again changes nothing: objects of ours in Kibana become what they were, alert rules that are there are
-    left alone. Kibana's credentials are SHIPPER_KIBANA_API_KEY, or SHIPPER_KIBANA_USER and SHIPPER_KIBANA_PASSWORD.
+    left alone. Kibana's credentials are SHIPPER_KIBANA_API_KEY, or SHIPPER_KIBANA_USERNAME and SHIPPER_KIBANA_PASSWORD.
     """
     made = settings.load(flags)
     if not made.kibana and (rules or flags["kibana_space"]):

@@ -8,21 +8,19 @@ The API is Kibana's own: https://www.elastic.co/docs/api/doc/kibana (saved objec
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import elastic_transport
-from elastic_transport import HttpHeaders, Urllib3HttpNode
-from elastic_transport.client_utils import url_to_node_config
+from elastic_transport import HttpHeaders
 
+from ..client import node_class, nodes, shown
 from ..errors import DestinationError, Refused, Unreachable
 from ..settings import Settings
 
@@ -47,12 +45,11 @@ class Kibana:
     """One Kibana and one space of it. Raises Unreachable or Refused, each with what to do about it."""
 
     def __init__(self, settings: Settings) -> None:
-        url = settings.kibana or ""
-        parts = urlsplit(url)
-        self.where = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        way = _way(settings)
+        self.where = shown(way)
         self.space = settings.kibana_space or DEFAULT_SPACE
-        self._headers = {"kbn-xsrf": "rq-shipper", "accept": "application/json", **_authorization(settings)}
-        self._node = Urllib3HttpNode(url_to_node_config(url, use_default_ports_for_scheme=True))
+        self._headers = {"kbn-xsrf": "rq-shipper", "accept": "application/json"}
+        self._node = node_class(way)(*nodes(way))
 
     @property
     def start_page(self) -> str:
@@ -148,7 +145,8 @@ class Kibana:
         except elastic_transport.TransportError as trouble:
             reason = str(trouble.message).split("(<", 1)[0].strip() or type(trouble).__name__
             raise Unreachable(
-                f"Kibana at {self.where} cannot be reached ({reason}). Is it running, and is SHIPPER_KIBANA right?"
+                f"Kibana at {self.where} cannot be reached ({reason}). Is it running, and is SHIPPER_KIBANA right? "
+                "Where its certificate is not trusted, set SHIPPER_CA_FILE."
             ) from trouble
         try:
             content = json.loads(raw)
@@ -185,7 +183,7 @@ class Kibana:
     def _unauthorized(self) -> str:
         return (
             f"Kibana at {self.where} does not accept the credentials (401). Set SHIPPER_KIBANA_API_KEY, or "
-            "SHIPPER_KIBANA_USER and SHIPPER_KIBANA_PASSWORD; without them SHIPPER_API_KEY is used."
+            "SHIPPER_KIBANA_USERNAME and SHIPPER_KIBANA_PASSWORD; without them Elasticsearch's are used."
         )
 
 
@@ -245,13 +243,20 @@ def _read(name: str) -> str:
     return files(__package__).joinpath(f"saved_objects/{name}").read_text(encoding="utf-8")
 
 
-def _authorization(settings: Settings) -> dict[str, str]:
-    """The key for Kibana, else name and password, else the key for Elasticsearch: Kibana takes the same."""
-    if not settings.kibana_api_key and settings.kibana_user:
-        pair = f"{settings.kibana_user}:{settings.kibana_password or ''}"
-        return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-    key = settings.kibana_api_key or settings.api_key
-    return {"authorization": f"ApiKey {key}"} if key else {}
+def _way(settings: Settings) -> Settings:
+    """The settings with Kibana in Elasticsearch's place: credentials, certificates and proxy are used as there.
+
+    Kibana takes what Elasticsearch takes, so credentials of its own are needed only where they differ.
+    """
+    way = replace(settings, elasticsearch=(settings.kibana or "",), cloud_id=None, fingerprint=None, gzip=False)
+    if not (settings.kibana_api_key or settings.kibana_username):
+        return way
+    return replace(
+        way,
+        api_key=settings.kibana_api_key,
+        username=settings.kibana_username,
+        password=settings.kibana_password,
+    )
 
 
 def _problem(error: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 
 import elastic_transport
 from elastic_transport import Transport
-from elastic_transport.client_utils import url_to_node_config
 
+from .. import client
 from ..client import REQUEST_TIMEOUT_S, refusal, shown, unreachable
 from ..errors import DestinationError
 from ..settings import Settings
@@ -26,10 +26,8 @@ class Bulk:
     def __init__(self, settings: Settings) -> None:
         self._where = shown(settings)
         self._headers = {"content-type": "application/x-ndjson", "accept": "application/json"}
-        if settings.api_key:
-            self._headers["authorization"] = f"ApiKey {settings.api_key}"
-        nodes = [url_to_node_config(url, use_default_ports_for_scheme=True) for url in settings.elasticsearch]
-        self._transport = Transport(nodes, max_retries=0)  # when to try again is the pipeline's to say
+        # When to try again is the pipeline's to say; which node to try, the transport's: one that failed rests a while.
+        self._transport = Transport(client.nodes(settings), node_class=client.node_class(settings), max_retries=0)
 
     def send(self, body: bytes) -> Any:
         """The answer, decoded. Raises TooLarge, Unreachable or Refused."""

@@ -6,18 +6,24 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from types import FrameType
 
 from .. import client
-from ..errors import DestinationError, SourceError
+from ..errors import DestinationError, SettingsError, SourceError
 from ..index import retention
+from ..origin import Origin
 from ..settings import Settings
+from . import status
 from .backoff import EveryMinute
 from .deadletter import DeadLetters
-from .discover import Discovery, check_folders
-from .pipeline import Counts, Pipeline, Stopped
+from .discover import Discovery, allow_many_files, check_folders
+from .listen import Listener
+from .pipeline import Pipeline, Stopped
 from .registry import Registry
+from .rotation import Rotation
+from .status import Counts, Status, Watcher
 from .tail import Block, Stream
 
 log = logging.getLogger("shipper")
@@ -25,42 +31,44 @@ log = logging.getLogger("shipper")
 REST_S = 0.1  # between two looks at files that had nothing new
 LOOK_EVERY_S = 1.0  # between two looks at the globs
 SAVE_EVERY_S = 1.0  # positions may lag by this after a crash; ids absorb what is sent again
+WATCH_EVERY_S = 1.0  # between two writings of the status file
+TELL_EVERY_S = 30.0  # between two status records
+PREPARE_EVERY_S = 300.0  # between two looks at the templates, which somebody may delete
 PRUNE_EVERY_S = 86_400.0
 PATIENCE_S = 30.0  # of a run that is meant to end
+DRAIN_S = 10.0  # from SIGTERM to giving up what is on its way; it is sent again at the next start
 
 
-def run(settings: Settings) -> Counts:
-    """Tail and ship until SIGTERM or SIGINT. Raises StateError."""
-    stop = _stop_on_signals()
-    registry = Registry(settings.state)
-    discovery = Discovery(settings.files, registry.entries)
-    pipeline = Pipeline(settings, DeadLetters(settings.state), stop, patience_s=None)
-    log.info(
-        "Shipping %s to %s; positions in %s.", ", ".join(settings.files), client.shown(settings), settings.state,
-        extra={"event.action": "shipper-started"},
-    )  # fmt: skip
-    try:
-        pipeline.prepare()
-        _tail(settings, registry, discovery, pipeline, stop)
-    except Stopped as reason:
-        log.info("%s", reason)
-    finally:
-        _end(registry, discovery, pipeline)
-    return pipeline.counts
+def run(load: Callable[[], Settings]) -> Counts:
+    """Tail and ship until SIGTERM or SIGINT; SIGHUP loads the settings again. Raises StateError, SettingsError."""
+    signals = _Signals()
+    settings, counts = load(), Counts()
+    while True:
+        _Daemon(settings, counts, signals.stop).run()
+        signals.drained()
+        if not signals.reload():
+            return counts
+        try:
+            settings = load()
+            log.info("The settings were loaded again.", extra={"event.action": "settings-loaded"})
+        except SettingsError as wrong:
+            log.warning("The settings stay as they were: %s", wrong, extra={"event.action": "settings-refused"})
 
 
 def run_once(settings: Settings) -> Counts:
     """Ship all that is there now and return. Raises SourceError, StateError, DestinationError."""
     check_folders(settings.files)
-    stop = _stop_on_signals()
+    allow_many_files()
+    signals = _Signals()
     registry = Registry(settings.state)
     discovery = Discovery(settings.files, registry.entries)
-    pipeline = Pipeline(settings, DeadLetters(settings.state), stop, PATIENCE_S)
+    pipeline = Pipeline(settings, DeadLetters(settings.state), signals.stop, PATIENCE_S)
     try:
         pipeline.prepare()
         discovery.refresh()
-        pipeline.ship(_blocks(discovery, stop, to_the_end=True))
+        pipeline.ship(_blocks(discovery, signals.stop, to_the_end=True))
     finally:
+        signals.drained()
         _end(registry, discovery, pipeline)
     return pipeline.counts
 
@@ -79,35 +87,193 @@ def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
     return pipeline.counts
 
 
-def _tail(
-    settings: Settings, registry: Registry, discovery: Discovery, pipeline: Pipeline, stop: threading.Event
-) -> None:
-    looked = saved = pruned = -PRUNE_EVERY_S
-    folders = EveryMinute()
-    while not stop.is_set():
+class _Daemon:
+    """The shipper between two loadings of its settings."""
+
+    def __init__(self, settings: Settings, counts: Counts, stop: threading.Event) -> None:
+        allow_many_files()
+        self._settings = settings
+        self._stop = stop
+        self._registry = Registry(settings.state)
+        self._discovery = Discovery(settings.files, self._registry.entries)
+        self._pipeline = Pipeline(settings, DeadLetters(settings.state), stop, None, counts)
+        self._rotation = Rotation(settings)
+        self._watch = _Watch(settings, counts, self._discovery)
+        self._folders, self._disk = EveryMinute(), EveryMinute()
+
+    def run(self) -> None:
+        log.info(
+            "Shipping %s to %s; positions in %s.",
+            ", ".join(self._settings.files), client.shown(self._settings), self._settings.state,
+            extra={"event.action": "shipper-started"},
+        )  # fmt: skip
+        self._watch.begin()
+        try:
+            self._tail()
+        except Stopped as reason:
+            log.info("%s", reason)
+        finally:
+            self._watch.end()
+            _end(self._registry, self._discovery, self._pipeline)
+
+    def _tail(self) -> None:
+        due: dict[Callable[[], None], _Every] = {
+            self._look: _Every(LOOK_EVERY_S),
+            self._save: _Every(SAVE_EVERY_S),
+            self._tell: _Every(TELL_EVERY_S),
+            self._pipeline.prepare: _Every(PREPARE_EVERY_S),
+            self._prune: _Every(PRUNE_EVERY_S),
+        }
+        while not self._stop.is_set():
+            for task, every in due.items():
+                if every.due():
+                    task()
+            if not self._pipeline.ship(_blocks(self._discovery, self._stop)):
+                self._stop.wait(REST_S)
+
+    def _look(self) -> None:
+        try:
+            check_folders(self._settings.files)
+            self._folders.over()
+        except SourceError as trouble:
+            if self._folders.due():
+                log.warning("%s Waiting for it.", trouble, extra={"event.action": "folder-missing"})
+        self._discovery.refresh()
+        self._rotation.run(self._discovery)
+
+    def _save(self) -> None:
+        try:
+            _save(self._registry, self._discovery)
+            self._disk.over()
+        except OSError as trouble:  # the disk is full, perhaps: what is sent again for that is there already
+            if self._disk.due():
+                log.warning(
+                    "Positions cannot be saved in %s: %s. It is tried again every second.",
+                    self._settings.state, trouble.strerror, extra={"event.action": "registry-unwritable"},
+                )  # fmt: skip
+
+    def _tell(self) -> None:
+        if self._watch.latest is not None:
+            self._pipeline.tell(status.record(self._watch.latest, Origin.here(self._settings)))
+
+    def _prune(self) -> None:
+        """Delete what is past. A key that may not is no reason to stop shipping."""
+        try:
+            with client.connect(self._settings) as elasticsearch:
+                past = retention.prune(elasticsearch, self._settings, datetime.now(UTC))
+        except DestinationError as trouble:
+            log.warning(
+                "Old indices could not be deleted: %s Run `shipper prune` with a key that may.", trouble,
+                extra={"event.action": "prune-failed"},
+            )  # fmt: skip
+            return
+        for name in past:
+            log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})
+
+
+class _Watch:
+    """A thread that keeps the status file and the metrics true, also while the shipper waits for Elasticsearch."""
+
+    def __init__(self, settings: Settings, counts: Counts, discovery: Discovery) -> None:
+        self.latest: Status | None = None
+        self._settings = settings
+        self._discovery = discovery
+        self._watcher = Watcher(counts, client.shown(settings))
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._listener: Listener | None = None
+
+    def begin(self) -> None:
+        self._look()
+        if self._settings.listen:
+            try:
+                self._listener = Listener(self._settings.listen, self._now)
+            except OSError as trouble:
+                log.warning(
+                    "Metrics cannot be given at %s: %s. Set SHIPPER_LISTEN to another address, or to off.",
+                    self._settings.listen, trouble.strerror, extra={"event.action": "listen-failed"},
+                )  # fmt: skip
+        self._thread.start()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        if self._listener is not None:
+            self._listener.close()
+        self._look(stopped=True)
+
+    def _run(self) -> None:
+        while not self._ended.wait(WATCH_EVERY_S):
+            self._look()
+
+    def _now(self) -> Status:
+        if self.latest is None:  # there is one before the listener is there
+            raise RuntimeError("nothing was looked at yet")
+        return self.latest
+
+    def _look(self, *, stopped: bool = False) -> None:
+        try:
+            self.latest = self._watcher.look(self._discovery.snapshot(), stopped=stopped)
+            status.write(self.latest, self._settings.state)
+        except OSError as trouble:  # a file that is being closed, or a full disk: the next look tells more
+            log.debug("No status now: %s", trouble)
+
+
+class _Every:
+    """Whether it is time again."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = -seconds
+
+    def due(self) -> bool:
         now = time.monotonic()
-        if now - looked >= LOOK_EVERY_S:
-            looked = now
-            _look(settings, discovery, folders)
-        busy = pipeline.ship(_blocks(discovery, stop))
-        if now - saved >= SAVE_EVERY_S:
-            saved = now
-            _save(registry, discovery)
-        if now - pruned >= PRUNE_EVERY_S:
-            pruned = now
-            _prune(settings)
-        if not busy:
-            stop.wait(REST_S)
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
 
 
-def _look(settings: Settings, discovery: Discovery, folders: EveryMinute) -> None:
-    try:
-        check_folders(settings.files)
-        folders.over()
-    except SourceError as trouble:
-        if folders.due():
-            log.warning("%s Waiting for it.", trouble, extra={"event.action": "folder-missing"})
-    discovery.refresh()
+class _Signals:
+    """SIGTERM and SIGINT stop; SIGHUP stops, too, for the settings to be loaded again.
+
+    What is on its way has DRAIN_S to arrive; then an alarm ends the waiting wherever that is.
+    """
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._reload = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+        signal.signal(signal.SIGALRM, _give_up)
+
+    def drained(self) -> None:
+        """No alarm any more: what is left to do is to save the positions."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def reload(self) -> bool:
+        """Whether to go on with settings loaded again."""
+        again, self._reload = self._reload, False
+        if again:
+            self.stop.clear()
+        return again
+
+    def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._reload = False
+        self._begin_to_stop()
+
+    def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
+        self._reload = not self.stop.is_set() or self._reload
+        self._begin_to_stop()
+
+    def _begin_to_stop(self) -> None:
+        self.stop.set()
+        signal.setitimer(signal.ITIMER_REAL, DRAIN_S)
+
+
+def _give_up(_number: int, _frame: FrameType | None) -> None:
+    raise Stopped("Elasticsearch did not answer in time; what was on its way is sent again at the next start.")
 
 
 def _blocks(discovery: Discovery, stop: threading.Event, *, to_the_end: bool = False) -> Iterator[Block]:
@@ -124,34 +290,15 @@ def _blocks(discovery: Discovery, stop: threading.Event, *, to_the_end: bool = F
 
 def _save(registry: Registry, discovery: Discovery) -> None:
     entries = discovery.entries()
-    if entries != registry.entries:
+    if not registry.holds(entries):
         registry.save(entries)
 
 
-def _prune(settings: Settings) -> None:
-    """Delete what is past. A key that may not is no reason to stop shipping."""
-    try:
-        with client.connect(settings) as elasticsearch:
-            past = retention.prune(elasticsearch, settings, datetime.now(UTC))
-    except DestinationError as trouble:
-        log.warning(
-            "Old indices could not be deleted: %s Run `shipper prune` with a key that may.", trouble,
-            extra={"event.action": "prune-failed"},
-        )  # fmt: skip
-        return
-    for name in past:
-        log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})
-
-
 def _end(registry: Registry, discovery: Discovery, pipeline: Pipeline) -> None:
-    _save(registry, discovery)
+    try:
+        _save(registry, discovery)
+    except OSError as trouble:
+        log.warning("Positions could not be saved: %s. The rest is sent again at the next start.", trouble.strerror)
     discovery.close()
     pipeline.close()
     registry.close()
-
-
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop

@@ -5,19 +5,26 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import SourceError
-from .registry import Entry
+from .compressed import Compressed, is_compressed
+from .identity import HEAD_LIMIT, Fingerprint, fingerprint, read_on, reader
+from .registry import Entry, worth_keeping
 from .tail import Tailed
 
 log = logging.getLogger("shipper")
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")  # what was compressed was a file that was read before
+LEFT_ALONE = (".zst", ".lz4")  # compressed in ways that the standard library cannot read
 
-GONE_GRACE_S = 10.0  # a writer checks the name of its file at every record
+GONE_GRACE_S = 10.0  # a writer looks at the name of its file once a second
+COPY_GRACE_S = 10.0  # for which a file that begins as another does may be a copy that is still being made
+
+Key = tuple[int, int]  # device and inode
+File = Tailed | Compressed
 
 
 def check_folders(globs: Iterable[str]) -> None:
@@ -38,18 +45,74 @@ def check_folders(globs: Iterable[str]) -> None:
             )
 
 
+def allow_many_files() -> None:
+    """Let this process hold as many files open as the system allows it; most give 1024 to begin with."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class Known:
+    """Entries by what tells files: device and inode, or the bytes that they begin with."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._by_key: dict[Key, list[Entry]] = {}
+        self._by_head: dict[Fingerprint, list[Entry]] = {}
+        for entry in entries:
+            self.add(entry)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for entries in self._by_key.values() for entry in entries)
+
+    def add(self, entry: Entry) -> None:
+        self._by_key.setdefault((entry.device, entry.inode), []).append(entry)
+        if entry.head.length:
+            self._by_head.setdefault(entry.head, []).append(entry)
+
+    def remove(self, entry: Entry) -> None:
+        """Take an entry out, if it is in here."""
+        for entries in (self._by_key.get((entry.device, entry.inode)), self._by_head.get(entry.head)):
+            if entries and entry in entries:
+                entries.remove(entry)
+
+    def of(self, key: Key) -> list[Entry]:
+        """Those of this device and inode."""
+        return list(self._by_key.get(key, ()))
+
+    def beginning_with(self, data: bytes) -> list[Entry]:
+        """Those whose file began as this one does."""
+        lengths = {head.length for head in self._by_head if head.length <= len(data)}
+        return [entry for length in sorted(lengths, reverse=True) for entry in self._of_head(data[:length])]
+
+    def _of_head(self, data: bytes) -> list[Entry]:
+        return self._by_head.get(fingerprint(data), [])
+
+
 class Discovery:
     """The files that the globs name, each held open once."""
 
     def __init__(self, globs: Iterable[str], remembered: Iterable[Entry]) -> None:
         self._globs = tuple(globs)
-        self._remembered = list(remembered)
-        self._open: dict[tuple[int, int], Tailed] = {}
-        self._gone_since: dict[tuple[int, int], float] = {}
+        self._remembered = Known(remembered)
+        self._open: dict[Key, File] = {}
+        self._gone_since: dict[Key, float] = {}
+        self._waiting_since: dict[Key, float] = {}
         self._unreadable: set[Path] = set()
 
     @property
-    def files(self) -> list[Tailed]:
+    def files(self) -> list[File]:
+        """The open ones. One that was emptied begins a new life here."""
+        for key, tailed in list(self._open.items()):
+            if tailed.emptied:
+                log.info("%s was emptied: read anew.", tailed.path, extra={"event.action": "file-emptied"})
+                self._remembered.add(tailed.entry())  # a copy of it may be about
+                if isinstance(tailed, Tailed):
+                    self._open[key] = Tailed(tailed.path, tailed.descriptor)
+                else:
+                    del self._open[key]  # found again at the next look
+        return list(self._open.values())
+
+    def snapshot(self) -> list[File]:
+        """The open ones as they are; may be asked from another thread."""
         return list(self._open.values())
 
     def refresh(self) -> None:
@@ -61,17 +124,27 @@ class Discovery:
             except OSError:
                 continue  # it vanished since it was listed
             found[status.st_dev, status.st_ino] = path
+        if found.keys() - self._open.keys():
+            open_now = Known(tailed.entry() for tailed in self._open.values())
+            for key in [key for key in found if key not in self._open]:
+                self._begin(key, found[key], open_now)
         for key, path in found.items():
             if key in self._open:
                 self._open[key].path = path  # renamed, perhaps
-            else:
-                self._begin(key, path)
+                self._gone_since.pop(key, None)
         for key in self._open.keys() - found.keys():
             self._let_go(key)
+        for key in self._waiting_since.keys() - found.keys():
+            del self._waiting_since[key]
+
+    def forget(self, tailed: File) -> None:
+        """Close a file that was deleted by us."""
+        self._open.pop((tailed.device, tailed.inode), None)
+        tailed.close()
 
     def entries(self) -> list[Entry]:
         """The registry's content: open files, and those of earlier runs that may yet come back."""
-        return [tailed.entry() for tailed in self._open.values()] + self._remembered
+        return [tailed.entry() for tailed in self._open.values()] + worth_keeping(self._remembered, time.time())
 
     def close(self) -> None:
         for tailed in self._open.values():
@@ -79,13 +152,13 @@ class Discovery:
         self._open.clear()
 
     def _paths(self) -> list[Path]:
-        """The oldest first: a rotated file before the one that took its place."""
+        """The oldest first: a rotated file before the one that took its place, and what is plain before copies."""
         paths = {Path(name) for pattern in self._globs for name in glob.iglob(pattern)}
-        return sorted((path for path in paths if path.suffix not in COMPRESSED and path.is_file()), key=_age)
+        return sorted((path for path in paths if path.suffix not in LEFT_ALONE and path.is_file()), key=_age)
 
-    def _begin(self, key: tuple[int, int], path: Path) -> None:
+    def _begin(self, key: Key, path: Path, open_now: Known) -> None:
         try:
-            tailed = Tailed(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            tailed = (self._compressed if is_compressed(path) else self._plain)(key, path, open_now)
         except OSError as trouble:
             if path not in self._unreadable:
                 self._unreadable.add(path)
@@ -95,33 +168,71 @@ class Discovery:
                 )  # fmt: skip
             return
         self._unreadable.discard(path)
-        if (entry := self._recall(tailed)) is not None:
-            self._remembered.remove(entry)
-            tailed.continue_at(entry.position)
-        self._open[key] = tailed
+        if tailed is not None:
+            self._open[key] = tailed
 
-    def _recall(self, tailed: Tailed) -> Entry | None:
-        """What an earlier run knew of this file: the same inode first, else the same content elsewhere."""
-        candidates = [entry for entry in self._remembered if entry.head.length and entry.head.fits(tailed.descriptor)]
-        candidates.sort(key=lambda entry: (entry.inode, entry.device) != (tailed.inode, tailed.device))
-        return candidates[0] if candidates else None
+    def _plain(self, key: Key, path: Path, open_now: Known) -> Tailed | None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        read = reader(descriptor)
+        begins = read(HEAD_LIMIT, 0)
+        for entry in self._alike(begins, open_now):
+            if read_on(entry.head, entry.tail, entry.position, read):
+                tailed = Tailed(path, descriptor)
+                tailed.continue_at(entry)
+                self._remembered.remove(entry)
+                return tailed
+        size = os.fstat(descriptor).st_size
+        if any(size < entry.position for entry in open_now.beginning_with(begins)) and self._may_wait(key):
+            os.close(descriptor)  # a copy of an open file, as it seems, that is not whole yet
+            return None
+        return Tailed(path, descriptor)
 
-    def _let_go(self, key: tuple[int, int]) -> None:
+    def _compressed(self, key: Key, path: Path, open_now: Known) -> Compressed | None:
+        tailed = Compressed(path)
+        for entry in self._remembered.of(key):
+            if entry.whole == tailed.compressed_size:
+                tailed.head = entry.head
+                tailed.continue_at(entry)
+                self._remembered.remove(entry)
+                return tailed
+        begins = tailed.begin()
+        if not begins:
+            return None  # it is only being made, or empty
+        for entry in self._alike(begins, open_now):
+            if entry.whole is None and tailed.is_continued_by(entry):
+                tailed.continue_at(entry)
+                self._remembered.remove(entry)
+                break
+        return tailed
+
+    def _alike(self, begins: bytes, open_now: Known) -> list[Entry]:
+        """What a file that begins so may be, the one that was read furthest first: of a copy there may be several."""
+        alike = self._remembered.beginning_with(begins) + open_now.beginning_with(begins)
+        return sorted(alike, key=lambda entry: -entry.position)
+
+    def _may_wait(self, key: Key) -> bool:
+        since = self._waiting_since.setdefault(key, time.monotonic())
+        return time.monotonic() - since < COPY_GRACE_S
+
+    def _let_go(self, key: Key) -> None:
         """A file that no glob names any more is closed once all of it is safe and nothing more comes.
 
         Until then it stays open: its writer may not have noticed yet that it was renamed.
         """
-        tailed = self._open[key]
-        if not tailed.at_end() or tailed.acknowledged != tailed.read_to:
-            self._gone_since.pop(key, None)
-        elif time.monotonic() - self._gone_since.setdefault(key, time.monotonic()) > GONE_GRACE_S:
-            del self._gone_since[key]
-            tailed.close()
-            del self._open[key]
+        tailed, now = self._open[key], time.monotonic()
+        quiet_since = max(self._gone_since.setdefault(key, now), tailed.moved_at)
+        if now - quiet_since <= GONE_GRACE_S or tailed.acknowledged != tailed.read_to:
+            return
+        if not tailed.is_safe:
+            tailed.final = True  # it ends in half a line, and nobody is left to write the other half
+            return
+        self._remembered.add(tailed.entry())  # it may have been compressed, or come back under another name
+        tailed.close()
+        del self._open[key], self._gone_since[key]
 
 
-def _age(path: Path) -> tuple[float, str]:
+def _age(path: Path) -> tuple[bool, float, str]:
     try:
-        return path.stat().st_mtime, str(path)
+        return is_compressed(path), path.stat().st_mtime, str(path)
     except OSError:
-        return 0.0, str(path)
+        return False, 0.0, str(path)

@@ -38,11 +38,12 @@ ID_LIMIT = 512  # bytes of an _id, Elasticsearch's own limit
 class Document:
     """What is sent: `action` is the `_bulk` action line, `source` the body; both without newline.
 
-    `is_record`: a line of a file, as against the state that is derived from one.
+    `is_record`: a line of a file, as against the state that is derived from one. `moment` is the record's time.
     """
 
     action: bytes
     source: bytes
+    moment: datetime | None = None
     is_record: bool = True
 
 
@@ -52,10 +53,10 @@ class NotShippable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a line stands: makes an id for a line that has none. `first_line` tells files of a host apart."""
+    """Where a line stands: makes an id for a line that has none. `file_id` tells files of a host apart."""
 
     host: str
-    first_line: bytes
+    file_id: str
     offset: int
 
 
@@ -71,7 +72,7 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
     identifier, dataset, source = _cut(line) or _complete(line, content, place, moment)
     index = index_name(dataset, moment, settings.namespace)
     action = b'{"create":{"_index":"%b","_id":%b}}' % (index.encode(), orjson.dumps(identifier))
-    return Document(action, source), state_of(content) if dataset == "rq.job" else None
+    return Document(action, source, moment), state_of(content) if dataset == "rq.job" else None
 
 
 def state_document(state: State, settings: Settings) -> Document:
@@ -105,7 +106,7 @@ def _complete(line: bytes, content: dict[str, Any], place: Place, moment: dateti
         dataset = DATASET_OF_OTHERS
     identifier = event.get("id")
     if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= ID_LIMIT:
-        identifier = record_id(moment, place.host, place.first_line.hex(), str(place.offset), line.rstrip().hex())
+        identifier = record_id(moment, place.host, place.file_id, str(place.offset), line.rstrip().hex())
     if "@timestamp" in content and event.get("dataset") == dataset:
         return identifier, dataset, line.rstrip()
     completed = {**content, "@timestamp": timestamp(moment), "event": {**event, "dataset": dataset}}

@@ -70,4 +70,4 @@ def _sort(item: Item, status: int, error: dict[str, Any], outcome: Outcome) -> N
         outcome.again.append(item)
         outcome.trouble = f"{status} {kind}: {reason}"
     else:
-        outcome.dead.append(Letter(f"{kind}: {reason}", item.line, item.path, item.offset, status))
+        outcome.dead.append(item.refused(f"{kind}: {reason}", status))

@@ -11,17 +11,18 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from .. import client
 from ..errors import DestinationError, Refused, ShipperError
 from ..index import setup
+from ..records import Record
 from ..settings import Settings
 from .backoff import Backoff, EveryMinute
-from .batch import Batch, Item, body
+from .batch import Batch, Item, body, told
 from .bulk import Bulk, TooLarge
 from .deadletter import DeadLetters, Letter
 from .outcome import BrokenAnswer, judge
+from .status import Counts
 from .tail import Block
 
 log = logging.getLogger("shipper")
@@ -31,22 +32,14 @@ class Stopped(ShipperError):
     """Somebody asked the shipper to stop while it was waiting to try again."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """What became of the lines: `indexed` now, `doubled` there already, `dead` in the dead letters."""
-
-    indexed: int = 0
-    doubled: int = 0
-    dead: int = 0
-
-
 class Pipeline:
     """Carries blocks to Elasticsearch. `patience_s`: how long to keep trying, None for ever."""
 
     def __init__(
-        self, settings: Settings, letters: DeadLetters, stop: threading.Event, patience_s: float | None
-    ) -> None:
-        self.counts = Counts()
+        self, settings: Settings, letters: DeadLetters, stop: threading.Event, patience_s: float | None,
+        counts: Counts | None = None,
+    ) -> None:  # fmt: skip
+        self.counts = counts or Counts()
         self._settings = settings
         self._letters = letters
         self._stop = stop
@@ -54,6 +47,7 @@ class Pipeline:
         self._bulk = Bulk(settings)
         self._host = socket.gethostname()
         self._trouble = EveryMinute()
+        self._to_tell: list[Item] = []
 
     def prepare(self) -> None:
         """Make sure of the templates: without them Elasticsearch would guess the mappings at the first record."""
@@ -77,19 +71,41 @@ class Pipeline:
             if batch.full:
                 self._deliver(batch)
                 batch = Batch()
-        if batch:
+        if batch or self._to_tell:
             self._deliver(batch)
         return any_at_all
+
+    def tell(self, record: Record) -> None:
+        """Send a record of the shipper's own with the next batch. Only the latest one: an older one is of no use."""
+        self._to_tell = [told(record, self._settings)]
+
+    def send(self, batch: Batch) -> list[Letter]:
+        """Send a batch that comes from no file; what is refused is returned, and kept by nobody."""
+        return self._send(batch.to_send())
 
     def close(self) -> None:
         self._bulk.close()
 
     def _deliver(self, batch: Batch) -> None:
         """See every line of the batch to its end, then move the positions."""
-        dead = self._send(batch.to_send())
-        self.counts.dead += self._letters.append([*batch.letters, *dead])
-        for source, position in batch.marks.items():
-            source.acknowledged = position
+        to_tell, self._to_tell = self._to_tell, []
+        dead = self._send(batch.to_send() + to_tell)
+        self.counts.dead += self._keep([*batch.letters, *dead])
+        for block in batch.marks.values():
+            block.source.acknowledge(block)
+        self.counts.sent_bytes += batch.read
+        if batch.newest is not None:
+            self.counts.lag_ms = max(0, round((time.time() - batch.newest.timestamp()) * 1000))
+
+    def _keep(self, letters: list[Letter]) -> int:
+        """Keep the dead letters, however long the disk takes to have room for them."""
+        backoff, started = Backoff(), time.monotonic()
+        while True:
+            try:
+                return self._letters.append(letters)
+            except OSError as trouble:
+                where = self._letters.file
+                self._wait(f"Dead letters cannot be written to {where}: {trouble.strerror}.", backoff, started, trouble)
 
     def _send(self, items: list[Item]) -> list[Letter]:
         """Send until each document is indexed or refused for good; the refused ones are returned."""
@@ -123,6 +139,9 @@ class Pipeline:
 
     def _wait(self, what: str, backoff: Backoff, started: float, cause: Exception | None = None) -> None:
         """Say what is wrong, once a minute, and let some time pass. Raises when it is time to give up."""
+        self.counts.retries += 1
+        self.counts.trouble = what
+        self.counts.trouble_since = self.counts.trouble_since or time.time()
         if self._patience_s is not None:  # of a run that is meant to end
             if isinstance(cause, Refused):
                 raise cause  # waiting does not mend credentials
@@ -138,9 +157,10 @@ class Pipeline:
             raise Stopped("Stopped before everything could be sent; the rest is sent at the next start.")
 
     def _fine_again(self) -> None:
+        self.counts.trouble = self.counts.trouble_since = None
         if self._trouble.over():
             log.info("Elasticsearch takes documents again.", extra={"event.action": "destination-recovered"})
 
 
 def _too_large(item: Item, trouble: TooLarge) -> Letter:
-    return Letter(str(trouble), item.line, item.path, item.offset, trouble.status)
+    return item.refused(str(trouble), trouble.status)

@@ -6,6 +6,7 @@ and is answered with "already there".
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -13,26 +14,42 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import StateError
 from .identity import Fingerprint
 
 log = logging.getLogger("shipper")
 
-FORMAT = 1
+FORMAT = 2
+FORGET_AFTER_S = 30 * 86_400.0  # a file that was not seen for so long does not come back
+KEEP_AT_MOST = 20_000  # entries of files that are not there
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file that was seen: `position` is the offset of the first byte that is not acknowledged."""
+    """A file that was seen: `position` is the offset of the first byte that is not acknowledged.
+
+    `head` and `tail` tell whether a file is the one that this speaks of: see identity.py. `seen_at` is when the
+    file was there last, in seconds since the epoch. Of a compressed file that was read whole, `whole` is its size.
+    """
 
     path: str
     device: int
     inode: int
     head: Fingerprint
+    tail: Fingerprint
     position: int
+    seen_at: float
+    whole: int | None = None
+
+
+def worth_keeping(entries: Iterable[Entry], now: float) -> list[Entry]:
+    """The entries without those of files that were not seen for too long, and not more than a bounded number."""
+    kept = [entry for entry in entries if now - entry.seen_at < FORGET_AFTER_S]
+    return sorted(kept, key=lambda entry: -entry.seen_at)[:KEEP_AT_MOST]
 
 
 class Registry:
@@ -56,6 +73,10 @@ class Registry:
             ) from trouble
         self.entries = self._load()
 
+    def holds(self, entries: list[Entry]) -> bool:
+        """Whether this is what was saved, but for when each file was seen."""
+        return [replace(one, seen_at=0.0) for one in self.entries] == [replace(one, seen_at=0.0) for one in entries]
+
     def save(self, entries: Iterable[Entry]) -> None:
         """Replace what is on disk. Durable when it returns."""
         self.entries = list(entries)
@@ -76,8 +97,8 @@ class Registry:
         try:
             content = json.loads(self.file.read_bytes())
             if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']}")
-            return [Entry(**{**entry, "head": Fingerprint(**entry["head"])}) for entry in content["files"]]
+                raise ValueError(f"its format is {content['format']}, and this release reads {FORMAT}")
+            return [_entry(fields) for fields in content["files"]]
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError, OSError) as trouble:
@@ -87,12 +108,21 @@ class Registry:
     def _set_aside(self, trouble: Exception) -> None:
         """An unreadable registry is kept for whoever wants to know, and everything is read anew: ids absorb it."""
         kept = self.file.with_suffix(f".unreadable-{time.time_ns()}")
-        self.file.rename(kept)
+        with contextlib.suppress(OSError):
+            self.file.rename(kept)
         log.warning(
             "The registry %s cannot be read (%s). It was moved to %s and every file is read from its start; "
             "what is indexed already is not indexed again.",
             self.file, trouble, kept, extra={"event.action": "registry-unreadable"},
         )  # fmt: skip
+
+
+def _entry(fields: dict[str, Any]) -> Entry:
+    entry = Entry(**{**fields, "head": Fingerprint(**fields["head"]), "tail": Fingerprint(**fields["tail"])})
+    numbers = (entry.position, entry.head.length, entry.tail.length)
+    if not all(isinstance(number, int) and number >= 0 for number in numbers) or entry.tail.length > entry.position:
+        raise ValueError("a position in it makes no sense")
+    return entry
 
 
 def make_folder(folder: Path) -> None:

@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import orjson
 
-from .identity import HEAD_LIMIT, fingerprint, first_line
+from ..records import LINE_START
+from . import identity
+from .identity import HEAD_LIMIT, TAIL_LIMIT, fingerprint
 from .registry import Entry
 
 BLOCK = 1 << 20  # bytes of one read; larger ones fall out of the processor's cache
+LINE_LIMIT = 1 << 24  # bytes; a longer line is no record of anybody's, and becomes a dead letter unread
+SETTLED_S = 5.0  # after which a last line without a newline is taken, if it is a whole record
 
 
 class Source(Protocol):
     """Where lines come from. `acknowledged` is how far all of it is known to be safe."""
 
     path: Path
-    acknowledged: int
 
-    def first_line(self) -> bytes:
-        """The first line, which tells the sources of one host apart."""
+    def acknowledge(self, block: Block) -> None:
+        """All up to the end of this block is safe."""
+
+    def file_id(self) -> str:
+        """What tells this source from others of the host: a hash of its first line."""
+
+    def copy(self, start: int, length: int, to: int) -> None:
+        """Write these bytes of the source to another descriptor, without holding all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """Whole lines, with their newlines: `data` stands at `start` in `source`.
 
-    The newline of the last line may be missing where no more will come.
+    The newline of the last line may be missing where no more will come. `too_long` is the length of a line that
+    is not in `data`, which is empty then.
     """
 
     source: Source
     start: int
     data: bytes
+    too_long: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.start + (self.too_long or len(self.data))
 
 
 class Tailed:
     """A file that is held open: whatever becomes of its name, it is this file that is read on.
 
-    `read_to` is how far it was read, `acknowledged` how far all of it is known to be safe.
+    It is one life of that file: when somebody empties it (copytruncate), `emptied` turns true, and what is
+    written from then on is another's to read. `read_to` is how far it was read, `acknowledged` how far all of
+    it is known to be safe. `final` says that no more will be written: a torn last line is taken, too.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -48,12 +66,21 @@ class Tailed:
         self.descriptor = descriptor
         found = os.fstat(descriptor)
         self.device, self.inode = found.st_dev, found.st_ino
-        self.head = fingerprint(descriptor)
+        self.head = fingerprint(self._bytes(HEAD_LIMIT, 0))
         self.read_to = self.acknowledged = 0
+        self.emptied = self.final = False
+        self.moved_at = time.monotonic()
+        self._id: str | None = None
+        self._last = b""  # the bytes before read_to, to notice when others stand there
+        self._tail = identity.NOTHING  # of those before `acknowledged`
+        self._searched = 0  # of a line that is too long: up to where no end was found
+        self._rest: tuple[int, float] | None = None  # size, and since when the file ends in half a line
 
-    def continue_at(self, position: int) -> None:
+    def continue_at(self, entry: Entry) -> None:
         """Read on from where an earlier run left off."""
-        self.read_to = self.acknowledged = position
+        self.read_to = self.acknowledged = entry.position
+        self._tail = entry.tail
+        self._last = self._bytes(min(TAIL_LIMIT, entry.position), max(0, entry.position - TAIL_LIMIT))
 
     def read(self, *, to_the_end: bool = False) -> Block | None:
         """The next whole lines, or None if there are none yet.
@@ -61,47 +88,103 @@ class Tailed:
         `to_the_end`: take a last line without a newline too, if it is a whole JSON object (the beginning of
         one never is).
         """
-        self._notice_truncation()
         size = BLOCK
         while True:
-            data = os.pread(self.descriptor, size, self.read_to)
+            before = len(self._last)
+            data = self._bytes(before + size, self.read_to - before)
+            if self._was_emptied(data):
+                self.emptied = True
+                return None
+            data = data[before:]
             cut = data.rfind(b"\n") + 1
             if cut or len(data) < size:
                 break
+            if size >= LINE_LIMIT:
+                return self._beyond_limit()
             size *= 2  # a line longer than the block
-        if to_the_end and len(data) < size and _is_whole(data[cut:]):
-            cut = len(data)
+        if len(data) < size and cut < len(data):
+            cut = self._rest_too(data, cut, to_the_end=to_the_end)
         if not cut:
             return None
-        block = Block(self, self.read_to, data[:cut])
-        self.read_to += cut
-        if self.head.length < HEAD_LIMIT:
-            self.head = fingerprint(self.descriptor)
-        return block
+        return self._block(Block(self, self.read_to, data[:cut]), data[max(0, cut - TAIL_LIMIT) : cut])
 
-    def rewind(self) -> None:
-        """Forget what was read but not acknowledged."""
-        self.read_to = self.acknowledged
+    def acknowledge(self, block: Block) -> None:
+        self.acknowledged, self.moved_at = block.end, time.monotonic()
+        self._tail = fingerprint(block.data[-TAIL_LIMIT:])
 
-    def first_line(self) -> bytes:
-        return first_line(self.descriptor)
+    def file_id(self) -> str:
+        if self._id is None:  # asked for when a first line is there
+            self._id = identity.file_id(self._bytes(identity.FIRST_LINE_LIMIT, 0).split(b"\n", 1)[0])
+        return self._id
+
+    def copy(self, start: int, length: int, to: int) -> None:
+        end = start + length
+        while start < end:
+            data = self._bytes(min(BLOCK, end - start), start)
+            if not data:
+                return  # it was emptied meanwhile
+            os.write(to, data)
+            start += len(data)
 
     def entry(self) -> Entry:
         """This file's line in the registry."""
-        return Entry(str(self.path), self.device, self.inode, self.head, self.acknowledged)
+        return Entry(str(self.path), self.device, self.inode, self.head, self._tail, self.acknowledged, time.time())
 
-    def at_end(self) -> bool:
-        """Whether all that is there was read."""
-        return os.fstat(self.descriptor).st_size <= self.read_to
+    @property
+    def size(self) -> int:
+        return os.fstat(self.descriptor).st_size
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether all that is there was read and is acknowledged."""
+        return self.acknowledged == self.read_to and self.size <= self.read_to
 
     def close(self) -> None:
         os.close(self.descriptor)
 
-    def _notice_truncation(self) -> None:
-        """Emptied and written anew under the same name (copytruncate): what is there now is another file."""
-        if os.fstat(self.descriptor).st_size < self.read_to or not self.head.fits(self.descriptor):
-            self.head = fingerprint(self.descriptor)
-            self.continue_at(0)
+    def _bytes(self, length: int, offset: int) -> bytes:
+        return os.pread(self.descriptor, length, offset)
+
+    def _was_emptied(self, data: bytes) -> bool:
+        """Whether the bytes that were read last are there no more: then all that is there now is new."""
+        if data[: len(self._last)] != self._last:
+            return True
+        return self.read_to > 0 and not self.head.fits(self._bytes(self.head.length, 0))
+
+    def _rest_too(self, data: bytes, cut: int, *, to_the_end: bool) -> int:
+        """Where to cut when the file ends in half a line: behind it, if that is whole, and nobody writes on."""
+        if self.final:
+            return len(data)
+        now, end = time.monotonic(), self.read_to + len(data)
+        if self._rest is None or self._rest[0] != end:
+            self._rest = (end, now)
+        settled = now - self._rest[1] >= SETTLED_S
+        return len(data) if (to_the_end or settled) and _is_whole(data[cut:]) else cut
+
+    def _beyond_limit(self) -> Block | None:
+        """Look for the end of a line that is too long: a newline, or where the next record begins."""
+        at = max(self._searched, self.read_to + 1)
+        overlap = len(LINE_START) - 1
+        while data := self._bytes(BLOCK, at):
+            ends = [found + extra for mark, extra in ((b"\n", 1), (LINE_START, 0)) if (found := data.find(mark)) >= 0]
+            if ends or (self.final and len(data) < BLOCK):
+                end = at + (min(ends) if ends else len(data))
+                self._searched = 0
+                before = max(self.read_to, end - TAIL_LIMIT)
+                return self._block(
+                    Block(self, self.read_to, b"", end - self.read_to), self._bytes(end - before, before)
+                )
+            if len(data) <= overlap:
+                break
+            at += len(data) - overlap
+        self._searched = at
+        return None
+
+    def _block(self, block: Block, last: bytes) -> Block:
+        self.read_to, self._last, self._rest = block.end, last, None
+        if self.head.length < HEAD_LIMIT:
+            self.head = fingerprint(self._bytes(min(HEAD_LIMIT, self.read_to), 0))
+        return block
 
 
 class Stream:
@@ -110,11 +193,10 @@ class Stream:
     def __init__(self, descriptor: int, name: str = "<stdin>") -> None:
         self.path = Path(name)
         self.descriptor = descriptor
-        self.acknowledged = 0
         self.ended = False
         self._start = 0
         self._rest = b""
-        self._first: bytes | None = None
+        self._id: str | None = None
 
     def read(self) -> Block | None:
         """Wait for the next whole lines. None when only a part of a line came; `ended` tells of the end."""
@@ -122,17 +204,26 @@ class Stream:
         self.ended = not data
         data = self._rest + data
         cut = len(data) if self.ended else data.rfind(b"\n") + 1
+        if not cut and len(data) > LINE_LIMIT:
+            cut = len(data)  # a line that is too long is refused in pieces
         self._rest = data[cut:]
         if not cut:
             return None
-        if self._first is None:
-            self._first = data.split(b"\n", 1)[0]
+        if self._id is None:
+            self._id = identity.file_id(data[: identity.FIRST_LINE_LIMIT].split(b"\n", 1)[0])
         block = Block(self, self._start, data[:cut])
         self._start += cut
         return block
 
-    def first_line(self) -> bytes:
-        return self._first or b""
+    def acknowledge(self, block: Block) -> None:
+        """There is nothing to keep."""
+
+    def file_id(self) -> str:
+        return self._id or ""
+
+    def copy(self, start: int, length: int, to: int) -> None:
+        """What was read of a stream is never read again: its blocks hold all there is."""
+        raise NotImplementedError
 
 
 def _is_whole(line: bytes) -> bool:

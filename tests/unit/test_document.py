@@ -16,7 +16,7 @@ from shipper.ship.document import Document, NotShippable, Place, document
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SETTINGS = settings.load(environment={"XDG_STATE_HOME": "/s", "SHIPPER_NAMESPACE": "shop"})
-PLACE = Place("host", b"first", 100)
+PLACE = Place("host", "first", 100)
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").iterdir())
 
 
@@ -39,7 +39,7 @@ def test_a_record_of_ours_is_sent_as_it_stands(golden: Path) -> None:
 
 def test_where_a_line_stands_does_not_matter_to_a_record_that_has_an_id() -> None:
     line = GOLDEN[0].read_bytes()
-    assert action(line, Place("a", b"a", 0)) == action(line, Place("b", b"b", 9))
+    assert action(line, Place("a", "a", 0)) == action(line, Place("b", "b", 9))
 
 
 def test_another_program_s_line_becomes_an_application_record() -> None:
@@ -55,7 +55,7 @@ def test_another_program_s_line_becomes_an_application_record() -> None:
 
 def test_the_id_of_a_line_without_one_follows_from_where_it_stands() -> None:
     line = '{"@timestamp":"2026-11-21T00:00:00Z","message":"hello"}'
-    places = [PLACE, Place("other", b"first", 100), Place("host", b"other", 100), Place("host", b"first", 101)]
+    places = [PLACE, Place("other", "first", 100), Place("host", "other", 100), Place("host", "first", 101)]
     assert len({action(line, place)[1] for place in places}) == len(places)
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from shipper.errors import SourceError, StateError
+from shipper.records import LINE_START
+from shipper.ship import discover, tail
+from shipper.ship.compressed import OPENERS
 from shipper.ship.discover import Discovery, check_folders
+from shipper.ship.identity import file_id
 from shipper.ship.registry import Registry
-from shipper.ship.tail import BLOCK, Stream, Tailed
+from shipper.ship.tail import BLOCK, LINE_LIMIT, Stream, Tailed
 
 
 def opened(path: Path) -> Tailed:
@@ -26,7 +32,7 @@ def everything(discovery: Discovery) -> bytes:
     for tailed in discovery.files:
         while block := tailed.read():
             data += block.data
-        tailed.acknowledged = tailed.read_to
+            tailed.acknowledge(block)
     return data
 
 
@@ -64,27 +70,58 @@ def test_a_line_may_be_longer_than_a_block(tmp_path: Path) -> None:
     assert data == line + b"next\n"
 
 
-def test_a_file_that_was_emptied_and_written_anew_is_read_from_its_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", [b"new\n", b"new, and longer than all that was there\n"])
+def test_a_file_that_was_emptied_and_written_anew_is_read_from_its_start(tmp_path: Path, written: bytes) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"old one\nold two\n")
-    tailed = opened(log)
-    tailed.read()
+    discovery = Discovery([str(log)], [])
+    everything(discovery)
     os.truncate(log, 0)
+    with log.open("ab") as out:
+        out.write(written)
+    assert everything(discovery) == b""  # this life of the file is over
+    assert everything(discovery) == written
+
+
+def test_a_line_that_is_too_long_is_passed_over_without_holding_it(tmp_path: Path) -> None:
+    length = 2 * LINE_LIMIT
+    with (tmp_path / "log").open("wb") as out:
+        out.write(b"one\n")
+        out.truncate(4 + length)
+        out.seek(0, os.SEEK_END)
+        out.write(b"\nthree\n")
+    tailed = opened(tmp_path / "log")
+    assert tailed.read().data == b"one\n"
+    block = tailed.read()
+    assert (block.start, block.data, block.too_long) == (4, b"", length + 1)
+    assert tailed.read().data == b"three\n"
+    with (tmp_path / "copy").open("wb") as copy:
+        tailed.copy(block.start, block.too_long, copy.fileno())
+    assert (tmp_path / "copy").stat().st_size == length + 1
+
+
+def test_a_record_behind_a_hole_is_found(tmp_path: Path) -> None:
+    record = LINE_START + b"...\n"
+    with (tmp_path / "log").open("wb") as out:
+        out.truncate(LINE_LIMIT + 10)
+        out.seek(0, os.SEEK_END)
+        out.write(record)
+    tailed = opened(tmp_path / "log")
+    assert tailed.read().too_long == LINE_LIMIT + 10
+    assert tailed.read().data == record
+
+
+def test_a_last_line_without_a_newline_is_taken_when_nobody_writes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "SETTLED_S", 0.0)
+    (tmp_path / "log").write_bytes(b'{"a":1}')
+    assert opened(tmp_path / "log").read().data == b'{"a":1}'
+    (tmp_path / "log").write_bytes(b'{"a":')
+    tailed = opened(tmp_path / "log")
     assert tailed.read() is None
-    with log.open("ab") as out:
-        out.write(b"new\n")
-    assert tailed.read().data == b"new\n"
-
-
-def test_a_file_that_regrew_past_the_old_end_is_read_from_its_start(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_bytes(b"old\n")
-    tailed = opened(log)
-    tailed.read()
-    os.truncate(log, 0)
-    with log.open("ab") as out:
-        out.write(b"new and longer\n")
-    assert tailed.read().data == b"new and longer\n"
+    tailed.final = True  # nobody is left to write its other half
+    assert tailed.read().data == b'{"a":'
 
 
 def test_a_stream_is_read_to_its_end_and_needs_no_last_newline() -> None:
@@ -98,7 +135,7 @@ def test_a_stream_is_read_to_its_end_and_needs_no_last_newline() -> None:
     block = stream.read()
     assert (block.start, block.data) == (4, b"two")
     assert stream.ended
-    assert stream.first_line() == b"one"
+    assert stream.file_id() == file_id(b"one")
     os.close(reader)
 
 
@@ -158,10 +195,105 @@ def test_an_inode_that_is_used_again_is_another_file(tmp_path: Path) -> None:
     assert everything(Discovery([str(log)], first.entries())) == b"two\n"
 
 
-def test_compressed_files_and_folders_are_not_read(tmp_path: Path) -> None:
-    (tmp_path / "log.1.gz").write_bytes(b"one\n")
+def test_folders_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "log.d").mkdir()
     assert everything(Discovery([str(tmp_path / "log*")], [])) == b""
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+def test_a_compressed_file_is_read_once_and_from_where_it_was_left(tmp_path: Path, suffix: str) -> None:
+    pattern = [str(tmp_path / "log*")]
+    (tmp_path / "log.1").write_bytes(b"one\n")
+    first = Discovery(pattern, [])
+    assert everything(first) == b"one\n"
+    with OPENERS[suffix](tmp_path / f"log.1{suffix}", "wb") as out:
+        out.write(b"one\ntwo\n")
+    (tmp_path / "log.1").unlink()
+    second = Discovery(pattern, first.entries())
+    assert everything(second) == b"two\n"
+    assert everything(second) == b""
+    assert everything(Discovery(pattern, second.entries())) == b""
+    assert everything(Discovery(pattern, [])) == b"one\ntwo\n"
+
+
+def test_a_file_that_is_still_being_compressed_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    whole = gzip.compress(b"one\n" * 1000)
+    log = tmp_path / "log.gz"
+    log.write_bytes(whole[: len(whole) // 2])
+    discovery = Discovery([str(log)], [])
+    early = everything(discovery)
+    log.write_bytes(whole)
+    assert early + everything(discovery) == b"one\n" * 1000
+
+
+def test_a_copy_of_an_open_file_is_not_read_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"one\n")
+    discovery = Discovery([str(tmp_path / "log*")], [])
+    everything(discovery)
+    with log.open("ab") as out:
+        out.write(b"two\n")
+    shutil.copy(log, tmp_path / "log.1")  # copytruncate, before all was read
+    os.truncate(log, 0)
+    with log.open("ab") as out:
+        out.write(b"three\n")
+    assert sorted((everything(discovery) + everything(discovery)).split()) == [b"three", b"two"]
+
+
+def test_two_files_that_begin_alike_are_two_files(tmp_path: Path) -> None:
+    header = b"# the same header\n" * 100
+    (tmp_path / "log.a").write_bytes(header + b"a\n")
+    (tmp_path / "log.b").write_bytes(header + b"b\n")
+    first = Discovery([str(tmp_path / "log*")], [])
+    everything(first)
+    for name in "ab":
+        with (tmp_path / f"log.{name}").open("ab") as out:
+            out.write(name.encode() * 2 + b"\n")
+    assert sorted(everything(Discovery([str(tmp_path / "log*")], first.entries())).split()) == [b"aa", b"bb"]
+
+
+def test_a_rewritten_file_with_the_old_head_is_read_from_its_start(tmp_path: Path) -> None:
+    head = b"the same first line\n" * 100
+    log = tmp_path / "log"
+    log.write_bytes(head + b"old\n")
+    first = Discovery([str(log)], [])
+    everything(first)
+    log.write_bytes(head + b"new and more\n")
+    assert everything(Discovery([str(log)], first.entries())) == head + b"new and more\n"
+
+
+def test_a_file_that_may_not_be_read_is_read_when_it_may(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = tmp_path / "log"
+    log.symlink_to(tmp_path / "log")  # a loop: it cannot be opened, by root neither
+    discovery = Discovery([str(log)], [])
+    assert everything(discovery) == b""
+    log.unlink()
+    log.write_bytes(b"one\n")
+    assert everything(discovery) == b"one\n"
+
+
+def test_a_symlink_that_names_another_file_is_followed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(name.encode() + b"\n")
+    log = tmp_path / "log"
+    log.symlink_to("a")
+    discovery = Discovery([str(log)], [])
+    assert everything(discovery) == b"a\n"
+    log.unlink()
+    log.symlink_to("b")
+    assert everything(discovery) == b"b\n"
+
+
+def test_thousands_of_files_are_read_and_recognised(tmp_path: Path) -> None:
+    discover.allow_many_files()
+    for number in range(3000):
+        (tmp_path / f"log.{number}").write_bytes(b"%d\n" % number)
+    first = Discovery([str(tmp_path / "log*")], [])
+    assert len(everything(first).splitlines()) == 3000
+    second = Discovery([str(tmp_path / "log*")], first.entries())
+    first.close()
+    assert everything(second) == b""
+    second.close()
 
 
 def test_a_deleted_file_is_read_to_its_end(tmp_path: Path) -> None:
@@ -184,12 +316,12 @@ def test_a_missing_folder_is_named() -> None:
 def test_positions_survive(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"one\n")
     tailed = opened(tmp_path / "log")
-    tailed.continue_at(4)
+    tailed.acknowledge(tailed.read())
     registry = Registry(tmp_path / "state")
     registry.save([tailed.entry()])
     registry.close()
     again = Registry(tmp_path / "state")
-    assert again.entries == [tailed.entry()]
+    assert again.holds([tailed.entry()])
     assert (tmp_path / "state/registry.json").stat().st_mode & 0o777 == 0o600
     again.close()
 
@@ -227,5 +359,5 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
 def test_what_is_saved_is_json_that_people_can_read(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     registry.save([])
-    assert json.loads((tmp_path / "registry.json").read_text()) == {"format": 1, "files": []}
+    assert json.loads((tmp_path / "registry.json").read_text()) == {"format": 2, "files": []}
     registry.close()

@@ -105,9 +105,10 @@ BASIC = f"Basic {base64.b64encode(b'bob:secret').decode()}"
     [
         ("ApiKey a2V5", {"SHIPPER_KIBANA_API_KEY": "a2V5", "SHIPPER_API_KEY": "b3RoZXI="}),
         ("ApiKey a2V5", {"SHIPPER_API_KEY": "a2V5"}),
-        (BASIC, {"SHIPPER_KIBANA_USER": "bob", "SHIPPER_KIBANA_PASSWORD": "secret", "SHIPPER_API_KEY": "b3RoZXI="}),
+        (BASIC, {"SHIPPER_USERNAME": "bob", "SHIPPER_PASSWORD": "secret"}),
+        (BASIC, {"SHIPPER_KIBANA_USERNAME": "bob", "SHIPPER_KIBANA_PASSWORD": "secret", "SHIPPER_API_KEY": "b3RoZXI="}),
     ],
-    ids=["key of its own", "Elasticsearch's key", "user and password"],
+    ids=["key of its own", "Elasticsearch's key", "Elasticsearch's user", "user of its own"],
 )
 def test_credentials_of_each_kind(credentials: str, variables: dict[str, str]) -> None:
     with serving(credentials=credentials) as server:
@@ -197,7 +198,7 @@ def test_a_dry_run_looks_and_writes_nothing() -> None:
 
 @pytest.mark.parametrize(
     "variables",
-    [{"SHIPPER_KIBANA": "kibana:5601"}, {"SHIPPER_KIBANA": "http://a,http://b"}, {"SHIPPER_KIBANA_SPACE": "a/b"}],
+    [{"SHIPPER_KIBANA": "kibana:5601"}, {"SHIPPER_KIBANA_SPACE": "a/b"}],
 )
 def test_addresses_and_spaces_that_cannot_be(variables: dict[str, str]) -> None:
     with pytest.raises(SettingsError):

@@ -1,0 +1,171 @@
+"""A rotated file that was compressed: read once, and only from where it was left when it was not compressed yet."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import time
+import zlib
+from pathlib import Path
+from typing import IO
+
+from . import identity
+from .identity import HEAD_LIMIT, TAIL_LIMIT, Fingerprint, fingerprint
+from .registry import Entry
+from .tail import BLOCK, LINE_LIMIT, Block
+
+OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
+
+
+Version = tuple[int, int, int]
+"""Inode, size and time of the last change: what tells a compressed file from one that took its place."""
+
+
+class Compressed:
+    """A source whose positions count the bytes that come out of it.
+
+    `emptied` turns true when another file was compressed under the same name. While somebody is still
+    compressing it ends too early; then it is read on when it has grown. It holds no descriptor between two
+    reads, so that hundreds of old ones cost nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        found = path.stat()
+        self.device, self.inode, self.compressed_size = found.st_dev, found.st_ino, found.st_size
+        self.read_to = self.acknowledged = 0
+        self.emptied = self.final = self.ended = False
+        self.moved_at = time.monotonic()
+        self.head: Fingerprint = identity.NOTHING
+        self._tail = identity.NOTHING
+        self._stream: IO[bytes] | None = None
+        self._rest = b""  # what was taken from the stream beyond the last line's end
+        self._tried: Version | None = None  # which ended too early
+        self._read_whole: Version | None = None  # which was read to its end
+        self._id: str | None = None
+
+    def begin(self) -> bytes:
+        """The first bytes that come out, which are its head. None while somebody is only making it."""
+        try:
+            with self._open() as stream:
+                begins = stream.read(HEAD_LIMIT)
+        except _BROKEN:
+            return b""
+        self.head = fingerprint(begins)
+        return begins
+
+    def is_continued_by(self, entry: Entry) -> bool:
+        """Whether an entry speaks of what is in here: one pass up to its position."""
+        try:
+            with self._open() as stream:
+                head = stream.read(entry.head.length)
+                if not entry.head.fits(head) or entry.position == 0:
+                    return False
+                last, at = head, len(head)
+                if entry.position < at:
+                    last, at = head[: entry.position], entry.position
+                while at < entry.position:
+                    data = stream.read(min(BLOCK, entry.position - at))
+                    if not data:
+                        return False
+                    last, at = (last + data)[-TAIL_LIMIT:], at + len(data)
+                return entry.tail.fits(last[len(last) - entry.tail.length :] if entry.tail.length else b"")
+        except _BROKEN:
+            return False
+
+    def continue_at(self, entry: Entry) -> None:
+        self.read_to = self.acknowledged = entry.position
+        self._tail = entry.tail
+        self.ended = entry.whole is not None
+
+    def read(self, *, to_the_end: bool = False) -> Block | None:  # noqa: ARG002 - it always is
+        """The next whole lines; at the end of the file the rest, whatever it is."""
+        if self.ended or self._tried == self._version():
+            self.emptied = self.ended and self._read_whole is not None and self._read_whole != self._version()
+            return None
+        try:
+            if self._stream is None:
+                self._stream, self._rest = self._open(), b""
+                self._stream.seek(self.read_to)
+            data, ended = self._next(self._stream)
+        except _BROKEN:
+            self._tried = self._version()  # when this has changed there may be more
+            self._close_stream()
+            return None
+        cut = len(data) if ended or len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
+        self._rest = data[cut:]
+        if ended:
+            self.ended, self.compressed_size, self._read_whole = True, self.size, self._version()
+            self._close_stream()
+        if not cut:
+            return None
+        block = Block(self, self.read_to, data[:cut])
+        self.read_to = block.end
+        return block
+
+    def _next(self, stream: IO[bytes]) -> tuple[bytes, bool]:
+        """Bytes with at least one line's end among them, and whether these are the last."""
+        data = self._rest
+        while len(data) < LINE_LIMIT:
+            more = stream.read(BLOCK)
+            data += more
+            if not more:
+                return data, True
+            if b"\n" in more:
+                break
+        return data, False
+
+    def acknowledge(self, block: Block) -> None:
+        self.acknowledged, self.moved_at = block.end, time.monotonic()
+        self._tail = fingerprint(block.data[-TAIL_LIMIT:])
+
+    def file_id(self) -> str:
+        if self._id is None:
+            with self._open() as stream:
+                self._id = identity.file_id(stream.read(identity.FIRST_LINE_LIMIT).split(b"\n", 1)[0])
+        return self._id
+
+    def copy(self, start: int, length: int, to: int) -> None:
+        """Its blocks hold all there is."""
+        raise NotImplementedError
+
+    def entry(self) -> Entry:
+        whole = self.compressed_size if self.ended and self.acknowledged == self.read_to else None
+        return Entry(
+            str(self.path), self.device, self.inode, self.head, self._tail, self.acknowledged, time.time(), whole
+        )
+
+    @property
+    def size(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return self.compressed_size
+
+    @property
+    def is_safe(self) -> bool:
+        return self.acknowledged == self.read_to
+
+    def close(self) -> None:
+        self._close_stream()
+
+    def _version(self) -> Version:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return 0, 0, 0
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    def _open(self) -> IO[bytes]:
+        return OPENERS[self.path.suffix](self.path, "rb")  # type: ignore[operator, no-any-return]
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+def is_compressed(path: Path) -> bool:
+    return path.suffix in OPENERS

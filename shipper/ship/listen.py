@@ -1,0 +1,108 @@
+"""`GET /metrics` for Prometheus and `GET /health` for whoever restarts things, on a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from .status import Status
+
+log = logging.getLogger("shipper")
+
+UNHEALTHY_AFTER_S = 60.0  # of trouble without a break
+
+_GAUGES = {
+    "backlog_bytes": "Bytes of the files that are not indexed yet.",
+    "backlog_age_seconds": "For how long the shipper has been behind without moving.",
+    "lag_seconds": "From a record's own time to its being indexed.",
+    "memory_bytes": "Resident memory.",
+    "trouble_seconds": "For how long there has been trouble now.",
+}
+_COUNTERS = {
+    "indexed": "Records indexed since the start.",
+    "doubled": "Records that were there already.",
+    "dead_letters": "Lines that went to the dead letters.",
+    "retries": "Requests that had to be made again.",
+}
+
+
+class Listener:
+    """Answers from the latest status. Closed with `close()`."""
+
+    def __init__(self, address: str, latest: Callable[[], Status]) -> None:
+        """Raises OSError if the address cannot be had."""
+        host, _, port = address.rpartition(":")
+        registry = CollectorRegistry()
+        registry.register(_Collector(latest))
+        metrics = make_wsgi_app(registry)
+
+        def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            if environ["PATH_INFO"] == "/metrics":
+                return metrics(environ, start_response)
+            if environ["PATH_INFO"] == "/health":
+                return _health(latest(), start_response)
+            start_response("404 Not Found", [("content-type", "text/plain")])
+            return [b"There are /metrics and /health.\n"]
+
+        self._server = make_server(host.strip("[]"), int(port), answer, server_class=_Server, handler_class=_Quiet)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="listen", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _health(status: Status, start_response: Callable[..., Any]) -> list[bytes]:
+    good = status.trouble_s < UNHEALTHY_AFTER_S
+    start_response("200 OK" if good else "503 Service Unavailable", [("content-type", "application/json")])
+    content = asdict(status)
+    return [json.dumps({"status": "ok" if good else "trouble", **content}).encode() + b"\n"]
+
+
+class _Collector:
+    def __init__(self, latest: Callable[[], Status]) -> None:
+        self._latest = latest
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._latest()
+        values = {
+            "backlog_bytes": status.backlog_bytes,
+            "backlog_age_seconds": status.backlog_age_s,
+            "lag_seconds": None if status.lag_ms is None else status.lag_ms / 1000,
+            "memory_bytes": status.memory_bytes,
+            "trouble_seconds": status.trouble_s,
+        }
+        for name, about in _GAUGES.items():
+            if values[name] is not None:
+                yield GaugeMetricFamily(f"shipper_{name}", about, value=values[name])
+        for name, about in _COUNTERS.items():
+            yield CounterMetricFamily(f"shipper_{name}", about, value=getattr(status, name))
+        backlog = GaugeMetricFamily(
+            "shipper_file_backlog_bytes", "The same of each file that has any.", labels=["path"]
+        )
+        for file in status.files:
+            if file.backlog_bytes:
+                backlog.add_metric([file.path], file.backlog_bytes)
+        yield backlog
+
+
+class _Server(WSGIServer):
+    allow_reuse_address = True
+
+
+class _Quiet(WSGIRequestHandler):
+    timeout = 5.0  # a client that says nothing holds up nobody for long
+
+    def log_message(self, *_: object) -> None:
+        """The shipper's log is not for every visit of Prometheus."""

@@ -1,0 +1,77 @@
+"""Dead letters, sent again: what arrives is taken out, what is refused again stays with the newer reason."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..settings import Settings
+from .batch import Batch
+from .deadletter import DeadLetters, Kept, Letter
+from .pipeline import Pipeline
+from .tail import LINE_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What came of it: `refused` holds (id, reason) of those that stay."""
+
+    arrived: int
+    there_already: int
+    refused: list[tuple[str, str]]
+
+
+def replay(settings: Settings, letters: DeadLetters, chosen: Iterable[Kept], patience_s: float) -> Replayed:
+    """Send the chosen letters' lines. Raises DestinationError: then none was taken out.
+
+    Each goes to the index and under the id that it would have had: a second replay doubles nothing.
+    """
+    refused: list[tuple[str, str]] = []
+    pipeline = Pipeline(settings, letters, threading.Event(), patience_s)
+    try:
+        pipeline.prepare()
+        for portion in _portions(chosen):
+            refused += _send(pipeline, letters, portion, settings)
+    finally:
+        pipeline.close()
+    return Replayed(pipeline.counts.indexed, pipeline.counts.doubled, refused)
+
+
+def _send(pipeline: Pipeline, letters: DeadLetters, portion: list[Kept], settings: Settings) -> list[tuple[str, str]]:
+    batch = Batch()
+    refused: list[tuple[str, str]] = []
+    for kept in portion:
+        letter = kept.letter
+        if kept.blob is not None:
+            refused.append((kept.id, f"a line of {kept.size} bytes; more than {LINE_LIMIT} are no record"))
+        else:
+            batch.add_again(letter, kept.read_at, socket.gethostname(), settings)
+    again = {(letter.path, letter.offset): letter.reason for letter in [*batch.letters, *pipeline.send(batch)]}
+    refused += [(kept.id, again[place]) for kept in portion if (place := _place(kept)) in again]
+    letters.remove({kept.id for kept in portion} - {identifier for identifier, _ in refused})
+    return refused
+
+
+def _place(kept: Kept) -> tuple[str, int]:
+    return kept.letter.path, kept.letter.offset
+
+
+def _portions(chosen: Iterable[Kept]) -> Iterable[list[Kept]]:
+    portion: list[Kept] = []
+    size = 0
+    for kept in chosen:
+        portion.append(kept)
+        size += len(kept.letter.line)
+        if size > LINE_LIMIT:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def with_line(kept: Kept, line: bytes) -> Kept:
+    """The letter with its line put right by hand."""
+    letter: Letter = replace(kept.letter, line=line.rstrip(b"\r\n"))
+    return replace(kept, letter=letter, blob=None)

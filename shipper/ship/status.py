@@ -1,0 +1,181 @@
+"""What the shipper knows of itself: one snapshot, for the status file, the status records and the metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..origin import Origin
+from ..records import Record, record_id, timestamp
+
+FILE = "status.json"
+STALE_S = 15.0  # a status that is older tells of a shipper that is gone
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the lines: `indexed` now, `doubled` there already, `dead` in the dead letters.
+
+    `retries` are requests that had to be made again, `sent_bytes` the lines that are safe. `lag_ms` is the time
+    from the latest record's own time to its being indexed.
+    """
+
+    indexed: int = 0
+    doubled: int = 0
+    dead: int = 0
+    retries: int = 0
+    sent_bytes: int = 0
+    lag_ms: int | None = None
+    trouble: str | None = None
+    trouble_since: float | None = None  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """How far one file is. `backlog_age_s` is how long the shipper has been behind without moving."""
+
+    path: str
+    position: int
+    size: int
+    backlog_bytes: int
+    backlog_age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The shipper at one moment. Rates are means since the last snapshot; counters are since the start."""
+
+    at: str
+    pid: int
+    started_at: str
+    state: str
+    """shipping; waiting (there is trouble, and it is tried again); stopped."""
+    elasticsearch: str
+    files: list[FileStatus] = field(default_factory=list)
+    backlog_bytes: int = 0
+    backlog_age_s: float = 0.0
+    indexed: int = 0
+    doubled: int = 0
+    dead_letters: int = 0
+    retries: int = 0
+    lag_ms: int | None = None
+    records_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+    memory_bytes: int = 0
+    last_error: str | None = None
+    last_error_at: str | None = None
+    trouble_s: float = 0.0
+    """For how long there has been trouble now."""
+
+
+class Watcher:
+    """Makes snapshots, and knows the last one for the rates."""
+
+    def __init__(self, counts: Counts, elasticsearch: str) -> None:
+        self._counts = counts
+        self._elasticsearch = elasticsearch
+        self._started = datetime.now(UTC)
+        self._before = (time.monotonic(), 0, 0)
+        self._last_error: tuple[str, float] | None = None
+
+    def look(self, files: Iterable[Any], *, stopped: bool = False) -> Status:
+        """The status now. Called from one thread; `files` are tailed ones."""
+        counts, now = self._counts, time.monotonic()
+        then, records, sent = self._before
+        done = counts.indexed + counts.doubled
+        elapsed = max(now - then, 1e-3)
+        self._before = (now, done, counts.sent_bytes)
+        if counts.trouble is not None:
+            self._last_error = (counts.trouble, time.time())
+        all_of_them = [file_status(file) for file in files]
+        error, error_at = self._last_error or (None, None)
+        return Status(
+            at=timestamp(datetime.now(UTC)),
+            pid=os.getpid(),
+            started_at=timestamp(self._started),
+            state="stopped" if stopped else "waiting" if counts.trouble else "shipping",
+            elasticsearch=self._elasticsearch,
+            files=all_of_them,
+            backlog_bytes=sum(one.backlog_bytes for one in all_of_them),
+            backlog_age_s=max((one.backlog_age_s for one in all_of_them), default=0.0),
+            indexed=counts.indexed,
+            doubled=counts.doubled,
+            dead_letters=counts.dead,
+            retries=counts.retries,
+            lag_ms=counts.lag_ms,
+            records_per_s=round((done - records) / elapsed, 1),
+            bytes_per_s=round((counts.sent_bytes - sent) / elapsed, 1),
+            memory_bytes=resident_bytes(),
+            last_error=error,
+            last_error_at=timestamp(datetime.fromtimestamp(error_at, UTC)) if error_at else None,
+            trouble_s=round(time.time() - counts.trouble_since, 1) if counts.trouble_since else 0.0,
+        )
+
+
+def file_status(file: Any) -> FileStatus:
+    """How far a tailed file is."""
+    size = max(file.size, file.acknowledged)
+    behind = size - file.acknowledged
+    age = round(time.monotonic() - file.moved_at, 1) if behind else 0.0
+    return FileStatus(str(file.path), file.acknowledged, size, behind, age)
+
+
+def record(status: Status, origin: Origin) -> Record:
+    """The status as a record of the dataset `rq.shipper`. Its files are only counted."""
+    moment = datetime.fromisoformat(status.at)
+    numbers = (
+        "backlog_bytes", "backlog_age_s", "lag_ms", "records_per_s", "bytes_per_s", "indexed", "doubled",
+        "dead_letters", "retries", "memory_bytes", "trouble_s",
+    )  # fmt: skip
+    behind = f", {status.backlog_bytes} bytes behind" if status.backlog_bytes else ""
+    return {
+        "@timestamp": status.at,
+        "event": {
+            "id": record_id(moment, origin.host["name"], str(status.pid), status.started_at, status.at),
+            "dataset": "rq.shipper",
+            "kind": "metric",
+            "category": ["process"],
+            "type": ["info"],
+            "action": "shipper-status",
+        },
+        "ecs": origin.ecs,
+        "message": f"{status.state}: {status.records_per_s:g} records/s{behind}",
+        "service": {**origin.service, "name": "shipper"},
+        "host": origin.host,
+        "process": {"pid": status.pid},
+        "shipper": {
+            **{name: value for name in numbers if (value := getattr(status, name)) is not None},
+            "state": status.state,
+            "files": len(status.files),
+        },
+    }
+
+
+def write(status: Status, folder: Path) -> None:
+    """Put the status where `shipper status` finds it. Not durable, and it need not be. Raises OSError."""
+    aside = folder / f"{FILE}.new"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as out:
+        json.dump(asdict(status), out)
+    aside.rename(folder / FILE)
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The status that a shipper wrote last; None if there is none that can be read."""
+    try:
+        found = json.loads((folder / FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds now (proc(5), statm)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,197 @@
+"""The real Elasticsearch, in trouble: whatever happens to it, every line is there once at the end."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from shipper import records
+from stack.elasticsearch import Elasticsearch as Server
+from stack.processes import free_port
+from tests.integration.test_shipping import append, indexed, lines
+from tests.programs import Programs, wait_for
+
+LIMIT_S = 90.0  # a shipper that waited for long looks again every 30 s at most
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    """A server that a test may kill."""
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_search(own_server: Server) -> Iterator[Elasticsearch]:
+    with Elasticsearch(own_server.url) as client:
+        yield client
+
+
+def arrived(search: Elasticsearch, namespace: str, wanted: int) -> None:
+    def there() -> bool:
+        try:
+            return indexed(search, namespace) == wanted
+        except Exception:  # the server is only just coming back
+            return False
+
+    wait_for(there, f"{wanted} records in the index", LIMIT_S)
+
+
+def status(programs: Programs) -> dict[str, object]:
+    found: dict[str, object] = json.loads(programs.run("shipper", "status", "--json").stdout)
+    return found
+
+
+def test_it_is_killed_and_starts_again(
+    own_server: Server, own_search: Elasticsearch, programs: Programs, namespace: str
+) -> None:
+    programs.log.touch()
+    programs.start("shipper", "run", SHIPPER_ELASTICSEARCH=own_server.url)
+    append(programs, lines(500))
+    arrived(own_search, namespace, 500)
+    append(programs, lines(2000, start=500))
+    own_server.kill()
+    append(programs, lines(500, start=2500))
+    wait_for(lambda: status(programs)["state"] == "waiting", "the shipper to notice")
+    said = status(programs)
+    assert said["backlog_bytes"]
+    assert "cannot be reached" in str(said["last_error"])
+    own_server.start()
+    arrived(own_search, namespace, 3000)
+    wait_for(lambda: status(programs)["backlog_bytes"] == 0, "the positions")
+
+
+@pytest.mark.parametrize(
+    ("shut", "opened"),
+    [
+        (
+            lambda search, index: search.indices.put_settings(
+                index=index, settings={"index.blocks.read_only_allow_delete": True}
+            ),
+            lambda search, index: search.indices.put_settings(
+                index=index, settings={"index.blocks.read_only_allow_delete": None}
+            ),
+        ),
+        (
+            lambda search, index: search.indices.close(index=index),
+            lambda search, index: search.indices.open(index=index),
+        ),
+    ],
+    ids=["read-only after the disk's watermark", "index closed"],
+)
+def test_an_index_that_takes_nothing_for_a_while_loses_nothing(
+    own_server: Server,
+    own_search: Elasticsearch,
+    programs: Programs,
+    namespace: str,
+    shut: object,
+    opened: object,
+) -> None:
+    programs.log.touch()
+    programs.start("shipper", "run", SHIPPER_ELASTICSEARCH=own_server.url)
+    append(programs, lines(100))
+    arrived(own_search, namespace, 100)
+    (index,) = own_search.indices.get(index=f"rq-job-{namespace}-*")
+    shut(own_search, index)  # type: ignore[operator]
+    append(programs, lines(100, start=100))
+    wait_for(lambda: status(programs)["state"] == "waiting", "the shipper to notice")
+    opened(own_search, index)  # type: ignore[operator]
+    arrived(own_search, namespace, 200)
+    assert status(programs)["dead_letters"] == 0
+
+
+def test_templates_that_somebody_deleted_are_there_again_before_the_next_index(
+    own_server: Server, own_search: Elasticsearch, programs: Programs, namespace: str
+) -> None:
+    append(programs, lines(10))
+    programs.run("shipper", "run", "--once", SHIPPER_ELASTICSEARCH=own_server.url)
+    own_search.indices.delete_index_template(name="rq-job")
+    for index in own_search.indices.get(index=f"rq-job-{namespace}-*"):
+        own_search.indices.delete(index=index)
+    append(programs, lines(10, start=10))
+    programs.run("shipper", "run", "--once", SHIPPER_ELASTICSEARCH=own_server.url)
+    mapping = own_search.indices.get_mapping(index=f"rq-job-{namespace}-*")
+    (found,) = mapping.values()
+    assert found["mappings"]["properties"]["rq"]["properties"]["attempt"]["type"] != "text"
+    assert found["mappings"]["dynamic"] == "false"
+
+
+class Cluster:
+    """Three nodes that find each other."""
+
+    def __init__(self) -> None:
+        transports = [free_port() for _ in range(3)]
+        names = ["one", "two", "three"]
+        self.nodes: list[Server] = []
+
+        def begin(name: str, transport: int) -> None:
+            self.nodes.append(
+                Server(
+                    {
+                        "node.name": name,
+                        "transport.port": str(transport),
+                        "discovery.type": "multi-node",
+                        "discovery.seed_hosts": ",".join(f"127.0.0.1:{port}" for port in transports),
+                        "cluster.initial_master_nodes": ",".join(names),
+                    }
+                )
+            )
+
+        starting = [threading.Thread(target=begin, args=pair) for pair in zip(names, transports, strict=True)]
+        for thread in starting:
+            thread.start()
+        for thread in starting:
+            thread.join()
+        assert len(self.nodes) == 3, "a node did not start"
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+
+def test_one_of_three_nodes_is_killed_while_it_ships(programs: Programs, namespace: str) -> None:
+    cluster = Cluster()
+    try:
+        urls = ",".join(node.url for node in cluster.nodes)
+        programs.log.touch()
+        programs.start("shipper", "run", SHIPPER_ELASTICSEARCH=urls)
+        with Elasticsearch(cluster.nodes[0].url) as search:
+            append(programs, lines(1000))
+            arrived(search, namespace, 1000)
+            search.cluster.health(wait_for_status="green", timeout="60s")
+            killed = cluster.nodes[-1]
+            for part in range(1, 11):
+                append(programs, lines(1000, start=part * 1000))
+                if part == 5:
+                    killed.kill()
+            arrived(search, namespace, 11_000)
+        assert status(programs)["dead_letters"] == 0
+    finally:
+        cluster.stop()
+
+
+def test_an_import_that_is_run_twice_and_at_midnight_doubles_nothing(
+    own_server: Server, own_search: Elasticsearch, programs: Programs, namespace: str, tmp_path: Path
+) -> None:
+    """Each record lands in the index of its own day, whichever day it is shipped on."""
+    made = lines(20).splitlines(keepends=True)
+    evening = [line.replace(line[15:42], b"2026-11-20T23:59:59.999999Z") for line in made[:10]]
+    morning = [line.replace(line[15:42], b"2026-11-21T00:00:00.000000Z") for line in made[10:]]
+    append(programs, b"".join(evening + morning))
+    for state in ("a", "b"):
+        programs.run(
+            "shipper", "run", "--once", "--state", str(tmp_path / state),
+            SHIPPER_ELASTICSEARCH=own_server.url, SHIPPER_PAST_DAYS="9999",
+        )  # fmt: skip
+    assert sorted(own_search.indices.get(index=f"rq-job-{namespace}-*")) == [
+        f"rq-job-{namespace}-2026.11.20",
+        f"rq-job-{namespace}-2026.11.21",
+    ]
+    assert indexed(own_search, namespace) == 20
+    assert records.PERIODS["rq.job"] == "%Y.%m.%d"
