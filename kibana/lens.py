@@ -179,6 +179,9 @@ def latest(label: str, of: str, *, type: str = "number", where: str = "") -> Col
 def ratio(label: str, part: str, *, whole: str = "", bands: Bands = (), colour: str | None = None) -> Column:
     """What share of the records matches `part`, of those that match `whole`: 0 to 1, written as percent."""
 
+    if "'" in part + whole:
+        raise ValueError(f"a formula puts KQL between single quotes: {part!r}, {whole!r}")
+
     def counting(where: str) -> str:
         return f"count(kql='{where}')" if where else "count()"
 

@@ -26,7 +26,7 @@ TYPE_VERSIONS = {
     "dashboard": "8.9.0",
 }
 GRID_COLUMNS = 48
-LINKS_HEIGHT = 2
+LINKS_HEIGHT = 3
 REFRESH_MS = 60_000
 _ON_THEIR_OWN = {"job", "customer", "shipper"}
 

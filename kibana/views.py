@@ -26,7 +26,7 @@ def _link(page: str, field: str) -> dict[str, Any]:
     """A value that leads to its own page. Kibana puts its address and the space before a path that begins with /app."""
     query = f"_a=(query:(language:kuery,query:'{field}:%22{{{{value}}}}%22'))"
     address = f"/app/dashboards#/view/{dashboard_id(page)}?{query}"
-    params = {"type": "a", "urlTemplate": address, "labelTemplate": "{{rawValue}}", "openLinkInCurrentTab": True}
+    params = {"type": "a", "urlTemplate": address, "labelTemplate": "{{value}}", "openLinkInCurrentTab": True}
     return {"id": "url", "params": params}
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -13,7 +14,7 @@ from kibana import build
 from kibana.lens import SORTABLE
 from kibana.objects import GRID_COLUMNS, PREFIX, TYPE_VERSIONS
 from kibana.words import AMBER, GREEN, GREY, RED
-from tests.lens import fields_of, figures_of, groups_of
+from tests.lens import fields_of, figures_of, groups_of, query_of
 from tests.saved_objects import (
     Placed,
     kql_of,
@@ -342,6 +343,22 @@ def test_a_data_view_formats_fields_that_it_has_and_tells_time_by_a_date(one: di
             assert known.get(field, "long") in ("long", "double")
     if "timeFieldName" in one["attributes"]:
         assert known[one["attributes"]["timeFieldName"]] == "date"
+
+
+def test_a_value_s_link_asks_its_page_for_that_value() -> None:
+    formats = {
+        (field, form["params"]["urlTemplate"], form["params"]["labelTemplate"])
+        for one in of_type("index-pattern")
+        for field, form in json.loads(one["attributes"]["fieldFormatMap"]).items()
+        if form["id"] == "url"
+    }
+    assert {field for field, _, _ in formats} == {"messaging.message.id", "organization.id"}
+    for field, address, label in formats:
+        assert label == "{{value}}"  # a label knows the value and the address, and nothing else
+        assert address.count("{{") == 1
+        page, _, asked = unquote(address.replace("{{value}}", "a b")).partition("?_a=(query:(language:kuery,query:'")
+        assert ("dashboard", page.removeprefix("/app/dashboards#/view/")) in objects()
+        assert query_of(asked.removesuffix("'))")) == {"match_phrase": {field: "a b"}}
 
 
 def test_durations_are_read_in_the_unit_that_they_are_kept_in() -> None:
