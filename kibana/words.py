@@ -33,7 +33,8 @@ ATTEMPTED = 'event.action : ("job-finished" or "job-retried" or "job-dead")'
 """Attempts that ended by themselves, well or badly: what a failure rate is the share of."""
 ENDED = "rq.final : true"
 """One record for each job that ended: retried attempts are not among them."""
-STATE_DEAD = 'state : "dead"'
+STATE_DEAD = 'state : ("dead" or "expired" or "lost")'
+"""What a job-dead record leaves: where it expired or was lost, the state says so."""
 STATE_WAITING = 'state : ("queued" or "scheduled" or "deferred" or "retrying")'
 STATE_RUNNING = 'state : ("started" or "busy")'
 

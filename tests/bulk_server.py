@@ -36,7 +36,10 @@ class Handler(BaseHTTPRequestHandler):
         step(self, pairs)
 
     def body(self) -> bytes:
-        sent = self.rfile.read(int(self.headers["content-length"]))
+        length = int(self.headers["content-length"])
+        sent = self.rfile.read(length)
+        if len(sent) < length:
+            raise ConnectionResetError("the shipper is gone, in the middle of its request")
         return gzip.decompress(sent) if self.headers["content-encoding"] == "gzip" else sent
 
     def do_GET(self) -> None:

@@ -84,6 +84,7 @@ PLANS = (
     Plan(function=_EXPORT, queue="reports", minute=50, version="1.1", runs=_died(5, "killed")),
     Plan(function=_WAIT, queue="reports", minute=52, version="1.1", runs=_died(60, "timeout", "rq.JobTimeout")),
     Plan(function=_WAIT, queue="reports", minute=57, version="1.1", runs=_died(61, "abandoned")),
+    Plan(function=_WAIT, queue="reports", minute=61, version="1.1", fate="expired"),
 )  # fmt: skip
 
 
@@ -186,6 +187,13 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
         at = pushed + timedelta(seconds=20)
         happening = replace(common, at=at, action="job-canceled", outcome="unknown", final=True)
         yield happening, lifecycle.removed(facts, "canceled", at, origin)
+    if plan.fate == "expired":
+        at = pushed + timedelta(minutes=5)
+        happening = replace(
+            common, at=at, action="job-dead", outcome="failure", reason="expired", verdict="no_retry", final=True
+        )
+        gone = Failure(execution_id=None, worker="", concluded=True, inferred=True, reason="expired", text="It waited.")
+        yield happening, lifecycle.failed(facts, gone, at, origin)
     if plan.fate == "running":
         yield _started(facts, common, plan, pushed, f"{job}-1", origin)[:2]
     for attempt, run in enumerate(plan.runs, start=1):

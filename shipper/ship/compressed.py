@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
+import enum
 import gzip
 import lzma
+import os
 import time
 import zlib
 from pathlib import Path
@@ -23,17 +26,28 @@ Version = tuple[int, int, int]
 """Inode, size and time of the last change: what tells a compressed file from one that took its place."""
 
 
+_GONE: Version = (0, 0, 0)
+
+
+class _End(enum.Enum):
+    WHOLE = enum.auto()
+    TOO_EARLY = enum.auto()
+
+
 class Compressed:
     """A source whose positions count the bytes that come out of it.
 
     `emptied` turns true when another file was compressed under the same name. While somebody is still
-    compressing it ends too early; then it is read on when it has grown. It holds no descriptor between two
-    reads, so that hundreds of old ones cost nothing.
+    compressing it ends too early; then it is read on when it has grown. It is held open until it was read to its
+    end: whatever becomes of its name, it is read.
     """
 
     def __init__(self, path: Path) -> None:
+        """Raises OSError."""
         self.path = path
-        found = path.stat()
+        self._suffix = path.suffix
+        self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        found = os.fstat(self._descriptor)
         self.device, self.inode, self.compressed_size = found.st_dev, found.st_ino, found.st_size
         self.read_to = self.acknowledged = 0
         self.emptied = self.final = self.ended = False
@@ -78,44 +92,51 @@ class Compressed:
     def continue_at(self, entry: Entry) -> None:
         self.read_to = self.acknowledged = entry.position
         self._tail = entry.tail
-        self.ended = entry.whole is not None
+        if entry.whole is not None:
+            self._end()
 
     def read(self, *, to_the_end: bool = False) -> Block | None:  # noqa: ARG002 - it always is
         """The next whole lines; at the end of the file the rest, whatever it is."""
-        if self.ended or self._tried == self._version():
-            self.emptied = self.ended and self._read_whole is not None and self._read_whole != self._version()
+        version = self._version()  # before it is read: what is written meanwhile makes another
+        if self.ended or self._tried == version:
+            self.emptied = self._read_whole not in (None, version, _GONE)
             return None
-        try:
-            if self._stream is None:
-                self._stream, self._rest = self._open(), b""
-                self._stream.seek(self.read_to)
-            data, ended = self._next(self._stream)
-        except _BROKEN:
-            self._tried = self._version()  # when this has changed there may be more
-            self._close_stream()
-            return None
-        cut = len(data) if ended or len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
+        if self._stream is None:
+            self._stream, self._rest = self._open(), b""
+            self._skip(self._stream)
+        data, how = self._next(self._stream)
+        cut = len(data) if how is _End.WHOLE or len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
         self._rest = data[cut:]
-        if ended:
-            self.ended, self.compressed_size, self._read_whole = True, self.size, self._version()
+        if how is _End.TOO_EARLY:
+            self._tried = version  # when this has changed there may be more
             self._close_stream()
+        if how is _End.WHOLE:
+            self.compressed_size, self._read_whole = self.size, version
+            self._end()
         if not cut:
             return None
         block = Block(self, self.read_to, data[:cut])
         self.read_to = block.end
         return block
 
-    def _next(self, stream: IO[bytes]) -> tuple[bytes, bool]:
-        """Bytes with at least one line's end among them, and whether these are the last."""
+    def _skip(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(*_BROKEN):  # the next read says so
+            stream.seek(self.read_to)
+
+    def _next(self, stream: IO[bytes]) -> tuple[bytes, _End | None]:
+        """Bytes with at least one line's end among them, and whether these are the last, or the last for now."""
         data = self._rest
         while len(data) < LINE_LIMIT:
-            more = stream.read(BLOCK)
+            try:
+                more = stream.read1(BLOCK)  # type: ignore[attr-defined]
+            except _BROKEN:
+                return data, _End.TOO_EARLY
             data += more
             if not more:
-                return data, True
+                return data, _End.WHOLE
             if b"\n" in more:
                 break
-        return data, False
+        return data, None
 
     def acknowledge(self, block: Block) -> None:
         self.acknowledged, self.moved_at = block.end, time.monotonic()
@@ -139,27 +160,37 @@ class Compressed:
 
     @property
     def size(self) -> int:
-        try:
-            return self.path.stat().st_size
-        except OSError:
-            return self.compressed_size
+        return self._version()[1] or self.compressed_size
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that are not indexed yet, as far as one can know before reading them."""
+        return self.read_to - self.acknowledged if self.ended else self.size
 
     @property
     def is_safe(self) -> bool:
-        return self.acknowledged == self.read_to
+        return self.acknowledged == self.read_to and (self.ended or self._tried is not None)
 
     def close(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._close_stream()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor, self.ended = None, True
 
     def _version(self) -> Version:
         try:
-            found = self.path.stat()
+            found = os.fstat(self._descriptor) if self._descriptor is not None else self.path.stat()
         except OSError:
-            return 0, 0, 0
+            return _GONE
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _open(self) -> IO[bytes]:
-        return OPENERS[self.path.suffix](self.path, "rb")  # type: ignore[operator, no-any-return]
+        """The bytes that come out. By the descriptor, so that it does not matter what became of the name."""
+        where = self.path if self._descriptor is None else f"/proc/self/fd/{self._descriptor}"
+        return OPENERS[self._suffix](where, "rb")  # type: ignore[operator, no-any-return]
 
     def _close_stream(self) -> None:
         if self._stream is not None:

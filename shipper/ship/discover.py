@@ -108,6 +108,7 @@ class Discovery:
                 if isinstance(tailed, Tailed):
                     self._open[key] = Tailed(tailed.path, tailed.descriptor)
                 else:
+                    tailed.close()
                     del self._open[key]  # found again at the next look
         return list(self._open.values())
 
@@ -197,6 +198,7 @@ class Discovery:
                 return tailed
         begins = tailed.begin()
         if not begins:
+            tailed.close()
             return None  # it is only being made, or empty
         for entry in self._alike(begins, open_now):
             if entry.whole is None and tailed.is_continued_by(entry):

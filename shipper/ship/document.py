@@ -31,6 +31,7 @@ from ..settings import Settings
 from ..state import State, state_of
 from ..state import index_name as state_index_name
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some systems put before the first line
 ID_LIMIT = 512  # bytes of an _id, Elasticsearch's own limit
 
 
@@ -62,6 +63,7 @@ class Place:
 
 def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tuple[Document, State | None]:
     """The document that a line becomes, and the job's state if it tells one. Raises NotShippable."""
+    line = line.removeprefix(BYTE_ORDER_MARK)
     try:
         content = orjson.loads(line)
     except orjson.JSONDecodeError as wrong:

@@ -120,10 +120,9 @@ class Watcher:
 
 def file_status(file: Any) -> FileStatus:
     """How far a tailed file is."""
-    size = max(file.size, file.acknowledged)
-    behind = size - file.acknowledged
+    behind = file.backlog
     age = round(time.monotonic() - file.moved_at, 1) if behind else 0.0
-    return FileStatus(str(file.path), file.acknowledged, size, behind, age)
+    return FileStatus(str(file.path), file.acknowledged, file.size, behind, age)
 
 
 def record(status: Status, origin: Origin) -> Record:

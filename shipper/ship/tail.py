@@ -135,6 +135,11 @@ class Tailed:
         return os.fstat(self.descriptor).st_size
 
     @property
+    def backlog(self) -> int:
+        """Bytes that are not indexed yet."""
+        return max(0, self.size - self.acknowledged)
+
+    @property
     def is_safe(self) -> bool:
         """Whether all that is there was read and is acknowledged."""
         return self.acknowledged == self.read_to and self.size <= self.read_to

@@ -192,8 +192,12 @@ lag50, lag95, lag99 = ({f"p{percent}": p(percent, "lag_ms")} for percent in (50,
 
 
 def states(state: str) -> Callable[[Happening], bool]:
-    waiting, running = ("queued", "scheduled", "deferred", "retrying"), ("started", "busy")
-    return lambda one: one.action in {"waiting": waiting, "running": running}.get(state, (state,))
+    meant = {
+        "waiting": ("queued", "scheduled", "deferred", "retrying"),
+        "running": ("started", "busy"),
+        "dead": ("dead", "expired", "lost"),
+    }
+    return lambda one: one.action in meant[state]
 
 
 EXPECTED = {
@@ -524,7 +528,7 @@ def test_a_panel_begins_with_what_weighs_most(one: Placed, shown: Shown) -> None
 def test_what_is_chosen_above_a_page_holds_for_the_jobs_of_now_too(field: str, of: Any, shown: Shown) -> None:
     """The states' documents call these fields otherwise; their template knows the records' names as well."""
     (one,) = [one for one in LENS if one.name == "RQ: overview / Dead jobs now"]
-    died = [plan for plan, state, _ in shown.day.states if state == "dead"]
+    died = [plan for plan, state, _ in shown.day.states if state in ("dead", "expired")]
     for value in {of(plan) for plan in died} - {None}:
         (row,) = shown.rows(one, "data", {"term": {field: value}})
         assert row["dead_jobs_now"] == sum(1 for plan in died if of(plan) == value)

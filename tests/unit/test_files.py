@@ -240,6 +240,62 @@ def test_a_copy_of_an_open_file_is_not_read_again(tmp_path: Path) -> None:
     assert sorted((everything(discovery) + everything(discovery)).split()) == [b"three", b"two"]
 
 
+def test_a_copy_that_was_made_while_nobody_looked_is_not_read_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"one\n")
+    first = Discovery([str(tmp_path / "log*")], [])
+    everything(first)
+    with log.open("ab") as out:
+        out.write(b"two\n")
+    shutil.copy(log, tmp_path / "log.1")
+    os.truncate(log, 0)
+    with log.open("ab") as out:
+        out.write(b"three\n")
+    second = Discovery([str(tmp_path / "log*")], first.entries())
+    assert sorted(everything(second).split()) == [b"three", b"two"]
+
+
+def test_a_file_that_regrew_while_nobody_looked_is_read_from_its_start(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"old\n")
+    first = Discovery([str(log)], [])
+    everything(first)
+    os.truncate(log, 0)
+    with log.open("ab") as out:
+        out.write(b"new and longer\n")
+    assert everything(Discovery([str(log)], first.entries())) == b"new and longer\n"
+
+
+def test_what_is_written_to_a_renamed_file_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"one\n")
+        discovery = Discovery([str(tmp_path / "log*")], [])
+        everything(discovery)
+        log.rename(tmp_path / "log.1")
+        writer.write(b"two\n")
+        assert everything(discovery) == b"two\n"
+        (tmp_path / "log.1").rename(tmp_path / "elsewhere")
+        writer.write(b"three\n")
+        assert everything(discovery) == b"three\n"
+
+
+def test_several_rotations_while_nobody_looked_are_all_read(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"one\n")
+    first = Discovery([str(tmp_path / "log*")], [])
+    everything(first)
+    with log.open("ab") as out:
+        out.write(b"late\n")
+    for number in range(3):
+        for older in range(number, 0, -1):
+            (tmp_path / f"log.{older}").rename(tmp_path / f"log.{older + 1}")
+        log.rename(tmp_path / "log.1")
+        log.write_bytes(b"new %d\n" % number)
+    found = everything(Discovery([str(tmp_path / "log*")], first.entries()))
+    assert sorted(found.splitlines()) == [b"late", b"new 0", b"new 1", b"new 2"]
+
+
 def test_two_files_that_begin_alike_are_two_files(tmp_path: Path) -> None:
     header = b"# the same header\n" * 100
     (tmp_path / "log.a").write_bytes(header + b"a\n")

@@ -146,6 +146,27 @@ def test_a_torn_record_costs_only_itself(tmp_path: Path) -> None:
         assert run.acknowledged == run.log.stat().st_size
 
 
+def test_marks_and_carriage_returns_of_other_systems_are_no_part_of_a_record(tmp_path: Path) -> None:
+    with serving() as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(b'\xef\xbb\xbf{"message":"first"}\r\n' + lines(1)[:-1] + b"\r\n")
+        run.ship()
+        sources = sorted(server.documents.values())
+        assert len(sources) == 2
+        assert not any(b"\r" in source or b"\xef\xbb\xbf" in source for source in sources)
+        assert not run.letters.file.exists()
+
+
+def test_a_file_that_is_deleted_while_the_server_is_away_arrives(tmp_path: Path) -> None:
+    with serving(*[bulk_server.status(503)] * 3) as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(lines(COUNT))
+        run.discovery.refresh()
+        run.log.unlink()
+        run.ship()
+        assert len(server.documents) == COUNT
+
+
 def test_thousands_of_torn_records_on_one_line_cost_only_themselves(tmp_path: Path) -> None:
     first, last = lines(2).splitlines(keepends=True)
     with serving() as server:

@@ -1,0 +1,16 @@
+"""A short soak each time: nothing lost, nothing doubled, and something happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests import soak
+
+
+def test_a_minute_of_everything_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    report = soak.soak(45, 20261121, tmp_path)
+    assert (report.lost, report.doubled) == (0, 0), str(report)
+    assert report.written == report.indexed + report.dead
+    assert report.dead > 0
+    assert report.done["kill"] > 5
+    assert sum(count for what, count in report.done.items() if what.startswith("answers")) > 20
