@@ -31,6 +31,7 @@ def command(rules: bool, dry_run: bool, **flags: str | None) -> None:
             click.echo(str(change))
         if not dry_run:
             setup.apply(elasticsearch, made, changes)
+            setup.widen_states(elasticsearch, made)
     if made.kibana:
         from ..index import kibana
 

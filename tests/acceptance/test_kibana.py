@@ -1,7 +1,7 @@
 """The dashboards in a real Kibana, seen through a real browser.
 
-Needs a Kibana without security (KIBANA_URL), the Elasticsearch that it asks (ELASTICSEARCH_URL), and Chromium. No
-package registry has a Kibana, so without KIBANA_URL this is skipped; with it, everything else has to be there.
+Needs a Kibana without security (KIBANA_URL), the Elasticsearch that it asks (ELASTICSEARCH_URL), and Chromium. Where no
+containers run there is no Kibana, so without KIBANA_URL this is skipped; with it, everything else has to be there.
 
     docker compose up -d elasticsearch kibana
     KIBANA_URL=http://127.0.0.1:5601 ELASTICSEARCH_URL=http://127.0.0.1:9200 \
