@@ -1,5 +1,5 @@
 # The two commands to begin with: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test test-rq check lint types unit up down soak bench clean setup
+.PHONY: demo test test-rq check lint types unit kibana up down soak bench clean setup
 
 PYTHON := .venv/bin/python
 
@@ -39,6 +39,9 @@ unit:
 
 soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1
 	@$(PYTHON) -m tests.soak $(or $(SECONDS),60) $(SEED)
+
+kibana: setup  ## Build what Kibana imports from its sources in kibana/.
+	@$(PYTHON) -m kibana
 
 bench: setup  ## Each benchmark prints its figure beside what it is compared with.
 	@$(PYTHON) -m benchmarks

@@ -55,6 +55,16 @@ class Settings:
     """The HTTP proxy on the way to the cluster. It may hold a password, so it is not shown."""
     gzip: bool = False
     """Compress what is sent: less network for more CPU."""
+    kibana: str | None = None
+    """The URL of Kibana, for `setup`; None leaves it alone. Its server.basePath is part of it."""
+    kibana_space: str | None = None
+    """Kibana's space for the dashboards. Default: its default space."""
+    kibana_api_key: str | None = field(default=None, repr=False)
+    """An API key for Kibana, in the encoded form. Without anything of Kibana's own, Elasticsearch's is used."""
+    kibana_username: str | None = None
+    """The same as a user, with `kibana_password`."""
+    kibana_password: str | None = field(default=None, repr=False)
+    """Never a flag either."""
     redis: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """The URL of RQ's Redis. It may hold a password, so it is not shown."""
     service: str = "rq"
@@ -177,6 +187,13 @@ def _url(value: Any) -> str:
     return url
 
 
+def _space(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[a-z0-9_-]+", text):
+        raise ValueError("must be the identifier of a space: small letters, digits, _ and -")
+    return text
+
+
 def _namespace(value: Any) -> str:
     text = _text(value)
     # A hyphen would make the indices of `shop` and `shop-eu` indistinguishable to a wildcard.
@@ -223,6 +240,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "fingerprint": _fingerprint,
     "proxy": _url,
     "gzip": _flag,
+    "kibana": _url,
+    "kibana_space": _space,
+    "kibana_api_key": _text,
+    "kibana_username": _text,
+    "kibana_password": _text,
     "redis": _text,
     "service": _text,
     "services": _services,
@@ -243,7 +265,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "future_days": _days,
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
-_SECRET = frozenset({"api_key", "password", "proxy", "redis"})
+_SECRET = frozenset({"api_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password"})
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # names the TOML file; without it, shipper.toml of the working folder
 # Kubernetes and Docker links put such variables into every container beside a service named "shipper".

@@ -13,6 +13,8 @@ from elasticsearch import Elasticsearch, NotFoundError
 
 from ..client import translated
 from ..settings import Settings
+from ..state import STATE_INDEX
+from ..state import index_name as state_index_name
 
 COMPONENTS = ("rq-common",)
 INDEX_TEMPLATES = ("rq-job", "rq-app", "rq-audit", "rq-metric", "rq-shipper", "rq-state")
@@ -80,6 +82,18 @@ def apply(client: Elasticsearch, settings: Settings, changes: list[Change]) -> N
         for change in changes:
             if change.action in ("create", "update"):
                 _put(client, change.part)
+
+
+def widen_states(client: Elasticsearch, settings: Settings) -> None:
+    """Give the index of states the fields that its template has gained: it is one for ever, no new one follows.
+
+    Needs the privilege `manage` on that index, if it is there. Raises DestinationError.
+    """
+    mappings = _read(STATE_INDEX)["template"]["mappings"]
+    index = state_index_name(settings.namespace)
+    with translated(settings):
+        if client.indices.exists(index=index):
+            client.indices.put_mapping(index=index, properties=mappings["properties"], runtime=mappings["runtime"])
 
 
 def _read(name: str) -> dict[str, Any]:

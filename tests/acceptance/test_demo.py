@@ -15,6 +15,7 @@ from elasticsearch import Elasticsearch
 from demo.services import running
 from stack.processes import stop
 from tests.programs import ROOT, count, wait_for
+from tests.saved_objects import empty_panels
 
 LIMIT_S = 120.0
 
@@ -56,6 +57,7 @@ def test_the_demo_answers_and_a_killed_shipper_loses_and_doubles_nothing(
     (p50, p99) = (float(figure) for figure in re.search(r"p50 (\S+) s, p99 (\S+) s", said).groups())  # type: ignore[union-attr]
     assert 0 < p50 <= p99
     assert not running(folder / "processes.json")
+    assert empty_panels(search, namespace, {"rq-job-*", "rq-state-*"}) == []
 
 
 def _kill_the_shipper_twice(folder: Path, search: Elasticsearch, namespace: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from elasticsearch import Elasticsearch
 
-from shipper import records
+from shipper import records, state
 from shipper.index import setup
 from shipper.settings import Settings
 from tests.programs import Programs, wait_for
@@ -64,6 +64,23 @@ def test_elasticsearch_takes_every_golden_line_and_ignores_no_field(
     search.create(index=index, id="1", document=json.loads(golden.read_text()), refresh=True)
     (hit,) = search.search(index=index, fields=["*"])["hits"]["hits"]
     assert "_ignored" not in hit
+
+
+def test_an_index_of_states_from_before_gets_the_fields_of_now(
+    programs: Programs, search: Elasticsearch, made: Settings
+) -> None:
+    """Kibana's pages choose by the records' names, and this index is never made anew."""
+    index = state.index_name(made.namespace)
+    before = {"queue": {"type": "keyword"}, "job_type": {"type": "keyword"}, "state": {"type": "keyword"}}
+    search.options(ignore_status=404).indices.delete_index_template(name="rq-state")
+    search.indices.create(index=index, mappings={"dynamic": False, "properties": before})
+    search.create(index=index, id="1", document={"queue": "mails", "job_type": "f", "state": "dead"}, refresh=True)
+    programs.run("shipper", "setup")
+    try:
+        for field, value in (("messaging.destination.name", "mails"), ("event.outcome", "failure")):
+            assert search.count(index=index, query={"term": {field: value}})["count"] == 1
+    finally:
+        search.indices.delete(index=index)
 
 
 def test_values_of_the_wrong_type_bounce_nothing(search: Elasticsearch, namespace: str, made: Settings) -> None:

@@ -1,0 +1,68 @@
+"""One customer: what they and their users did, and what was done for them, in one table."""
+
+from __future__ import annotations
+
+from ..lens import by, by_outcome, chart, count, distinct, figure, newest, ratio, table, total
+from ..objects import Control, Dashboard, Row, Shown
+from ..words import (
+    ACTION,
+    ANY_IS_BAD,
+    ATTEMPTED,
+    CUSTOMER,
+    DATASET,
+    DEAD,
+    DURATION,
+    ENDED,
+    FAILED,
+    FAILURE_RATE_BANDS,
+    FUNCTION,
+    RETRIED,
+    USER,
+)
+
+_THEIRS = f"{CUSTOMER} : *"
+
+CUSTOMER_PAGE = Dashboard(
+    name="customer",
+    title="RQ: one customer",
+    label="One customer",
+    description="A customer's audit records, jobs and application events in one table. Choose the customer above.",
+    since="now-7d",
+    controls=(
+        Control(field=CUSTOMER, title="Customer", view="records"),
+        Control(field=USER, title="User", view="records"),
+        Control(field=DATASET, title="Kind of record", view="records"),
+    ),
+    rows=(
+        Row(height=6, panels=(
+            (8, figure("jobs", count("Jobs died", bands=ANY_IS_BAD), where=f"{DEAD} and {_THEIRS}")),
+            (8, figure("jobs", ratio("Failure rate", FAILED, bands=FAILURE_RATE_BANDS),
+                       where=f"{ATTEMPTED} and {_THEIRS}")),
+            (8, figure("jobs", count("Jobs ended"), where=f"{ENDED} and {_THEIRS}")),
+            (8, figure("jobs", total("Time worked for them", DURATION), where=_THEIRS)),
+            (8, figure("audit", count("Audited actions"), where=_THEIRS)),
+            (8, figure("records", distinct("Users seen", USER), where=_THEIRS)),
+        )),
+        Row(height=20, panels=((48, Shown(search="customer", title="Everything that happened")),)),
+        Row(height=11, panels=(
+            (24, chart("When, by kind of record", "records", [count("records")], split=by(DATASET, "kind"),
+                       where=_THEIRS)),
+            (24, chart("Their jobs, by outcome", "jobs", by_outcome(), where=_THEIRS, goto=["failures"])),
+        )),
+        Row(height=11, panels=(
+            (16, table("Which customers?", "records", [by(CUSTOMER, "customer", size=50)],
+                       [count("records"), newest("last seen")], goto=["customer"])),
+            (16, table("Their users", "records", [by(USER, "user", size=50)], [count("records"), newest("last seen")],
+                       where=_THEIRS)),
+            (16, table("What was done", "records", [by(ACTION, "action", size=50)],
+                       [count("times"), newest("last seen")], where=_THEIRS)),
+        )),
+        Row(height=10, panels=(
+            (48, table("Their jobs, by function", "jobs", [by(FUNCTION, "function", size=50)],
+                       [count("attempts", ATTEMPTED), total("time worked", DURATION), count("retried", RETRIED),
+                        count("dead", DEAD, bands=ANY_IS_BAD),
+                        ratio("failure rate", FAILED, whole=ATTEMPTED, bands=FAILURE_RATE_BANDS)],
+                       where=_THEIRS, goto=["functions"])),
+        )),
+    ),
+)  # fmt: skip

@@ -1,0 +1,122 @@
+"""The first things that people look for, as saved searches; and the parts of them as saved queries."""
+
+from __future__ import annotations
+
+from .objects import Query, Search
+from .words import (
+    ACTION,
+    CUSTOMER,
+    DATASET,
+    DEAD,
+    DURATION,
+    ENDED,
+    ENQUEUED,
+    ERROR,
+    FAILED,
+    FUNCTION,
+    HOST,
+    JOB,
+    LAG,
+    LATE,
+    OUTCOME,
+    PAYLOAD,
+    QUEUE,
+    REASON,
+    RETRIED,
+    STARTED,
+    TIME,
+    USER,
+)
+
+_OLDEST_FIRST = ((TIME, "asc"),)
+# A text-log record is one that was read from a log of RQ's own before there were records.
+LEGACY = 'tags : "legacy"'
+OPERATOR = 'audit.actor.type : "operator"'
+
+SEARCHES = (
+    Search(
+        name="slowest", title="RQ: slowest tasks", view="jobs", where=f"{DURATION} : *", sort=((DURATION, "desc"),),
+        description="Executions by how long they took.",
+        columns=(DURATION, FUNCTION, QUEUE, ACTION, CUSTOMER, JOB),
+    ),
+    Search(
+        name="failed-last-day", title="RQ: failed in the last day", view="jobs",
+        where=f"{FAILED} and {TIME} >= now-1d",
+        description="Attempts that failed within the last 24 hours, whether retried or not. Set the time range wider.",
+        columns=(FUNCTION, ACTION, REASON, ERROR, "error.message", JOB),
+    ),
+    Search(
+        name="dead", title="RQ: dead jobs", view="jobs", where=DEAD,
+        description="Jobs that failed for good.",
+        columns=(FUNCTION, REASON, ERROR, "error.message", "rq.attempt", CUSTOMER, JOB),
+    ),
+    Search(
+        name="retried", title="RQ: retried jobs", view="jobs", where=RETRIED,
+        description="Attempts that failed and were followed by another.",
+        columns=(FUNCTION, ERROR, "error.message", "rq.attempt", "rq.retries_left", "rq.retry_at", JOB),
+    ),
+    Search(
+        name="killed", title="RQ: killed by a signal", view="jobs", where="rq.signal : *",
+        description="Work-horses that a signal ended, with the memory they had taken.",
+        columns=("rq.signal", FUNCTION, "rq.max_rss_kb", DURATION, HOST, JOB),
+    ),
+    Search(
+        name="waited-longest", title="RQ: waiting longest", view="jobs", where=STARTED, sort=((LAG, "desc"),),
+        description="Jobs by how long they had waited when they were started.",
+        columns=(LAG, QUEUE, FUNCTION, CUSTOMER, JOB),
+    ),
+    Search(
+        name="fattest", title="RQ: fattest payloads", view="jobs", where=ENQUEUED, sort=((PAYLOAD, "desc"),),
+        description="Jobs by the size of what was pushed to Redis.",
+        columns=(PAYLOAD, "rq.payload_stored_bytes", FUNCTION, QUEUE, JOB),
+    ),
+    Search(
+        name="user-timeline", title="RQ: a user's timeline", view="records", where=f"{USER} : *", sort=_OLDEST_FIRST,
+        description="What was done by and for users, in order. Add a filter for user.id.",
+        columns=(USER, ACTION, "message", OUTCOME, DATASET, JOB),
+    ),
+    Search(
+        name="operators", title="RQ: operators' actions", view="audit", where=OPERATOR,
+        description="What the people who run the system did by hand.",
+        columns=(USER, ACTION, OUTCOME, "audit.resource.type", "audit.resource.id", "source.ip"),
+    ),
+    Search(
+        name="legacy", title="RQ: legacy text-log records", view="records", where=LEGACY,
+        description="Records that were read from text logs of before.",
+        columns=(DATASET, ACTION, "message", "log.level", HOST),
+    ),
+    # The tables of the pages.
+    Search(
+        name="failures", title="RQ: newest failures with stack trace", view="jobs", where=FAILED,
+        description="Failed attempts, the newest first.",
+        columns=(FUNCTION, REASON, ERROR, "error.message", "error.stack_trace", JOB),
+    ),
+    Search(
+        name="job", title="RQ: every record and log line of a job", view="records", where=f"{JOB} : *",
+        sort=_OLDEST_FIRST,
+        description="A job's life in order, with the log lines of its own. Add a filter for messaging.message.id.",
+        columns=(ACTION, "message", "rq.attempt", "log.level", "messaging.client.id", JOB),
+    ),
+    Search(
+        name="customer", title="RQ: a customer's timeline", view="records", where=f"{CUSTOMER} : *",
+        description="Audit records, jobs and application events of customers in one table.",
+        columns=(DATASET, ACTION, "message", OUTCOME, USER, JOB),
+    ),
+    Search(
+        name="audit", title="RQ: audit trail", view="audit",
+        description="Who did what to what.",
+        columns=(USER, "audit.actor.type", ACTION, OUTCOME, "audit.resource.type", "audit.resource.id", "message"),
+    ),
+)  # fmt: skip
+
+QUERIES = (
+    Query(name="failed", title="RQ: failed attempts", where=FAILED),
+    Query(name="dead", title="RQ: dead jobs", where=DEAD),
+    Query(name="ended", title="RQ: one record for each job that ended", where=ENDED),
+    Query(name="inferred", title="RQ: endings that nobody saw", where="rq.inferred : true"),
+    Query(name="operators", title="RQ: operators' actions", where=OPERATOR),
+    Query(
+        name="denied", title="RQ: denied or failed actions", where=f'{DATASET} : "rq.audit" and {OUTCOME} : "failure"'
+    ),
+    Query(name="late", title="RQ: started later than the objective", where=f"{STARTED} and {LATE}"),
+)

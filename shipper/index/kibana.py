@@ -1,0 +1,270 @@
+"""Install what Kibana shows: data views, saved searches, dashboards; alert rules where they are wanted.
+
+The objects are imported with `overwrite`, so doing it again brings them back to what they were. Rules are only created:
+whom they tell is added in Kibana, and must not be lost. Both files are built by `make kibana`.
+
+The API is Kibana's own: https://www.elastic.co/docs/api/doc/kibana (saved objects, alerting, spaces, status).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import Any
+
+import elastic_transport
+from elastic_transport import HttpHeaders
+
+from ..client import node_class, nodes, shown
+from ..errors import DestinationError, Refused, Unreachable
+from ..settings import Settings
+
+OLDEST = (8, 19)
+"""The oldest Kibana that the objects are made for."""
+REQUEST_TIMEOUT_S = 120.0  # an import of this size takes a second or two; a Kibana that has just started is slow
+
+ID_PREFIX = "rqship-"
+"""Every id of ours begins so, and nothing else in the file does."""
+DEFAULT_SPACE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Kibana said: the HTTP status and the body, decoded if it was JSON, else None."""
+
+    status: int
+    body: Any
+
+
+class Kibana:
+    """One Kibana and one space of it. Raises Unreachable or Refused, each with what to do about it."""
+
+    def __init__(self, settings: Settings) -> None:
+        way = _way(settings)
+        self.where = shown(way)
+        self.space = settings.kibana_space or DEFAULT_SPACE
+        self._headers = {"kbn-xsrf": "rq-shipper", "accept": "application/json"}
+        self._node = node_class(way)(*nodes(way))
+
+    @property
+    def start_page(self) -> str:
+        """The address of the page to begin with."""
+        default = self.space == DEFAULT_SPACE
+        space, prefix = ("", ID_PREFIX) if default else (f"/s/{self.space}", f"{ID_PREFIX}{self.space}-")
+        return f"{self.where}{space}/app/dashboards#/view/{prefix}dashboard-overview"
+
+    def close(self) -> None:
+        self._node.close()
+
+    def version(self) -> str:
+        """Kibana's version, such as `9.4.3`. Refused if it is too old, or no Kibana at all."""
+        answer = self._ask("GET", "/api/status", everywhere=True)
+        if answer.status == 404 or not isinstance(answer.body, dict) or "status" not in answer.body:
+            raise Refused(
+                f"What answers at {self.where} is not Kibana ({answer.status}). Check SHIPPER_KIBANA; where Kibana has "
+                "a server.basePath, that is part of the URL.",
+                answer.status,
+            )
+        number = answer.body.get("version", {}).get("number")
+        if not number:  # a Kibana with security tells strangers no more than that it is up
+            raise Refused(self._unauthorized(), answer.status)
+        found = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
+        if found < OLDEST:
+            raise Refused(
+                f"Kibana at {self.where} is {number}; what is installed needs {'.'.join(map(str, OLDEST))} or newer."
+            )
+        return str(number)
+
+    def check_space(self) -> None:
+        """Refused if there is no such space."""
+        if self.space == DEFAULT_SPACE:
+            return
+        answer = self._ask("GET", f"/api/spaces/space/{self.space}", everywhere=True)
+        if answer.status == 404:
+            raise Refused(
+                f"Kibana at {self.where} has no space {self.space!r}. Make it there (Stack Management, Spaces), or "
+                "check --space.",
+                answer.status,
+            )
+        self._expect(answer)
+
+    def import_objects(self, lines: str) -> int:
+        """Import saved objects, over those that are there. The number of objects."""
+        boundary = uuid.uuid4().hex
+        body = (
+            f"--{boundary}\r\n"
+            # Kibana takes no other ending of the name.
+            'Content-Disposition: form-data; name="file"; filename="rq-shipper.ndjson"\r\n'
+            "Content-Type: application/ndjson\r\n\r\n"
+            f"{lines}\r\n--{boundary}--\r\n"
+        ).encode()
+        answer = self._ask(
+            "POST",
+            "/api/saved_objects/_import?overwrite=true",
+            body=body,
+            content_type=f"multipart/form-data; boundary={boundary}",
+        )
+        self._expect(answer)
+        if not answer.body.get("success"):
+            problems = [_problem(error) for error in answer.body.get("errors", [])]
+            raise Refused(f"Kibana at {self.where} did not take all objects: {'; '.join(problems[:5])}.", answer.status)
+        return int(answer.body["successCount"])
+
+    def create_rule(self, identifier: str, payload: dict[str, Any]) -> bool:
+        """Create an alert rule; False if it was there, which is left as it is."""
+        path = f"/api/alerting/rule/{identifier}"
+        there = self._ask("GET", path)
+        if there.status != 404:
+            self._expect(there)
+            return False
+        body = json.dumps(payload).encode()
+        self._expect(self._ask("POST", path, body=body, content_type="application/json"))
+        return True
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        content_type: str | None = None,
+        everywhere: bool = False,
+    ) -> Answer:
+        """One request, of this space unless `everywhere`. Raises Unreachable where nobody answers, or not yet."""
+        in_space = "" if everywhere or self.space == DEFAULT_SPACE else f"/s/{self.space}"
+        headers = HttpHeaders(self._headers | ({"content-type": content_type} if content_type else {}))
+        try:
+            meta, raw = self._node.perform_request(
+                method, in_space + path, body=body, headers=headers, request_timeout=REQUEST_TIMEOUT_S
+            )
+        except elastic_transport.TransportError as trouble:
+            reason = str(trouble.message).split("(<", 1)[0].strip() or type(trouble).__name__
+            raise Unreachable(
+                f"Kibana at {self.where} cannot be reached ({reason}). Is it running, and is SHIPPER_KIBANA right? "
+                "Where its certificate is not trusted, set SHIPPER_CA_FILE."
+            ) from trouble
+        try:
+            content = json.loads(raw)
+        except ValueError:
+            content = None
+        if meta.status == 401:
+            raise Refused(self._unauthorized(), meta.status)
+        if meta.status in (429, 502, 503, 504):
+            raise Unreachable(f"Kibana at {self.where} is not ready ({meta.status}: {_said(content)}).", meta.status)
+        return Answer(meta.status, content)
+
+    def _expect(self, answer: Answer) -> None:
+        """Refused, unless it was a success."""
+        if 200 <= answer.status < 300 and isinstance(answer.body, dict):
+            return
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: Answer) -> DestinationError:
+        said = _said(answer.body)
+        if answer.status == 403:
+            return Refused(
+                f"Kibana at {self.where} forbids this to the user or key that was given (403: {said}). It takes "
+                "the Kibana privileges Saved Objects Management and, for rules, Stack Rules.",
+                answer.status,
+            )
+        if answer.status == 413:
+            return Refused(
+                f"Kibana at {self.where}, or something before it, takes no request of this size (413). Raise "
+                "server.maxPayload.",
+                answer.status,
+            )
+        return Refused(f"Kibana at {self.where} refused the request ({answer.status}: {said}).", answer.status)
+
+    def _unauthorized(self) -> str:
+        return (
+            f"Kibana at {self.where} does not accept the credentials (401). Set SHIPPER_KIBANA_API_KEY, or "
+            "SHIPPER_KIBANA_USERNAME and SHIPPER_KIBANA_PASSWORD; without them Elasticsearch's are used."
+        )
+
+
+def install(settings: Settings, *, rules: bool) -> Iterator[str]:
+    """Install everything, and say it line by line. Raises DestinationError."""
+    kibana = Kibana(settings)
+    try:
+        version = kibana.version()
+        kibana.check_space()
+        count = kibana.import_objects(objects(kibana.space))
+        yield f"import {count} objects into Kibana {version} at {kibana.where}, space {kibana.space}"
+        for identifier, payload in alert_rules(kibana.space) if rules else []:
+            made = kibana.create_rule(identifier, payload)
+            yield f"{'create' if made else 'keep':6} alert rule {payload['name']!r}"
+        yield f"open   {kibana.start_page}"
+    finally:
+        kibana.close()
+
+
+def planned(settings: Settings, *, rules: bool) -> Iterator[str]:
+    """What `install` would do. Raises DestinationError."""
+    kibana = Kibana(settings)
+    try:
+        version = kibana.version()
+        kibana.check_space()
+        count = len(objects(kibana.space).splitlines())
+        yield f"import {count} objects into Kibana {version} at {kibana.where}, space {kibana.space}"
+        for _, payload in alert_rules(kibana.space) if rules else []:
+            yield f"create alert rule {payload['name']!r}, unless it is there"
+    finally:
+        kibana.close()
+
+
+def objects(space: str) -> str:
+    """The lines to import into a space.
+
+    An id can be used once in a whole Kibana. An import would give the objects of a second space random ids, and follow
+    them in references, but not in the addresses that lead from a job's id to its page. So each space has its own.
+    """
+    lines = _read("objects.ndjson")
+    return lines if space == DEFAULT_SPACE else lines.replace(ID_PREFIX, f"{ID_PREFIX}{space}-")
+
+
+def alert_rules(space: str) -> list[tuple[str, dict[str, Any]]]:
+    """The id and payload of each rule for a space."""
+    return [(_rule_id(rule["id"], space), rule["payload"]) for rule in json.loads(_read("rules.json"))]
+
+
+def _rule_id(identifier: str, space: str) -> str:
+    if space == DEFAULT_SPACE:
+        return identifier
+    digest = hashlib.sha256(f"{identifier} {space}".encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath(f"saved_objects/{name}").read_text(encoding="utf-8")
+
+
+def _way(settings: Settings) -> Settings:
+    """The settings with Kibana in Elasticsearch's place: credentials, certificates and proxy are used as there.
+
+    Kibana takes what Elasticsearch takes, so credentials of its own are needed only where they differ.
+    """
+    way = replace(settings, elasticsearch=(settings.kibana or "",), cloud_id=None, fingerprint=None, gzip=False)
+    if not (settings.kibana_api_key or settings.kibana_username):
+        return way
+    return replace(
+        way,
+        api_key=settings.kibana_api_key,
+        username=settings.kibana_username,
+        password=settings.kibana_password,
+    )
+
+
+def _problem(error: dict[str, Any]) -> str:
+    """Why one object was not imported."""
+    about = error.get("error", {})
+    return f"{error.get('type')} {error.get('id')}: {about.get('type')} {about.get('message', '')}".strip()
+
+
+def _said(body: Any) -> str:
+    """What a refusal says, in a few words."""
+    return str(body.get("message") or body.get("error"))[:300] if isinstance(body, dict) else "no JSON"

@@ -1,0 +1,613 @@
+"""Every Lens panel, asked of the real Elasticsearch on a known day, shows what follows from what happened."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from elasticsearch import Elasticsearch
+
+from kibana import build
+from kibana.words import LAG_OBJECTIVE_MS
+from shipper import settings
+from tests import known_day
+from tests.known_day import Day, Happening
+from tests.lens import figures_of, groups_of, query_of, rows_of, search_of
+from tests.saved_objects import Placed, of_type, panels, source_of, view_of_search
+
+INTERVAL, INTERVAL_MS = "5m", 300_000
+MISSING = "(missing value)"
+NS = 1_000_000_000
+LENS = panels("lens")
+
+# On the pages about one job and one customer something is chosen, as a person would.
+JOB, CUSTOMER = "job-02", "42"
+CHOSEN = {
+    "RQ: one job": ({"term": {"messaging.message.id": JOB}}, lambda one: one.job == JOB),
+    "RQ: one customer": ({"term": {"organization.id": CUSTOMER}}, lambda one: one.customer == CUSTOMER),
+}
+
+Rows = list[Happening]
+Figure = Callable[[Rows], Any]
+
+
+# --- what follows from the day ---
+
+
+@dataclass(frozen=True)
+class Between:
+    """A percentile of few values: an estimate by its nature, but never outside of its neighbours."""
+
+    low: float
+    high: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float | int) and self.low - 1e-6 <= other <= self.high + 1e-6
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def n(where: Callable[[Happening], object] = lambda one: True) -> Figure:
+    return lambda rows: sum(1 for one in rows if where(one))
+
+
+def a_minute(where: Callable[[Happening], object]) -> Figure:
+    return lambda rows: n(where)(rows) * 60_000 / INTERVAL_MS
+
+
+def values(rows: Rows, name: str, scale: float) -> list[float]:
+    found = (_get(one, name) for one in rows)
+    return sorted(value * scale for value in found if value is not None)
+
+
+def _get(one: Happening, name: str) -> Any:
+    return one.status[name] if one.status and name in one.status else getattr(one, name, None)
+
+
+def summed(name: str, scale: float = 1) -> Figure:
+    return lambda rows: sum(values(rows, name, scale))
+
+
+def most(name: str, scale: float = 1) -> Figure:
+    return lambda rows: max(values(rows, name, scale), default=None)
+
+
+def average(name: str) -> Figure:
+    return lambda rows: sum(values(rows, name, 1)) / len(values(rows, name, 1))
+
+
+def part(where: Callable[[Happening], object], whole: Callable[[Happening], object] = lambda one: True) -> Figure:
+    def figure(rows: Rows) -> float | None:
+        of = [one for one in rows if whole(one)]
+        return sum(1 for one in of if where(one)) / len(of) if of else None
+
+    return figure
+
+
+def p(percent: int, name: str, scale: float = 1) -> Figure:
+    def figure(rows: Rows) -> Between | None:
+        found = values(rows, name, scale)
+        if not found:
+            return None
+        at = percent / 100 * len(found)
+        return Between(found[max(0, math.floor(at) - 1)], found[min(len(found) - 1, math.ceil(at))])
+
+    return figure
+
+
+def kinds(name: str) -> Figure:
+    return lambda rows: len({value for one in rows if (value := _get(one, name)) is not None})
+
+
+def last(name: str) -> Figure:
+    def figure(rows: Rows) -> Any:
+        there = [one for one in rows if _get(one, name) is not None]
+        return _get(max(there, key=lambda one: one.at), name) if there else None
+
+    return figure
+
+
+newest = most("ms")
+_OUTCOMES = {
+    "finished": lambda one: one.action == "job-finished",
+    "retried": lambda one: one.action == "job-retried",
+    "dead": lambda one: one.action == "job-dead",
+    "taken_away": lambda one: one.action in ("job-stopped", "job-canceled", "job-deleted"),
+}
+retried, dead = _OUTCOMES["retried"], _OUTCOMES["dead"]
+
+
+def failed(one: Happening) -> bool:
+    return one.action in ("job-retried", "job-dead")
+
+
+def attempted(one: Happening) -> bool:
+    return failed(one) or one.action == "job-finished"
+
+
+def started(one: Happening) -> bool:
+    return one.action == "job-started"
+
+
+def enqueued(one: Happening) -> bool:
+    return one.action == "job-enqueued"
+
+
+def timed(one: Happening) -> bool:
+    return one.seconds is not None
+
+
+def late(one: Happening) -> bool:
+    return one.lag_ms is not None and one.lag_ms > LAG_OBJECTIVE_MS
+
+
+def in_time(one: Happening) -> bool:
+    return not late(one)
+
+
+def denied(one: Happening) -> bool:
+    return one.outcome == "failure"
+
+
+def operator(one: Happening) -> bool:
+    return one.actor == "operator"
+
+
+def always(one: Happening) -> bool:
+    return True
+
+
+def attribute(name: str, missing: str | None = None) -> Callable[[Happening], Any]:
+    return lambda one: missing if (value := getattr(one, name)) is None else value
+
+
+def bucket(one: Happening) -> int:
+    return int(one.ms) // INTERVAL_MS * INTERVAL_MS
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Which happenings a panel is about, what they are grouped by, and the figures of each group."""
+
+    of: str
+    figures: dict[str, Figure]
+    keys: dict[str, Callable[[Happening], Any]] = field(default_factory=dict)
+    where: Callable[[Happening], object] = always
+
+
+time, function, queue, version = {"time": bucket}, attribute("function"), attribute("queue"), attribute("version")
+error, reason = attribute("error", MISSING), attribute("reason")
+worked = {"time_worked": summed("seconds", NS)}
+by_outcome = {name: n(where) for name, where in _OUTCOMES.items()}
+rate = {"failure_rate": part(failed, attempted)}
+p50, p95, p99 = ({f"p{percent}": p(percent, "seconds", NS)} for percent in (50, 95, 99))
+lag50, lag95, lag99 = ({f"p{percent}": p(percent, "lag_ms")} for percent in (50, 95, 99))
+
+
+def states(state: str) -> Callable[[Happening], bool]:
+    meant = {
+        "waiting": ("queued", "scheduled", "deferred", "retrying"),
+        "running": ("started", "busy"),
+        "dead": ("dead", "expired", "lost"),
+    }
+    return lambda one: one.action in meant[state]
+
+
+EXPECTED = {
+    "RQ: overview": {
+        "Dead jobs now": Expected("states", {"dead_jobs_now": n()}, where=states("dead")),
+        "Failure rate": Expected("rq.job", rate, where=attempted),
+        "Jobs ended": Expected("rq.job", {"jobs_ended": n()}, where=lambda one: one.final),
+        "Jobs waiting now": Expected("states", {"jobs_waiting_now": n()}, where=states("waiting")),
+        "Duration, p95": Expected("rq.job", {"duration_p95": p(95, "seconds", NS)}),
+        "Lag, p95": Expected("rq.job", {"lag_p95": p(95, "lag_ms")}, where=started),
+        "Jobs a minute, by outcome": Expected(
+            "rq.job", {name: a_minute(where) for name, where in _OUTCOMES.items()}, time
+        ),
+        "Failure rate over time": Expected("rq.job", {"failed": part(failed)}, time, attempted),
+        "How long jobs take": Expected("rq.job", p50 | p95 | p99, time, timed),
+        "How long jobs wait (lag)": Expected("rq.job", lag50 | lag95 | lag99, time, started),
+        "Busiest queues, by time worked": Expected("rq.job", worked, {"queue": queue}, timed),
+        "Slowest functions, by p95": Expected("rq.job", p95, {"function": function}, timed),
+        "What is dead now": Expected("states", {"dead": n()}, {"function": function, "error": error}, states("dead")),
+    },
+    "RQ: functions": {
+        "Which take the most time in all?": Expected(
+            "rq.job", {"time_in_all": summed("seconds", NS)}, {"function": function}, timed
+        ),
+        "Which are slowest? (p95)": Expected("rq.job", p95, {"function": function}, timed),
+        "Every function": Expected(
+            "rq.job",
+            {"time_in_all": summed("seconds", NS), "attempts": n(attempted), **p50, **p95,
+             "longest": most("seconds", NS), **rate, "retried": n(retried), "dead": n(dead)},
+            {"function": function}, attempted,
+        ),
+        "Which payloads bloat Redis?": Expected(
+            "rq.job",
+            {"payloads_in_all": summed("size"), "mean": average("size"), "largest": most("size"),
+             "stored_in_redis": summed("stored"), "jobs": n()},
+            {"function": function}, enqueued,
+        ),
+        # The day has six functions, and to send a mail is the quickest by far.
+        "How long do they take over time? (p95 of the slowest five)": Expected(
+            "rq.job", p95, {"function": function, **time}, lambda one: timed(one) and one.function != "shop.send_mail"
+        ),
+        "Slowest jobs": Expected(
+            "rq.job", {"took": most("seconds", NS)}, {"job": attribute("job"), "function": function}, timed
+        ),
+        "When is the time spent? (by function)": Expected("rq.job", worked, {"function": function, **time}, timed),
+        "What fails, and with what error?": Expected(
+            "rq.job", {"failed": n(), "retried": n(retried), "dead": n(dead)},
+            {"function": function, "error": error, "reason": attribute("reason", MISSING)}, failed,
+        ),
+        "When does it fail? (by function)": Expected("rq.job", {"failed": n()}, {"function": function, **time}, failed),
+        "Before and after a release: each version beside the other": Expected(
+            "rq.job", {"attempts": n(), **rate, **p95}, {"function": function, "version": version}, attempted
+        ),
+        "Duration by release (p95 of the slowest)": Expected(
+            "rq.job", p95, {"function": function, "version": version}, attempted
+        ),
+    },
+    "RQ: queues": {
+        "Started within 60 s": Expected("rq.job", {"started_within_60_s": part(in_time)}, where=started),
+        "Started later than 60 s": Expected(
+            "rq.job", {"started_later_than_60_s": n()}, where=lambda one: started(one) and late(one)
+        ),
+        "Jobs waiting now": Expected("states", {"jobs_waiting_now": n()}, where=states("waiting")),
+        "Jobs running now": Expected("states", {"jobs_running_now": n()}, where=states("running")),
+        "Which queues accrue the most demand? (jobs × duration)": Expected("rq.job", worked, {"queue": queue}, timed),
+        "Demand over time, by queue": Expected("rq.job", worked, {"queue": queue, **time}, timed),
+        "How long do jobs wait? (lag)": Expected(
+            "rq.job",
+            {**lag95, **lag50, "longest": most("lag_ms"), "started_within_60_s": part(in_time), "started": n()},
+            {"queue": queue}, started,
+        ),
+        "Lag over time, by queue (p95), and the objective": Expected(
+            "rq.job", lag95, {"queue": queue, **time}, started
+        ),
+        "Do the workers keep up? (jobs a minute)": Expected(
+            "rq.job", {"enqueued": a_minute(enqueued), "started": a_minute(started)}, time
+        ),
+        "What lies where now?": Expected(
+            "states",
+            {"waiting": n(states("waiting")), "running": n(states("running")), "dead": n(states("dead")), "all": n()},
+            {"queue": queue},
+        ),
+        "Every queue": Expected(
+            "rq.job",
+            {**worked, "enqueued": n(enqueued), "attempts": n(attempted), **p50, **p95, **rate}, {"queue": queue},
+        ),
+    },
+    "RQ: failures": {
+        "Dead jobs now": Expected("states", {"dead_jobs_now": n()}, where=states("dead")),
+        "Died": Expected("rq.job", {"died": n()}, where=dead),
+        "Retried": Expected("rq.job", {"retried": n()}, where=retried),
+        "Killed": Expected("rq.job", {"killed": n()}, where=lambda one: one.reason == "killed"),
+        "Timed out": Expected("rq.job", {"timed_out": n()}, where=lambda one: one.reason == "timeout"),
+        "Abandoned, expired, lost": Expected(
+            "rq.job", {"abandoned_expired_lost": n()},
+            where=lambda one: one.reason in ("abandoned", "expired", "lost"),
+        ),
+        "Retried and dead over time": Expected("rq.job", {"retried": n(retried), "dead": n(dead)}, time, failed),
+        "Why?": Expected("rq.job", {"failed": n()}, {"reason": reason}, failed),
+        "When, by reason": Expected("rq.job", {"failed": n()}, {"reason": reason, **time}, failed),
+        "Error groups": Expected(
+            "rq.job",
+            {"failed": n(), "retried": n(retried), "dead": n(dead), "jobs": kinds("job"), "last_seen": newest},
+            {"error": error, "function": function}, failed,
+        ),
+        "Which queues?": Expected("rq.job", {"failed": n(), "dead": n(dead)}, {"queue": queue}, failed),
+        "Which customers?": Expected(
+            "rq.job", {"failed": n(), "dead": n(dead)}, {"customer": attribute("customer")}, failed
+        ),
+        "Retries: how far did they get?": Expected(
+            "rq.job", {"attempts": n(), "furthest_attempt": most("attempt")},
+            {"function": function, "verdict": attribute("verdict")}, failed,
+        ),
+        "Killed by which signal, with how much memory (kB)?": Expected(
+            "rq.job", {"killed": n(), "most_memory": most("rss_kb"), "last_seen": newest},
+            {"signal": attribute("signal"), "function": function}, lambda one: one.signal,
+        ),
+        "Which jobs died?": Expected(
+            "rq.job", {"died": newest}, {"job": attribute("job"), "function": function}, dead
+        ),
+    },
+    "RQ: one job": {
+        "Last seen": Expected("rq.job", {"last_seen": last("action")}),
+        "Attempts": Expected("rq.job", {"attempts": most("attempt")}),
+        "Longest wait": Expected("rq.job", {"longest_wait": most("lag_ms")}, where=started),
+        "Time worked": Expected("rq.job", worked),
+        "Payload": Expected("rq.job", {"payload": most("size")}),
+        "Log lines of its own": Expected("rq.app", {"log_lines_of_its_own": n()}),
+        "Each execution": Expected(
+            "rq.job", {"attempt": most("attempt"), "took": summed("seconds", NS), "waited": most("lag_ms")},
+            {"execution": attribute("execution"), "ending": attribute("action")}, timed,
+        ),
+        "When": Expected("records", {"records": n()}, {"kind": attribute("dataset"), **time}),
+        "What went wrong?": Expected(
+            "rq.job", {"failed": n()}, {"error": error, "reason": reason, "queue": queue}, lambda one: one.reason
+        ),
+    },
+    "RQ: one customer": {
+        "Jobs died": Expected("rq.job", {"jobs_died": n()}, where=dead),
+        "Failure rate": Expected("rq.job", rate, where=attempted),
+        "Jobs ended": Expected("rq.job", {"jobs_ended": n()}, where=lambda one: one.final),
+        "Time worked for them": Expected("rq.job", {"time_worked_for_them": summed("seconds", NS)}),
+        "Audited actions": Expected("rq.audit", {"audited_actions": n()}),
+        "Users seen": Expected("records", {"users_seen": kinds("user")}),
+        "When, by kind of record": Expected("records", {"records": n()}, {"kind": attribute("dataset"), **time}),
+        "Their jobs, by outcome": Expected("rq.job", by_outcome, time),
+        "Which customers?": Expected(
+            "records", {"records": n(), "last_seen": newest}, {"customer": attribute("customer")}
+        ),
+        "Their users": Expected("records", {"records": n(), "last_seen": newest}, {"user": attribute("user")}),
+        "What was done": Expected("records", {"times": n(), "last_seen": newest}, {"action": attribute("action")}),
+        "Their jobs, by function": Expected(
+            "rq.job", {"attempts": n(attempted), **worked, "retried": n(retried), "dead": n(dead), **rate},
+            {"function": function},
+        ),
+    },
+    "RQ: audit": {
+        "Denied or failed": Expected("rq.audit", {"denied_or_failed": n()}, where=denied),
+        "By operators": Expected("rq.audit", {"by_operators": n()}, where=operator),
+        "Actions": Expected("rq.audit", {"actions": n()}),
+        "Users": Expected("rq.audit", {"users": kinds("user")}),
+        "Who did what to what?": Expected(
+            "rq.audit", {"times": n(), "denied": n(denied), "last": newest},
+            {"user": attribute("user"), "action": attribute("action"), "resource": attribute("resource", MISSING)},
+        ),
+        "When, and how it ended": Expected(
+            "rq.audit",
+            {name: n(lambda one, name=name: one.outcome == name) for name in ("success", "failure", "unknown")}, time,
+        ),
+        "What was denied, to whom, why?": Expected(
+            "rq.audit", {"times": n(), "last": newest},
+            {"user": attribute("user"), "action": attribute("action"), "reason": attribute("reason", MISSING)}, denied,
+        ),
+        "Who acts?": Expected("rq.audit", {"actions": n()}, {"actor": attribute("actor")}),
+        "What did operators touch?": Expected(
+            "rq.audit", {"times": n(), "last": newest},
+            {"user": attribute("user"), "action": attribute("action"), "what": attribute("resource_id")}, operator,
+        ),
+    },
+    "RQ: the shipper": {
+        "Dead letters": Expected("rq.shipper", {"dead_letters": most("dead_letters")}),
+        "Longest trouble": Expected("rq.shipper", {"longest_trouble": most("trouble_s")}),
+        "Largest backlog": Expected("rq.shipper", {"largest_backlog": most("backlog_bytes")}),
+        "Longest lag": Expected("rq.shipper", {"longest_lag": most("lag_ms")}),
+        "Last status": Expected("rq.shipper", {"last_status": newest}),
+        "Each shipper now": Expected(
+            "rq.shipper",
+            {"state": last("state"),
+             "backlog": last("backlog_bytes"), "age_of_the_backlog": last("backlog_age_s"), "lag": last("lag_ms"),
+             "records_a_second": last("records_per_s"), "indexed": last("indexed"), "doubled": last("doubled"),
+             "retries": last("retries"), "dead_letters": last("dead_letters"), "memory": last("memory_bytes"),
+             "files": last("files"), "last_status": newest},
+            {"host": attribute("host")},
+        ),
+        "Backlog: what is written and not yet indexed": Expected(
+            "rq.shipper", {"backlog": most("backlog_bytes")}, {"host": attribute("host"), **time}
+        ),
+        "Lag: from a record's time to its being indexed": Expected(
+            "rq.shipper", {"lag": most("lag_ms")}, {"host": attribute("host"), **time}
+        ),
+        "Records a second": Expected(
+            "rq.shipper", {"records": most("records_per_s")}, {"host": attribute("host"), **time}
+        ),
+        "Requests tried again": Expected(
+            "rq.shipper", {"retries": most("retries")}, {"host": attribute("host"), **time}
+        ),
+        "Dead letters over time": Expected(
+            "rq.shipper", {"dead_letters": most("dead_letters")}, {"host": attribute("host"), **time}
+        ),
+    },
+}  # fmt: skip
+
+
+def wanted(day: Day, page: str, panel: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """What a panel has to show: the figures of each group, by the group's values."""
+    expected = EXPECTED[page][panel]
+    chosen = CHOSEN[page][1] if page in CHOSEN else always
+    groups: dict[tuple[Any, ...], Rows] = {}
+    for one in _happenings(day, expected.of):
+        key = tuple(of(one) for of in expected.keys.values())
+        if chosen(one) and expected.where(one) and None not in key:
+            groups.setdefault(key, []).append(one)
+    if not expected.keys:
+        groups.setdefault((), [])
+    rows = {key: {name: of(found) for name, of in expected.figures.items()} for key, found in groups.items()}
+    return {key: row for key, row in rows.items() if not expected.keys or not _empty(row)}
+
+
+def _happenings(day: Day, of: str) -> Rows:
+    if of == "states":
+        return [replace(told, action=state) for _, state, told in day.states]
+    if of == "records":
+        return day.of("rq.job") + day.of("rq.app") + day.of("rq.audit")
+    return day.of(of)
+
+
+def _empty(row: dict[str, Any]) -> bool:
+    return all(value in (None, 0) for value in row.values())
+
+
+# --- what is shown ---
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A day that Elasticsearch holds."""
+
+    day: Day
+    search: Elasticsearch
+    namespace: str
+
+    def indices(self, title: str) -> str:
+        """A data view's indices, those of this test alone."""
+        return ",".join(f"{one.removesuffix('*')}{self.namespace}*" for one in title.split(","))
+
+    def rows(self, one: Placed, layer: str, chosen: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The panel's table. `chosen` restricts it, as what is chosen above the page does."""
+        body = search_of(one.attributes, one.layers[layer], INTERVAL)
+        if chosen:
+            body["query"] = {"bool": {"filter": [body["query"], chosen]}}
+        index = self.indices(one.view_of(layer)["attributes"]["title"])
+        return rows_of(one.layers[layer], self.search.search(index=index, body=body).body, INTERVAL_MS)
+
+
+@pytest.fixture(scope="module")
+def shown(elasticsearch_url: str) -> Iterator[Shown]:
+    namespace = f"t{uuid.uuid4().hex[:12]}"
+    made = settings.load(environment={"XDG_STATE_HOME": "/s", "SHIPPER_NAMESPACE": namespace})
+    day = known_day.made(datetime.now(UTC))
+    with Elasticsearch(elasticsearch_url) as search:
+        known_day.index(day, search, made)
+        yield Shown(day, search, namespace)
+        for index in search.indices.get(index=f"rq-*-{namespace}*"):
+            search.indices.delete(index=index)
+
+
+@pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)
+def test_a_panel_shows_what_follows_from_the_day(one: Placed, shown: Shown) -> None:
+    page, _, title = one.name.partition(" / ")
+    layer = one.layers["data"]
+    groups, figures = groups_of(layer), figures_of(layer)
+    assert list(EXPECTED[page][title].keys) == groups
+    found = shown.rows(one, "data", CHOSEN[page][0] if page in CHOSEN else None)
+    rows = {
+        tuple(row[name] for name in groups): {name: row[name] for name in figures}
+        for row in found
+        if not groups or not _empty({name: row[name] for name in figures})
+    }
+    due = wanted(shown.day, page, title)
+    assert due, "the day has nothing for this panel"
+    assert rows.keys() == due.keys()
+    for key, row in due.items():
+        assert list(row) == figures
+        for name, value in row.items():
+            assert rows[key][name] == (pytest.approx(value) if isinstance(value, float) else value), (key, name)
+
+
+def test_there_is_no_expectation_without_a_panel() -> None:
+    names = {one.name for one in LENS}
+    assert {f"{page} / {title}" for page, some in EXPECTED.items() for title in some} == names
+
+
+def _of_one_group(one: Placed) -> bool:
+    layer = one.layers["data"]
+    return [layer["columns"][name]["operationType"] for name in groups_of(layer)] == ["terms"]
+
+
+@pytest.mark.parametrize("one", [one for one in LENS if _of_one_group(one)], ids=lambda one: one.name)
+def test_a_panel_begins_with_what_weighs_most(one: Placed, shown: Shown) -> None:
+    layer = one.layers["data"]
+    (first,) = groups_of(layer)
+    weight = layer["columns"][first]["params"]["orderBy"]["columnId"]
+    weights = [row[weight] for row in shown.rows(one, "data")]
+    assert len(weights) > 1
+    assert all(before >= after for before, after in pairwise(weights))
+
+
+@pytest.mark.parametrize(
+    ("field", "of"),
+    [
+        ("service.name", lambda plan: "shop"),
+        ("messaging.destination.name", lambda plan: plan.queue),
+        ("code.function.name", lambda plan: plan.function),
+        ("organization.id", lambda plan: plan.customer),
+        ("event.outcome", lambda plan: "failure"),
+    ],
+)
+def test_what_is_chosen_above_a_page_holds_for_the_jobs_of_now_too(field: str, of: Any, shown: Shown) -> None:
+    """The states' documents call these fields otherwise; their template knows the records' names as well."""
+    (one,) = [one for one in LENS if one.name == "RQ: overview / Dead jobs now"]
+    died = [plan for plan, state, _ in shown.day.states if state in ("dead", "expired")]
+    for value in {of(plan) for plan in died} - {None}:
+        (row,) = shown.rows(one, "data", {"term": {field: value}})
+        assert row["dead_jobs_now"] == sum(1 for plan in died if of(plan) == value)
+
+
+def test_the_objective_is_drawn_where_the_figures_count_it(shown: Shown) -> None:
+    lines = [one for one in LENS if "line" in one.layers]
+    assert lines
+    for one in lines:
+        (row,) = rows_of(one.layers["line"], {"aggregations": {}}, INTERVAL_MS)
+        assert row == {"objective": LAG_OBJECTIVE_MS}
+
+
+# What each saved search is to find, as jobs or records; and by what it is sorted.
+FOUND = {
+    "RQ: slowest tasks": timed,
+    "RQ: failed in the last day": failed,
+    "RQ: dead jobs": dead,
+    "RQ: retried jobs": retried,
+    "RQ: killed by a signal": lambda one: one.signal,
+    "RQ: waiting longest": started,
+    "RQ: fattest payloads": enqueued,
+    "RQ: a user's timeline": lambda one: one.user,
+    "RQ: operators' actions": operator,
+    "RQ: legacy text-log records": lambda one: one.dataset == "rq.app" and one.job is None,
+    "RQ: newest failures with stack trace": failed,
+    "RQ: every record and log line of a job": lambda one: one.job,
+    "RQ: a customer's timeline": lambda one: one.customer,
+    "RQ: audit trail": always,
+}
+DATASETS = {
+    "rq-job-*": ["rq.job"],
+    "rq-audit-*": ["rq.audit"],
+    "rq-job-*,rq-app-*,rq-audit-*": ["rq.job", "rq.app", "rq.audit"],
+}
+
+
+@pytest.mark.parametrize("search", of_type("search"), ids=lambda search: search["attributes"]["title"])
+def test_a_saved_search_finds_what_it_is_called_for_in_its_order(search: dict[str, Any], shown: Shown) -> None:
+    attributes = search["attributes"]
+    title = view_of_search(search)["attributes"]["title"]
+    answer = shown.search.search(
+        index=shown.indices(title),
+        query=query_of(source_of(search)["query"]["query"]),
+        sort=[{field: order} for field, order in attributes["sort"]],
+        fields=attributes["columns"],
+        source=False,
+        size=1000,
+    )
+    hits = answer["hits"]["hits"]
+    due = [one for name in DATASETS[title] for one in shown.day.of(name) if FOUND[attributes["title"]](one)]
+    assert len(hits) == len(due) > 0
+    keys = [hit["sort"][0] for hit in hits]
+    assert keys == sorted(keys, reverse=attributes["sort"][0][1] == "desc")
+    for column in attributes["columns"]:
+        assert column in _RARE or any(column in hit["fields"] for hit in hits), column
+
+
+_RARE = {"log.level", "event.action"}  # a line of a text log may have neither
+
+
+@pytest.mark.parametrize("rule", build.rules(), ids=lambda rule: rule["payload"]["name"])
+def test_an_alert_rule_s_query_gives_the_figure_that_its_threshold_is_about(rule: dict[str, Any], shown: Shown) -> None:
+    """Over the whole day instead of the last minutes, so that there is something to be told of."""
+    params = rule["payload"]["params"]
+    limit = params["threshold"][0]
+    figures = {"figure": {"max": {"field": params["aggField"]}}} if "aggField" in params else {}
+    answer = shown.search.search(
+        index=",".join(shown.indices(one) for one in params["index"]),
+        size=0, track_total_hits=True, aggs=figures or None, **json.loads(params["esQuery"]),
+    )  # fmt: skip
+    found = answer["aggregations"]["figure"]["value"] if figures else answer["hits"]["total"]["value"]
+    day = shown.day
+    due = {
+        "RQ: jobs died": n(dead)(day.of("rq.job")),
+        "RQ: jobs wait longer than 60 s": most("lag_ms")(day.of("rq.job")),
+        "RQ: the shipper put records aside": most("dead_letters")(day.of("rq.shipper")),
+        "RQ: no records for 10 minutes": len(day.happenings),
+    }[rule["payload"]["name"]]
+    assert found == due
+    alarmed = {">": found > limit, "<": found < limit}[params["thresholdComparator"]]
+    assert alarmed is (rule["payload"]["name"] != "RQ: no records for 10 minutes")

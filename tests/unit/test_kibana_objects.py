@@ -1,0 +1,396 @@
+"""The built file against what Kibana does not check when it imports it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from kibana import build
+from kibana.lens import SORTABLE
+from kibana.objects import GRID_COLUMNS, PREFIX, TYPE_VERSIONS
+from kibana.words import AMBER, GREEN, GREY, RED
+from shipper.origin import Origin
+from shipper.ship import status
+from tests.lens import fields_of, figures_of, groups_of, query_of
+from tests.saved_objects import (
+    Placed,
+    kql_of,
+    mapped,
+    objects,
+    of_type,
+    panels,
+    source_of,
+    view,
+    view_of_search,
+)
+
+LENS = panels("lens")
+SEARCHES = of_type("search")
+PAGES = of_type("dashboard")
+SORTED_BY = {"long", "double", "date", "keyword"}
+# What each operation can be asked of (Lens's own operation definitions).
+TAKES = {
+    "terms": {"keyword", "ip", "boolean", "long"},
+    "date_histogram": {"date"},
+    "sum": {"long", "double"},
+    "average": {"long", "double"},
+    "percentile": {"long", "double"},
+    "max": {"long", "double", "date"},
+    "min": {"long", "double", "date"},
+    "last_value": {"long", "double", "date", "keyword", "boolean", "ip"},
+    "unique_count": {"keyword", "ip", "boolean", "long"},
+}
+
+
+def titled(one: dict[str, Any]) -> str:
+    return str(one["attributes"].get("title") or one["attributes"].get("name"))
+
+
+@pytest.mark.parametrize("path", build.files(), ids=lambda path: path.name)
+def test_the_committed_files_are_what_the_sources_make(path: Any) -> None:
+    assert path.read_text(encoding="utf-8") == build.files()[path], "run `make kibana`"
+
+
+def test_every_object_has_the_floor_s_versions_and_an_id_of_its_own() -> None:
+    assert len(objects()) == len(build.OBJECTS.read_text(encoding="utf-8").splitlines())
+    for (kind, identifier), one in objects().items():
+        assert identifier.startswith(PREFIX)
+        assert one["coreMigrationVersion"] == "8.8.0"
+        assert one["typeMigrationVersion"] == TYPE_VERSIONS[kind]
+        assert set(one) == {
+            "type", "id", "attributes", "references", "coreMigrationVersion", "typeMigrationVersion"
+        }  # fmt: skip
+
+
+# The attributes of each type that the floor versions know: an unknown one is refused.
+KNOWN_ATTRIBUTES = {
+    "tag": {"name", "description", "color"},
+    "index-pattern": {"title", "name", "timeFieldName", "fieldFormatMap"},
+    "search": {
+        "title", "description", "columns", "sort", "grid", "hideChart", "isTextBasedQuery", "kibanaSavedObjectMeta"
+    },
+    "query": {"title", "description", "query", "filters"},
+    "dashboard": {
+        "title", "description", "version", "timeRestore", "timeFrom", "timeTo", "refreshInterval", "optionsJSON",
+        "kibanaSavedObjectMeta", "panelsJSON", "controlGroupInput",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("one", objects().values(), ids=titled)
+def test_no_object_has_an_attribute_that_the_floor_does_not_know(one: dict[str, Any]) -> None:
+    assert set(one["attributes"]) <= KNOWN_ATTRIBUTES[one["type"]]
+
+
+@pytest.mark.parametrize("one", objects().values(), ids=titled)
+def test_every_reference_leads_to_an_object_of_the_file(one: dict[str, Any]) -> None:
+    names = [reference["name"] for reference in one["references"]]
+    assert len(set(names)) == len(names)
+    for reference in one["references"]:
+        assert (reference["type"], reference["id"]) in objects(), reference
+
+
+@pytest.mark.parametrize("one", objects().values(), ids=titled)
+def test_ids_stand_in_references_and_links_only(one: dict[str, Any]) -> None:
+    """Kibana gives objects other ids in some imports, and follows references then, but no id in a text."""
+    attributes = dict(one["attributes"])
+    if one["type"] == "dashboard":
+        shown = json.loads(attributes["panelsJSON"])
+        for panel in shown:
+            panel["embeddableConfig"].get("attributes", {}).pop("references", None)
+        attributes["panelsJSON"] = shown
+    kept = json.dumps(attributes)
+    for address in re.findall(r"/app/dashboards#/view/([a-z-]+)", kept):
+        assert ("dashboard", address) in objects()
+        kept = kept.replace(address, "")
+    assert PREFIX not in kept
+
+
+# --- pages ---
+
+
+@pytest.mark.parametrize("page", PAGES, ids=titled)
+def test_panels_fill_the_grid_without_overlap_or_gap(page: dict[str, Any]) -> None:
+    taken: Counter[tuple[int, int]] = Counter()
+    grids = [panel["gridData"] for panel in json.loads(page["attributes"]["panelsJSON"])]
+    for grid in grids:
+        assert grid["w"] > 0
+        assert grid["h"] > 0
+        assert 0 <= grid["x"] <= GRID_COLUMNS - grid["w"]
+        taken.update(
+            (x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])
+        )
+    height = max(grid["y"] + grid["h"] for grid in grids)
+    assert set(taken.values()) == {1}
+    assert len(taken) == GRID_COLUMNS * height
+
+
+@pytest.mark.parametrize("page", PAGES, ids=titled)
+def test_a_page_s_panels_have_names_of_their_own_and_all_its_references_are_used(page: dict[str, Any]) -> None:
+    placed = [one for one in panels() if one.page is page]
+    names = [one.panel["panelIndex"] for one in placed]
+    assert len(set(names)) == len(names)
+    assert all(one.panel["gridData"]["i"] == one.panel["panelIndex"] for one in placed)
+    used = {"tag-ref-rqship-tag"}
+    for one in placed:
+        config, index = one.panel["embeddableConfig"], one.panel["panelIndex"]
+        if one.panel["type"] == "links":
+            used |= {f"{index}:{link['destinationRefName']}" for link in config["attributes"]["links"]}
+        elif one.panel["type"] == "search":
+            used.add(f"{index}:{one.panel['panelRefName']}")
+        elif one.panel["type"] == "lens":
+            used |= {f"{index}:indexpattern-datasource-layer-{layer}" for layer in one.layers}
+            used |= {
+                f"{index}:drilldown:{event['action']['factoryId']}:{event['eventId']}:dashboardId"
+                for event in config["enhancements"]["dynamicActions"]["events"]
+            }
+    controls = json.loads(page["attributes"]["controlGroupInput"]["panelsJSON"])
+    used |= {f"controlGroup_{name}:optionsListDataView" for name in controls}
+    assert used == {reference["name"] for reference in page["references"]}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=titled)
+def test_links_lead_from_every_page_to_every_page(page: dict[str, Any]) -> None:
+    (links,) = [one for one in panels("links") if one.page is page]
+    assert links.panel["gridData"]["y"] == 0
+    order = [links.reference(link["destinationRefName"])["id"] for link in links.attributes["links"]]
+    assert order == [other["id"] for other in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=titled)
+def test_controls_ask_fields_that_can_be_listed(page: dict[str, Any]) -> None:
+    controls = json.loads(page["attributes"]["controlGroupInput"]["panelsJSON"])
+    references = {one["name"]: one["id"] for one in page["references"]}
+    assert controls
+    for name, control in controls.items():
+        assert control["explicitInput"]["id"] == name
+        indices = view(references[f"controlGroup_{name}:optionsListDataView"])["attributes"]["title"]
+        assert mapped(indices)[control["explicitInput"]["fieldName"]] == "keyword"
+    assert sorted(control["order"] for control in controls.values()) == list(range(len(controls)))
+
+
+def test_what_is_chosen_above_a_page_means_something_to_each_of_its_panels() -> None:
+    """A filter on a field that an index lacks matches nothing there: the panel would be silently empty."""
+    for one in LENS:
+        controls = json.loads(one.page["attributes"]["controlGroupInput"]["panelsJSON"]).values()
+        chosen = {control["explicitInput"]["fieldName"] for control in controls}
+        lacking = chosen - set(mapped(one.view_of("data")["attributes"]["title"]))
+        assert not lacking, one.name
+
+
+def test_from_a_function_a_queue_a_customer_and_a_job_there_is_a_way_to_its_own_page() -> None:
+    own = {
+        "code.function.name": "rqship-dashboard-functions",
+        "messaging.destination.name": "rqship-dashboard-queues",
+        "organization.id": "rqship-dashboard-customer",
+        "messaging.message.id": "rqship-dashboard-job",
+    }
+    for field, page in own.items():
+        ways = {
+            one.name
+            for one in LENS
+            for layer in one.layers.values()
+            for name in groups_of(layer)
+            if layer["columns"][name].get("sourceField") == field and page in _drilldowns(one)
+        }
+        assert ways, field
+
+
+def _drilldowns(one: Placed) -> list[str]:
+    events = one.panel["embeddableConfig"]["enhancements"]["dynamicActions"]["events"]
+    return [
+        one.reference(f"drilldown:{event['action']['factoryId']}:{event['eventId']}:dashboardId")["id"]
+        for event in events
+    ]
+
+
+# --- Lens ---
+
+
+@pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)
+def test_a_panel_s_layers_are_whole(one: Placed) -> None:
+    pictured = _pictured(one)
+    assert set(pictured) == set(one.layers)
+    inner = {reference["name"]: reference["id"] for reference in one.attributes["references"]}
+    for name, layer in one.layers.items():
+        columns = layer["columns"]
+        assert layer["columnOrder"] == list(columns)
+        assert inner[f"indexpattern-datasource-layer-{name}"] == one.view_of(name)["id"]
+        assert set(pictured[name]) == {*groups_of(layer), *figures_of(layer)}, "each column is shown, each shown is one"
+        kinds = [columns[column]["isBucketed"] for column in columns]
+        assert kinds == sorted(kinds, reverse=True), "groups come before figures"
+        for column in columns.values():
+            assert set(column.get("references", [])) <= set(columns)
+
+
+def _pictured(one: Placed) -> dict[str, list[str]]:
+    """The columns that the picture names, by layer."""
+    picture, kind = one.attributes["state"]["visualization"], one.attributes["visualizationType"]
+    if kind == "lnsDatatable":
+        names = [column["columnId"] for column in picture["columns"]]
+        transposed = [column["columnId"] for column in picture["columns"] if column.get("isTransposed")]
+        # What stands across has no column of its own to sort by.
+        assert ("sorting" in picture) is (not transposed)
+        assert picture.get("sorting", {}).get("columnId", names[0]) in names
+        return {picture["layerId"]: names}
+    if kind == "lnsMetric":
+        return {picture["layerId"]: [picture["metricAccessor"]]}
+    if kind == "lnsPie":
+        return {layer["layerId"]: [*layer["primaryGroups"], *layer["metrics"]] for layer in picture["layers"]}
+    assert kind == "lnsXY"
+    found = {}
+    for layer in picture["layers"]:
+        named = [*layer["accessors"], layer.get("xAccessor"), layer.get("splitAccessor")]
+        found[layer["layerId"]] = [name for name in named if name]
+        assert {style["forAccessor"] for style in layer["yConfig"]} <= set(layer["accessors"])
+    return found
+
+
+@pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)
+def test_every_column_asks_a_field_that_there_is_and_that_can_be_asked_so(one: Placed) -> None:
+    for name, layer in one.layers.items():
+        known = mapped(one.view_of(name)["attributes"]["title"])
+        for column in layer["columns"].values():
+            operation, field = column["operationType"], column.get("sourceField")
+            if operation in ("formula", "math", "static_value"):
+                assert field is None
+            elif operation == "count":
+                assert field == "___records___"
+            else:
+                assert known[field] in TAKES[operation], (field, operation)
+            if operation == "last_value":
+                assert known[column["params"]["sortField"]] == "date"
+            if operation == "terms" and column["params"]["orderBy"]["type"] == "column":
+                order = layer["columns"][column["params"]["orderBy"]["columnId"]]
+                assert order["operationType"] in SORTABLE
+
+
+@pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)
+def test_every_field_of_a_panel_s_kql_is_mapped(one: Placed) -> None:
+    for layer, kql in kql_of(one):
+        assert fields_of(kql) <= set(mapped(one.view_of(layer)["attributes"]["title"])), kql
+
+
+def test_formulas_say_what_their_parts_ask() -> None:
+    formulas = [
+        (column, layer["columns"])
+        for one in LENS
+        for layer in one.layers.values()
+        for column in layer["columns"].values()
+        if column["operationType"] == "formula"
+    ]
+    assert formulas
+    for column, columns in formulas:
+        (quotient,) = column["references"]
+        parts = columns[quotient]["params"]["tinymathAst"]["args"]
+        assert parts == columns[quotient]["references"]
+        asked = [columns[part].get("filter", {"query": ""})["query"] for part in parts]
+        written = [f"count(kql='{kql}')" if kql else "count()" for kql in asked]
+        assert column["params"]["formula"] == " / ".join(written)
+        assert columns[quotient]["params"]["tinymathAst"]["text"] == column["params"]["formula"]
+
+
+def test_an_outcome_has_one_colour_everywhere() -> None:
+    meant = {"finished": GREEN, "retried": AMBER, "dead": RED, "taken away": GREY, "success": GREEN, "failure": RED}
+    seen = set()
+    for one in LENS:
+        for layer in one.attributes["state"]["visualization"].get("layers", []):
+            for style in layer.get("yConfig", []):
+                label = one.layers[layer["layerId"]]["columns"][style["forAccessor"]]["label"]
+                if label in meant:
+                    assert style["color"] == meant[label], one.name
+                    seen.add(label)
+    assert seen == set(meant)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=titled)
+def test_no_two_panels_of_a_page_have_one_title(page: dict[str, Any]) -> None:
+    names = [one.name for one in panels() if one.page is page]
+    assert len(set(names)) == len(names)
+
+
+# --- searches, queries, views ---
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=titled)
+def test_a_search_s_columns_sort_and_query_are_of_mapped_fields(search: dict[str, Any]) -> None:
+    known = mapped(view_of_search(search)["attributes"]["title"])
+    assert set(search["attributes"]["columns"]) <= set(known)
+    for field, direction in search["attributes"]["sort"]:
+        assert known[field] in SORTED_BY
+        assert direction in ("asc", "desc")
+    assert fields_of(source_of(search)["query"]["query"]) <= set(known)
+
+
+@pytest.mark.parametrize("query", of_type("query"), ids=titled)
+def test_a_saved_query_s_fields_are_mapped(query: dict[str, Any]) -> None:
+    known = mapped("rq-job-*") | mapped("rq-audit-*")
+    assert query["attributes"]["query"]["language"] == "kuery"
+    assert fields_of(query["attributes"]["query"]["query"]) <= set(known)
+
+
+@pytest.mark.parametrize("one", of_type("index-pattern"), ids=titled)
+def test_a_data_view_formats_fields_that_it_has_and_tells_time_by_a_date(one: dict[str, Any]) -> None:
+    known = mapped(one["attributes"]["title"])
+    assert known, "no template makes these indices"
+    formats = json.loads(one["attributes"]["fieldFormatMap"])
+    for field, form in formats.items():
+        assert field in known
+        if form["id"] in ("duration", "bytes"):
+            assert known.get(field, "long") in ("long", "double")
+    if "timeFieldName" in one["attributes"]:
+        assert known[one["attributes"]["timeFieldName"]] == "date"
+
+
+def test_a_value_s_link_asks_its_page_for_that_value() -> None:
+    formats = {
+        (field, form["params"]["urlTemplate"], form["params"]["labelTemplate"])
+        for one in of_type("index-pattern")
+        for field, form in json.loads(one["attributes"]["fieldFormatMap"]).items()
+        if form["id"] == "url"
+    }
+    assert {field for field, _, _ in formats} == {"messaging.message.id", "organization.id"}
+    for field, address, label in formats:
+        assert label == "{{value}}"  # a label knows the value and the address, and nothing else
+        assert address.count("{{") == 1
+        page, _, asked = unquote(address.replace("{{value}}", "a b")).partition("?_a=(query:(language:kuery,query:'")
+        assert ("dashboard", page.removeprefix("/app/dashboards#/view/")) in objects()
+        assert query_of(asked.removesuffix("'))")) == {"match_phrase": {field: "a b"}}
+
+
+def test_durations_are_read_in_the_unit_that_they_are_kept_in() -> None:
+    units = {"_ms": "milliseconds", "_s": "seconds"}
+    for one in of_type("index-pattern"):
+        for field, form in json.loads(one["attributes"]["fieldFormatMap"]).items():
+            if form["id"] == "duration":
+                ending = next((unit for tail, unit in units.items() if field.endswith(tail)), "nanoseconds")
+                assert form["params"]["inputFormat"] == ending, field
+
+
+def test_every_part_of_a_shipper_s_status_is_mapped() -> None:
+    now = status.Status(
+        at="2026-11-21T03:17:32.123456Z", pid=1, started_at="", state="shipping", elasticsearch="", lag_ms=5
+    )
+    written = status.record(now, Origin(service="shop", version=None, environment=None, host="h", pid=1))["shipper"]
+    known = mapped("rq-shipper-*")
+    for name, value in written.items():
+        assert known[f"shipper.{name}"] in (("keyword",) if isinstance(value, str) else ("long", "double")), name
+    assert {name for name in known if name.startswith("shipper.")} == {f"shipper.{name}" for name in written}
+
+
+def test_rules_have_ids_that_kibana_takes_and_ask_mapped_fields() -> None:
+    rules = build.rules()
+    assert len({rule["id"] for rule in rules}) == len(rules)
+    for rule in rules:
+        assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", rule["id"])
+        params = rule["payload"]["params"]
+        known = mapped(",".join(params["index"]))
+        assert known[params["timeField"]] == "date"
+        assert "aggField" not in params or known[params["aggField"]] in ("long", "double")
+        for part in json.loads(params["esQuery"])["query"]["bool"]["filter"]:
+            assert set(part["term"]) <= set(known)
