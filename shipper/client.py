@@ -50,7 +50,7 @@ def _cloud_host(cloud_id: str) -> str:
 
 def _node(url: str, settings: Settings) -> NodeConfig:
     node = url_to_node_config(url, use_default_ports_for_scheme=True)
-    options: dict[str, Any] = {"http_compress": settings.gzip, "_extras": {_PROXY: settings.proxy}}
+    options: dict[str, Any] = {"_extras": {_PROXY: settings.proxy}}
     if settings.api_key:
         options["headers"] = {"authorization": f"ApiKey {settings.api_key}"}
     elif settings.username:

@@ -29,10 +29,11 @@ from .tail import Block, Stream
 
 log = logging.getLogger("shipper")
 
-REST_S = 0.1  # between two looks at files that had nothing new
+REST_S = 0.22  # between two looks at files that had nothing new: a line is read within 250 ms
 LOOK_EVERY_S = 1.0  # between two looks at the globs
+ROTATE_EVERY_S = 3.0  # between two looks at the size of the log
 SAVE_EVERY_S = 1.0  # positions may lag by this after a crash; ids absorb what is sent again
-WATCH_EVERY_S = 1.0  # between two writings of the status file
+WATCH_EVERY_S = 2.0  # between two writings of the status file
 TELL_EVERY_S = 30.0  # between two status records
 PREPARE_EVERY_S = 300.0  # between two looks at the templates, which somebody may delete
 PRUNE_EVERY_S = 86_400.0
@@ -103,6 +104,7 @@ class _Daemon:
         self._rotation = Rotation(settings)
         self._watch = _Watch(settings, counts, self._discovery)
         self._folders, self._disk = EveryMinute(), EveryMinute()
+        self._saved: tuple[int, int] | None = None
 
     def run(self) -> None:
         log.info(
@@ -122,6 +124,7 @@ class _Daemon:
     def _tail(self) -> None:
         due: dict[Callable[[], None], _Every] = {
             self._look: _Every(LOOK_EVERY_S),
+            self._rotate: _Every(ROTATE_EVERY_S),
             self._save: _Every(SAVE_EVERY_S),
             self._tell: _Every(TELL_EVERY_S),
             self._pipeline.prepare: _Every(PREPARE_EVERY_S),
@@ -141,12 +144,18 @@ class _Daemon:
         except SourceError as trouble:
             if self._folders.due():
                 log.warning("%s Waiting for it.", trouble, extra={"event.action": "folder-missing"})
-        self._discovery.refresh()
+        self._discovery.look()
+
+    def _rotate(self) -> None:
         self._rotation.run(self._discovery)
 
     def _save(self) -> None:
+        moved = (self._pipeline.counts.sent_bytes, self._discovery.changes)
+        if moved == self._saved:
+            return
         try:
             _save(self._registry, self._discovery)
+            self._saved = moved
             self._disk.over()
         except OSError as trouble:  # the disk is full, perhaps: what is sent again for that is there already
             if self._disk.due():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import logging
 import os
@@ -21,6 +22,7 @@ log = logging.getLogger("shipper")
 LEFT_ALONE = (".zst", ".lz4")  # compressed in ways that the standard library cannot read
 
 GONE_GRACE_S = 10.0  # a writer looks at the name of its file once a second
+LOOK_ANYWAY_S = 30.0  # between two looks where no folder has changed: in a ** there are folders that we do not know
 COPY_GRACE_S = 10.0  # for which a file that begins as another does may be a copy that is still being made
 
 Key = tuple[int, int]  # device and inode
@@ -97,6 +99,10 @@ class Discovery:
         self._gone_since: dict[Key, float] = {}
         self._waiting_since: dict[Key, float] = {}
         self._unreadable: set[Path] = set()
+        self._parents: set[Path] = set()
+        self._looked_at: dict[Path, int] = {}
+        self._looked = 0.0
+        self.changes = 0  # grows when the files may be others than before
 
     @property
     def files(self) -> list[File]:
@@ -105,6 +111,7 @@ class Discovery:
             if tailed.emptied:
                 log.info("%s was emptied: read anew.", tailed.path, extra={"event.action": "file-emptied"})
                 self._remembered.add(tailed.entry())  # a copy of it may be about
+                self.changes += 1
                 if isinstance(tailed, Tailed):
                     self._open[key] = Tailed(tailed.path, tailed.descriptor)
                 else:
@@ -116,6 +123,23 @@ class Discovery:
         """The open ones as they are; may be asked from another thread."""
         return list(self._open.values())
 
+    def look(self) -> None:
+        """Look at the globs again if something may have changed: a folder, or a file's not being safe to let go."""
+        folders = self._folders()
+        now = time.monotonic()
+        if folders != self._looked_at or self._gone_since or self._waiting_since or now - self._looked > LOOK_ANYWAY_S:
+            self.refresh()
+            self._looked_at, self._looked = folders, now
+
+    def _folders(self) -> dict[Path, int]:
+        """When something was last put into, taken from or renamed in the folders of the files and of the globs."""
+        folders = {Path(pattern).parent for pattern in self._globs if not glob.has_magic(str(Path(pattern).parent))}
+        changed = {}
+        for folder in folders | self._parents:
+            with contextlib.suppress(OSError):
+                changed[folder] = folder.stat().st_mtime_ns
+        return changed
+
     def refresh(self) -> None:
         """Look at the globs again."""
         found = {}
@@ -126,11 +150,14 @@ class Discovery:
                 continue  # it vanished since it was listed
             found[status.st_dev, status.st_ino] = path
         if found.keys() - self._open.keys():
+            self.changes += 1
             open_now = Known(tailed.entry() for tailed in self._open.values())
             for key in [key for key in found if key not in self._open]:
                 self._begin(key, found[key], open_now)
+        self._parents = {path.parent for path in found.values()}
         for key, path in found.items():
             if key in self._open:
+                self.changes += self._open[key].path != path
                 self._open[key].path = path  # renamed, perhaps
                 self._gone_since.pop(key, None)
         for key in self._open.keys() - found.keys():
@@ -164,7 +191,7 @@ class Discovery:
             if path not in self._unreadable:
                 self._unreadable.add(path)
                 log.warning(
-                    "%s cannot be read: %s. It is tried again every second.", path, trouble.strerror,
+                    "%s cannot be read: %s. It is tried again every few seconds.", path, trouble.strerror,
                     extra={"event.action": "file-unreadable"},
                 )  # fmt: skip
             return
@@ -231,6 +258,7 @@ class Discovery:
         self._remembered.add(tailed.entry())  # it may have been compressed, or come back under another name
         tailed.close()
         del self._open[key], self._gone_since[key]
+        self.changes += 1
 
 
 def _age(path: Path) -> tuple[bool, float, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import orjson
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -66,8 +65,8 @@ class Listener:
 def _health(status: Status, start_response: Callable[..., Any]) -> list[bytes]:
     good = status.trouble_s < UNHEALTHY_AFTER_S
     start_response("200 OK" if good else "503 Service Unavailable", [("content-type", "application/json")])
-    content = asdict(status)
-    return [json.dumps({"status": "ok" if good else "trouble", **content}).encode() + b"\n"]
+    content = orjson.loads(orjson.dumps(status))
+    return [orjson.dumps({"status": "ok" if good else "trouble", **content}, option=orjson.OPT_APPEND_NEWLINE)]
 
 
 class _Collector:

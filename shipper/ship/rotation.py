@@ -45,7 +45,11 @@ class Rotation:
         """One look. Trouble is said once a minute, and stops nothing."""
         if not self._rotate_bytes:
             return
-        tailed = {file.path: file for file in discovery.files if isinstance(file, Tailed)}
+        tailed = {
+            file.path: file
+            for file in discovery.files
+            if isinstance(file, Tailed) and file.path.name.startswith(self._log.name)
+        }
         try:
             self._rename(tailed)
             for file in self._past(tailed):

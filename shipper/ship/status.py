@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from ..origin import Origin
 from ..records import Record, record_id, timestamp
@@ -160,16 +161,16 @@ def write(status: Status, folder: Path) -> None:
     """Put the status where `shipper status` finds it. Not durable, and it need not be. Raises OSError."""
     aside = folder / f"{FILE}.new"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as out:
-        json.dump(asdict(status), out)
+    with open(descriptor, "wb") as out:
+        out.write(orjson.dumps(status))  # which knows dataclasses: of a thousand files in a millisecond
     aside.rename(folder / FILE)
 
 
 def read(folder: Path) -> dict[str, Any] | None:
     """The status that a shipper wrote last; None if there is none that can be read."""
     try:
-        found = json.loads((folder / FILE).read_bytes())
-    except (OSError, ValueError):
+        found = orjson.loads((folder / FILE).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -1,0 +1,271 @@
+"""How fast and how small the shipper is, side by side with others in one run: a table, and the same as JSON.
+
+    python -m benchmarks.shipping [RECORDS] [JSON-FILE]
+
+Everything is on: validation, ids, routing by time, `create`, positions, the outcome of each document. The server
+takes everything and keeps nothing (null_server.py), so that what is measured is the shipper. The lines are made
+from the golden records. CPU is user and system time of the whole process, its start left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from shipper import records
+from stack.processes import free_port, wait_until
+
+from . import peers
+from .peers import Peer
+
+GOLDEN = Path(__file__).resolve().parent.parent / "tests/golden"
+KINDS = ("job-enqueued", "job-started", "job-finished")
+TICKS = os.sysconf("SC_CLK_TCK")
+MOST_MEMORY = 80 << 20  # bytes resident
+# What is promised: records for a CPU second, ours over theirs.
+PROMISED = {
+    "syslog-ng": 1.5,
+    "rsyslog": 2.7,
+    "rsyslog, JSON parsed": 7.0,
+    "streaming_bulk": 10.0,
+    "parallel_bulk": 10.0,
+}
+MOST_GZIP = 1.6  # times the CPU
+IDLE_FILES = 1000
+MOST_IDLE = 0.01  # of a core
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One run: records for a second of CPU and of the clock, and the largest resident memory in bytes."""
+
+    per_cpu_s: float
+    per_s: float
+    memory: int
+
+
+def write_records(path: Path, count: int) -> None:
+    """Records of `count / 3` jobs, each with an id of its own, of the last hours."""
+    golden = [json.loads((GOLDEN / f"{kind}.jsonl").read_text()) for kind in KINDS]
+    begin = datetime.now(UTC) - timedelta(hours=3)
+    with path.open("wb") as out:
+        for number in range(count):
+            kind = number % len(KINDS)
+            job = f"{number // len(KINDS):08x}-6d3a-4b52-9e0f-0a1b2c3d4e5f"
+            moment = begin + timedelta(microseconds=37 * number + 1)
+            record = golden[kind]
+            event = {**record["event"], "id": records.record_id(moment, job, KINDS[kind])}
+            message = {**record["messaging"]["message"], "id": job}
+            messaging = {**record["messaging"], "message": message}
+            changed = {"@timestamp": records.timestamp(moment), "event": event, "messaging": messaging}
+            out.write(records.encode({**record, **changed}))
+
+
+class NullServer:
+    """The server, in a process of its own."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._process = subprocess.Popen([sys.executable, "-m", "benchmarks.null_server", str(self.port)])
+        wait_until(self._answers, 10, "the null server")
+
+    @property
+    def count(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/count", timeout=10) as answer:
+            return int(answer.read())
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            return self.count >= 0
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one run took: seconds of CPU and of the clock, and the largest resident memory in bytes."""
+
+    cpu_s: float
+    wall_s: float
+    memory: int
+
+
+def run(peer: Peer, count: int, server: NullServer) -> Used:
+    """Let a peer send all of its records. Those that do not end by themselves are ended when all are there."""
+    before, started = server.count, time.monotonic()
+    process = subprocess.Popen(
+        peer.command, env={**os.environ, **peer.environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    ended, left = None, LIMIT_S
+    while left > 0 and ended is None:
+        gone, status, used = os.wait4(process.pid, os.WNOHANG)
+        if gone:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            ended = time.monotonic()
+        elif not peer.ends and server.count - before >= count and time.monotonic() - started > SETTLE_S:
+            ended = time.monotonic()
+            process.kill()
+            _, _, used = os.wait4(process.pid, 0)
+            process.returncode = 0
+        else:
+            time.sleep(0.02)
+            left = LIMIT_S - (time.monotonic() - started)
+    if ended is None or server.count - before < count:
+        process.kill()
+        raise RuntimeError(f"{peer.name} sent only {server.count - before} of {count} records")
+    return Used(used.ru_utime + used.ru_stime, ended - started, used.ru_maxrss << 10)
+
+
+def measure(make: Callable[[str, Path], Peer], file: Path, count: int, server: NullServer, rounds: int) -> Figure:
+    """The median of some rounds, less what the start alone takes (a run on an empty file)."""
+    empty = file.with_name("empty")
+    empty.touch()
+    numbers = iter(range(100))
+    start = run(make(f"start-{next(numbers)}", empty), 0, server)
+    runs = [run(make(f"run-{next(numbers)}", file), count, server) for _ in range(rounds)]
+    cpu_s = statistics.median(one.cpu_s for one in runs) - start.cpu_s
+    wall_s = statistics.median(one.wall_s for one in runs) - start.wall_s
+    return Figure(count / cpu_s, count / wall_s, max(one.memory for one in runs))
+
+
+LIMIT_S = 600.0
+SETTLE_S = 1.0  # of a peer that does not end by itself: what its start takes is used by then
+
+
+def competitors(file: Path, server: NullServer, folder: Path) -> Iterator[tuple[str, Callable[[str, Path], Peer]]]:
+    """(name, how to make a run of it) of ours and of those others that are here."""
+    python = sys.executable
+
+    def ours(**environment: str) -> Callable[[str, Path], Peer]:
+        def make(name: str, file: Path) -> Peer:
+            command = [str(Path(python).parent / "shipper"), "run", "--once", "--files", str(file)]
+            command += ["--state", str(folder / f"{name}-{len(list(folder.iterdir()))}")]
+            command += ["--elasticsearch", f"http://127.0.0.1:{server.port}"]
+            return Peer(name, command, {"SHIPPER_STATES": "false", **environment}, ends=True)
+
+        return make
+
+    def helper(kind: str) -> Callable[[str, Path], Peer]:
+        command = [python, "-m", "benchmarks.helpers", kind, str(server.port)]
+        return lambda name, file: Peer(name, [*command, str(file)], {}, ends=True)
+
+    yield OURS, ours()
+    yield WITH_STATES, ours(SHIPPER_STATES="true")
+    yield WITH_GZIP, ours(SHIPPER_GZIP="true")
+    if peers.syslog_ng("try-syslog-ng", file, server.port, folder):
+        yield "syslog-ng", lambda name, file: _there(peers.syslog_ng(f"sng-{name}", file, server.port, folder))
+    for title, parse in (("rsyslog", False), ("rsyslog, JSON parsed", True)):
+        if peers.rsyslog(f"try-{title[-6:]}", file, server.port, folder, parse=parse):
+            yield title, partial(_rsyslog, title, server.port, folder, parse)
+    yield "streaming_bulk", helper("streaming_bulk")
+    yield "parallel_bulk", helper("parallel_bulk")
+
+
+OURS, WITH_STATES, WITH_GZIP = "shipper", "shipper, with states", "shipper, with gzip"
+
+
+def _rsyslog(title: str, port: int, folder: Path, parse: bool, name: str, file: Path) -> Peer:
+    return _there(peers.rsyslog(f"{title[:7]}-{int(parse)}-{name}", file, port, folder, parse=parse))
+
+
+def _there(peer: Peer | None) -> Peer:
+    if peer is None:
+        raise RuntimeError("a program that was here is gone")
+    return peer
+
+
+def idle(server: NullServer, folder: Path) -> float:
+    """The share of a core that the shipper takes while nobody writes to its many files."""
+    logs = folder / "idle"
+    logs.mkdir()
+    for number in range(IDLE_FILES):
+        (logs / f"log.{number}").write_bytes(b'{"number":%d}\n' % number)
+    command = [str(Path(sys.executable).parent / "shipper"), "run", "--files", f"{logs}/log.*"]
+    command += ["--state", str(folder / "idle-state"), "--elasticsearch", f"http://127.0.0.1:{server.port}"]
+    process = subprocess.Popen(
+        command, env={**os.environ, "SHIPPER_LISTEN": "off"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    time.sleep(8)
+    cpu, began = _cpu(process.pid), time.monotonic()
+    time.sleep(20)
+    share = (_cpu(process.pid) - cpu) / (time.monotonic() - began)
+    process.terminate()
+    process.wait()
+    return share
+
+
+def _cpu(pid: int) -> float:
+    """User and system time of a process and all its threads (proc(5), stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def main(count: int = 600_000, rounds: int = 3, report: Path | None = None) -> bool:
+    """Print the table. True if every promise holds."""
+    figures: dict[str, Figure] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "records.jsonl"
+        write_records(file, count)
+        size = file.stat().st_size
+        server = NullServer()
+        try:
+            print(f"{count} records of {size // count} bytes, to a server that keeps nothing (median of {rounds})")
+            print(f"  {'':22} {'docs/CPU-s':>10} {'docs/s':>9} {'memory':>8}")
+            for title, make in competitors(file, server, folder):
+                # The slow ones get fewer records.
+                few, portion = file, count
+                if title.endswith(("_bulk", "parsed")):
+                    few, portion = folder / "few.jsonl", count // 10
+                    write_records(few, portion)
+                figure = figures[title] = measure(make, few, portion, server, rounds)
+                memory = f"{figure.memory / (1 << 20):.0f} MiB"
+                print(f"  {title:22} {figure.per_cpu_s:>10,.0f} {figure.per_s:>9,.0f} {memory:>8}", flush=True)
+            share = idle(server, folder)
+        finally:
+            server.stop()
+    ours = figures[OURS]
+    kept = [
+        _promise(f"{ours.per_cpu_s / figures[name].per_cpu_s:.2f} x {name}'s records for a CPU second", least=least,
+                 value=ours.per_cpu_s / figures[name].per_cpu_s)
+        for name, least in PROMISED.items() if name in figures
+    ]  # fmt: skip
+    slower = ours.per_cpu_s / figures[WITH_GZIP].per_cpu_s
+    memory = max(figures[name].memory for name in (OURS, WITH_STATES))
+    kept.append(_promise(f"{slower:.2f} x the CPU with gzip", value=slower, most=MOST_GZIP))
+    kept.append(_promise(f"{memory / (1 << 20):.0f} MiB resident at most", value=memory, most=MOST_MEMORY))
+    kept.append(_promise(f"{share:.2%} of a core for {IDLE_FILES} idle files", value=share, most=MOST_IDLE))
+    for missing in PROMISED.keys() - figures.keys():
+        print(f"  {missing} is not here, and was left out")
+    if report is not None:
+        report.write_text(json.dumps({name: asdict(one) for name, one in figures.items()} | {"idle": share}, indent=2))
+    return all(kept)
+
+
+def _promise(what: str, *, value: float, least: float | None = None, most: float | None = None) -> bool:
+    kept = (least is None or value >= least) and (most is None or value <= most)
+    bound = f"at least {least}" if least is not None else "at most " + (f"{most:,}" if most is not None else "")
+    print(f"  {what} (promised: {bound}){'' if kept else '  MISSED'}")
+    return kept
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    sys.exit(not main(
+        int(arguments[0]) if arguments else 600_000, report=Path(arguments[1]) if len(arguments) > 1 else None
+    ))  # fmt: skip
