@@ -37,7 +37,7 @@ class Stopped(ShipperError):
     """Somebody asked the shipper to stop while it was waiting to try again."""
 
 
-SENDERS = 2  # batches on their way at once: one is worked on while the next one travels
+SENDERS = 1  # batches on their way: one travels while the next one is made; more cost more than they bring
 CLOSE_S = 0.5  # for a sender that is in the middle of a request when all is over
 
 
