@@ -9,7 +9,7 @@ import click
 
 from ..errors import SettingsError, ShipperError
 
-_COMMANDS = ("run", "setup", "prune", "timeline", "top", "job", "worker", "watch")
+_COMMANDS = ("run", "setup", "prune", "timeline", "top", "job", "audit", "worker", "watch")
 
 
 class _Lazy(click.Group):
