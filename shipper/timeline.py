@@ -13,7 +13,7 @@ from typing import Any
 
 from . import settings as settings_module
 from .errors import ShipperError
-from .records import Record
+from .records import Record, moment_of
 from .settings import Settings
 
 __all__ = ["Entry", "query"]
@@ -77,22 +77,26 @@ def query(*, settings: Settings | None = None, **asked: Any) -> Iterator[Entry]:
 def entry(record: Record) -> Entry:
     """A record as it is told."""
     event = _part(record, "event")
-    resource = _part(record, "audit", "resource")
+    resource, duration = _part(record, "audit", "resource"), event.get("duration")
     return Entry(
-        at=datetime.fromisoformat(record["@timestamp"]),
-        dataset=event.get("dataset", ""),
-        action=event.get("action"),
-        outcome=event.get("outcome"),
+        at=moment_of(record["@timestamp"]),
+        dataset=_text(event.get("dataset")) or "",
+        action=_text(event.get("action")),
+        outcome=_text(event.get("outcome")),
         message=str(record.get("message", "")),
-        user=_part(record, "user").get("id"),
-        customer=_part(record, "organization").get("id"),
-        job_id=_part(record, "messaging", "message").get("id"),
-        function=_part(record, "code", "function").get("name"),
-        resource=(resource.get("type"), resource.get("id")) if resource else None,
-        trace=_part(record, "trace").get("id"),
-        duration_ns=event.get("duration"),
+        user=_text(_part(record, "user").get("id")),
+        customer=_text(_part(record, "organization").get("id")),
+        job_id=_text(_part(record, "messaging", "message").get("id")),
+        function=_text(_part(record, "code", "function").get("name")),
+        resource=(_text(resource.get("type")), _text(resource.get("id"))) if resource else None,
+        trace=_text(_part(record, "trace").get("id")),
+        duration_ns=duration if isinstance(duration, int) else None,
         record=record,
     )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
