@@ -86,6 +86,7 @@ def _rewrite(
     """Each document that names the person, written anew without; only if nobody else has changed it meanwhile."""
     done = 0
     with translated(settings):
+        client.indices.refresh(index=index, ignore_unavailable=True)  # what came a moment ago is to be found too
         for hits in _pages(client, index, user):
             actions: list[dict[str, Any]] = []
             for hit in hits:
