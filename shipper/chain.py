@@ -82,7 +82,8 @@ def canonical(value: Any) -> bytes:
     else is left to the library made for it.
     """
     said = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    if (said.isascii() or not _BEYOND(said)) and not (_MEMBER(said) or _FIRST(said) or _LATER(said)):
+    usual = type(value) is dict and (said.isascii() or not _BEYOND(said))
+    if usual and not (_MEMBER(said) or _FIRST(said) or _LATER(said)):
         return said
     import rfc8785  # rarely needed, and emitters import light
 

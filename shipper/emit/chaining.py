@@ -24,7 +24,7 @@ import orjson
 from .. import chain
 from ..chain import NO_HASH, Head
 from ..records import LINE_START, Record, encode
-from .sink import FOLDER_MODE, Sink
+from .sink import FOLDER_MODE, LOOK_EVERY_S, Sink
 
 HEAD_MODE = 0o600
 HEAD_BYTES = 512  # one sector: it is written whole or not at all
@@ -58,6 +58,8 @@ class Chain:
         self._descriptor = -1
         self._boot = _boot_id()
         self._busy = False
+        self._look_again = 0.0
+        self._written: tuple[bytes, Head] | None = None  # the head as we left it
         self._mutex = threading.RLock()
         os.register_at_fork(after_in_child=self._begin_anew)
 
@@ -84,9 +86,10 @@ class Chain:
         before = self._read(descriptor)
         head = chain.seal(record, before, self._key)
         line = encode(record)
-        _write(descriptor, _Kept(head, before.hash, self._boot, pending=True))
+        announced = _write(descriptor, _Kept(head, before.hash, self._boot, pending=True))
         if self._sink.append(line):
             os.pwrite(descriptor, _SETTLED, 0)
+            self._written = (_SETTLED + announced[len(_SETTLED) :], head)
             return True
         # A part of the line may be in the log: whoever reads it finds that it is torn.
         _write(descriptor, _Kept(before, before.hash, self._boot, pending=False))
@@ -114,13 +117,31 @@ class Chain:
                     raise Busy(f"{self.path} stays locked by another process") from None
                 time.sleep(LOCK_TRY_S)
                 continue
-            if _same_file(self._descriptor, self.path):
+            if self._is_current():
                 return self._descriptor
             os.close(self._descriptor)  # somebody removed or replaced the head while we waited
             self._descriptor = -1
 
+    def _is_current(self) -> bool:
+        """Whether the head is still the file of that name: if it was removed, no name of it is left."""
+        ours = os.fstat(self._descriptor)
+        if ours.st_nlink == 0:
+            return False
+        now = time.monotonic()
+        if now >= self._look_again:
+            self._look_again = now + LOOK_EVERY_S
+            try:
+                there = os.stat(self.path)
+            except OSError:
+                return False
+            return ours.st_ino == there.st_ino and ours.st_dev == there.st_dev
+        return True
+
     def _read(self, descriptor: int) -> Head:
-        kept = _parsed(os.pread(descriptor, HEAD_BYTES, 0))
+        content = os.pread(descriptor, HEAD_BYTES, 0)
+        if self._written is not None and content == self._written[0]:  # nobody else has added a record since
+            return self._written[1]
+        kept = _parsed(content)
         if kept is not None and not kept.pending and kept.boot == self._boot:
             return kept.head
         return _recovered(kept, self._last_in_log(kept.head.id if kept else None))
@@ -155,11 +176,13 @@ def _parsed(content: bytes) -> _Kept | None:
         return None
 
 
-def _write(descriptor: int, kept: _Kept) -> None:
+def _write(descriptor: int, kept: _Kept) -> bytes:
     (identifier, sequence, hashed), previous, boot, pending = kept
     said = {"version": 1, "id": identifier, "sequence": sequence, "hash": hashed, "previous": previous, "boot": boot}
     start = _PENDING if pending else _SETTLED
-    os.pwrite(descriptor, (start + orjson.dumps(said)[1:]).ljust(HEAD_BYTES - 1) + b"\n", 0)
+    content = (start + orjson.dumps(said)[1:]).ljust(HEAD_BYTES - 1) + b"\n"
+    os.pwrite(descriptor, content, 0)
+    return content
 
 
 # What a head begins with: of one length, so that it can be settled by writing nothing else.
@@ -195,14 +218,6 @@ def _backwards(path: Path) -> Iterator[bytes]:
             yield from reversed(lines)
         if rest and not first:
             yield rest
-
-
-def _same_file(descriptor: int, path: Path) -> bool:
-    try:
-        ours, there = os.fstat(descriptor), os.stat(path)
-    except OSError:
-        return False
-    return ours.st_ino == there.st_ino and ours.st_dev == there.st_dev
 
 
 def _boot_id() -> str:

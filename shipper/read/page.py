@@ -179,6 +179,6 @@ def _row(one: Entry) -> str:
     return (
         f'<tr class="record"><td><time datetime="{escape(one.at.isoformat())}">{_time(one.at)}</time></td>'
         f'<td class="what {_outcome(one)}">{escape(one.action or one.dataset)}</td>'
-        f"<td>{escape(one.user or '')}</td>"
+        f'<td class="who">{escape(one.user or "")}</td>'
         f"<td><details><summary>{escape(one.message)}</summary><pre>{escape(whole)}</pre></details></td></tr>"
     )

@@ -102,6 +102,16 @@ def query(client: Elasticsearch, settings: Settings, question: Question) -> Iter
             client.close_point_in_time(id=snapshot)
 
 
+def last(client: Elasticsearch, settings: Settings, question: Question, count: int) -> list[Record]:
+    """The newest `count` records (10 000 at most) that answer the question, in order. Raises DestinationError."""
+    with translated(settings):
+        hits = client.search(
+            index=_indices(settings), ignore_unavailable=True, query={"bool": {"filter": filters(question)}},
+            sort=[{"@timestamp": "desc"}], size=count, track_total_hits=False,
+        )["hits"]["hits"]  # fmt: skip
+    return list(_in_order(iter(reversed(hits))))
+
+
 def follow(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:
     """The same, and then every new record as it becomes searchable, without end.
 

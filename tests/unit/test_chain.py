@@ -53,7 +53,8 @@ def verdict(made: dict[str, Any], key: bytes | None = None) -> str:
 
 @given(VALUES)
 def test_canonical_json_is_that_of_the_rfc(value: Any) -> None:
-    assert chain.canonical(value) == rfc8785.dumps(value)
+    for whole in (value, {"a": value, "b": [value]}):
+        assert chain.canonical(whole) == rfc8785.dumps(whole)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_erased_values_are_gone_with_their_salts() -> None:
     chain.erase(made, chain.PERSONAL)
     said = orjson.dumps(made).decode()
     assert made["audit"]["chain"]["salts"] == {}
-    assert not [word for word in ("ann", "Ann", "bob", "Bonn", "42", "192.0.2.7", "asked") if f'"{word}' in said]
+    assert not [word for word in ('"ann"', "Ann", '"bob"', "Bonn", '"42"', "192.0.2.7", "asked") if word in said]
     assert made["user"] == {"roles": ["clerk"]}
 
 
