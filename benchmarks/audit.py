@@ -25,6 +25,7 @@ from pathlib import Path
 from elasticsearch import Elasticsearch
 
 from shipper import settings
+from shipper.client import connect
 from shipper.index import setup
 from shipper.read import timeline, verify
 from shipper.settings import Settings
@@ -76,14 +77,14 @@ def index(client: Elasticsearch, name: str, documents: Iterator[bytes], count: i
     while done < count:
         batch = list(islice(documents, min(BATCH, count - done)))
         body = b"".join(b'{"create":{}}\n' + document.rstrip() + b"\n" for document in batch)
-        answer = client.perform_request(
+        answer = client.options(request_timeout=300).perform_request(
             "POST", f"/{name}/_bulk?filter_path=errors", body=body,
             headers={"content-type": "application/x-ndjson", "accept": "application/json"},
         )  # fmt: skip
         if answer.body["errors"]:
             raise RuntimeError("Elasticsearch refused documents, which makes the figures worthless")
         done += len(batch)
-    client.indices.refresh(index=name)
+    client.options(request_timeout=300).indices.refresh(index=name)
 
 
 def verified(client: Elasticsearch, made: Settings, count: int) -> bool:
@@ -148,7 +149,7 @@ def main(records: int = 200_000, verify_records: int = 60_000) -> bool:
     server = OwnElasticsearch()
     try:
         made = settings.load({"elasticsearch": server.url, "namespace": "bench"})
-        with Elasticsearch(server.url, request_timeout=300) as client:
+        with connect(made) as client:
             setup.apply(client, made, setup.plan(client, made))
             good &= verified(client, made, verify_records)
             client.indices.delete(index="rq-audit-bench-2026.11")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import elastic_transport
 import elasticsearch
-from elasticsearch import Elasticsearch
+from elasticsearch import Elasticsearch, OrjsonSerializer
 
 from .errors import DestinationError, Refused, Unreachable
 from .settings import Settings
@@ -25,6 +25,7 @@ def connect(settings: Settings) -> Elasticsearch:
         api_key=settings.api_key,
         request_timeout=REQUEST_TIMEOUT_S,
         max_retries=0,
+        serializer=OrjsonSerializer(),  # whoever reads the whole trail spends half of the time on JSON otherwise
     )
 
 

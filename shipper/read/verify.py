@@ -7,9 +7,11 @@ it, and a chain that was made anew by somebody who has the key, or where there i
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from queue import Queue
@@ -28,7 +30,7 @@ from ..settings import Settings
 
 PAGE = 2000
 KEEP_ALIVE = "2m"
-AHEAD = 4  # pages that are fetched while others are checked
+AHEAD = 2  # pages that are fetched while others are checked
 MOST_CHAINS = 10_000
 ANCHOR_VERSION = 1
 
@@ -72,7 +74,7 @@ def verify(
     """
     key = settings.audit_key.encode() if settings.audit_key else None
     report = Report()
-    with translated(settings):
+    with translated(settings), _no_collection():
         snapshot = client.open_point_in_time(index=_indices(settings), keep_alive=KEEP_ALIVE, ignore_unavailable=True)
         try:
             starts, total = _chains(client, snapshot["id"], since)
@@ -86,6 +88,18 @@ def verify(
             client.close_point_in_time(id=snapshot["id"])
     progress(report.records, total)
     return report
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without Python's collector, which looks for cycles: records have none, and it takes a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _indices(settings: Settings) -> str:

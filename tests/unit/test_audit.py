@@ -15,6 +15,8 @@ from shipper import audit, context, records
 from shipper.context import Actor, Request, RunningJob
 from shipper.emit.audit import Event, login_name
 from tests.trail import follow, records_in, trail_in
+from tests.unit.test_ecs import ALLOWED
+from tests.unit.test_templates import leaves, mapped
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +47,36 @@ def test_a_record_says_who_did_what_to_which_thing(last: Last) -> None:
     assert (record["organization"], record["labels"]) == ({"id": "42"}, {"plan": "gold"})
     assert record["message"] == "Ann: address-changed customer 42"
     assert record["service"] == {"name": "shop"}
+
+
+def test_every_field_is_mapped_and_every_value_is_one_of_ecs_s(tmp_path: Path, last: Last) -> None:
+    trail = trail_in(tmp_path, SHIPPER_AUDIT_KEY="a key of sixteen characters")
+    before = context.running.set(JOB), context.request.set(Request(id="r", path="/", address="192.0.2.1", agent="x"))
+    try:
+        with shipper.actor(id="ann", name="Ann", roles=["clerk"], effective_id="eva"), shipper.log_context(plan="gold"):
+            trail.write(
+                Event(
+                    action="x",
+                    resource=("a", "b", "c"),
+                    changes={"city": ("Ulm", "Bonn")},
+                    reason="asked",
+                    target="bob",
+                    outcome="denied",
+                    error=ValueError("no"),
+                    duration_ns=5,
+                )
+            )
+    finally:
+        context.running.reset(before[0])
+        context.request.reset(before[1])
+    record = last()
+    known = mapped("rq-audit")
+    free = ("labels.", "audit.changes.", "audit.chain.digests.", "audit.chain.salts.")
+    assert [path for path, _ in leaves(record) if path not in known and not path.startswith(free)] == []
+    assert len({path for path, _ in leaves(record)} & set(known)) > 35
+    for field, allowed in ALLOWED.items():
+        value = record["event"][field.removeprefix("event.")]
+        assert set(value if isinstance(value, list) else [value]) <= allowed, field
 
 
 def test_the_line_can_be_cut_without_being_decoded(tmp_path: Path) -> None:
