@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
 
 import pytest
 import redis
@@ -24,13 +23,9 @@ from tests.trail import follow
 OURS = {"RQ_JOB_CLASS": "shipper.LoggedJob", "SHIPPER_ACTOR": "olga"}
 
 
-def audit(programs: Programs) -> list[dict[str, Any]]:
-    return [record for record in programs.records() if record["event"]["dataset"] == "rq.audit"]
-
-
 def done(programs: Programs) -> list[tuple[str, str | None]]:
     """(action, id of the resource) of each."""
-    return [(one["event"]["action"], one["audit"]["resource"].get("id")) for one in audit(programs)]
+    return [(one["event"]["action"], one["audit"]["resource"].get("id")) for one in programs.audit()]
 
 
 def failed_job(queue: Queue, programs: Programs) -> Job:
@@ -43,7 +38,7 @@ def failed_job(queue: Queue, programs: Programs) -> Job:
 def test_rq_requeue_is_an_operator_s_action_on_somebody_s_job(queue: Queue, programs: Programs) -> None:
     job = failed_job(queue, programs)
     programs.run("rq", "requeue", "--queue", "letters", "--url", programs.environment["SHIPPER_REDIS"], job.id, **OURS)
-    (record,) = audit(programs)
+    (record,) = programs.audit()
     assert (record["event"]["action"], record["event"]["outcome"]) == ("job-requeued", "success")
     assert record["audit"] | {"chain": {}} == {
         "actor": {"type": "operator"}, "chain": {},
@@ -62,8 +57,8 @@ def test_rq_s_commands_for_queues_and_workers(queue: Queue, programs: Programs) 
     programs.run("rq", "suspend", "--url", url, **OURS)
     programs.run("rq", "resume", "--url", url, **OURS)
     assert done(programs) == [("queue-emptied", "letters"), ("workers-suspended", "all"), ("workers-resumed", "all")]
-    assert audit(programs)[0]["event"]["reason"] == "1 jobs"
-    assert {record["user"]["id"] for record in audit(programs)} == {"olga"}
+    assert programs.audit()[0]["event"]["reason"] == "1 jobs"
+    assert {record["user"]["id"] for record in programs.audit()} == {"olga"}
 
 
 def test_the_api_of_rq(queue: Queue, programs: Programs, connection: redis.Redis) -> None:
@@ -86,8 +81,8 @@ def test_what_was_tried_in_vain_is_a_failure(queue: Queue, programs: Programs) -
         job.cancel()
     with pytest.raises(InvalidJobOperation):
         FailedJobRegistry("letters", queue.connection).requeue(job)
-    assert [record["event"]["outcome"] for record in audit(programs)] == ["success", "failure", "failure"]
-    assert "Cannot cancel already canceled job" in audit(programs)[1]["error"]["message"]
+    assert [record["event"]["outcome"] for record in programs.audit()] == ["success", "failure", "failure"]
+    assert "Cannot cancel already canceled job" in programs.audit()[1]["error"]["message"]
 
 
 def test_a_pipeline_that_is_not_executed_is_no_action(queue: Queue, programs: Programs) -> None:
@@ -120,7 +115,7 @@ def test_what_rq_does_by_itself_is_nobody_s_action(queue: Queue, programs: Progr
     queue.enqueue(work.fail, failure_ttl=1)
     programs.work("letters")
     programs.work("letters", "--with-scheduler")
-    assert audit(programs) == []
+    assert programs.audit() == []
 
 
 def test_an_operation_from_a_job_or_for_a_user_carries_them(queue: Queue, programs: Programs) -> None:
@@ -133,7 +128,7 @@ def test_an_operation_from_a_job_or_for_a_user_carries_them(queue: Queue, progra
             other.cancel()
         finally:
             context.running.reset(before)
-    by_user, by_job = audit(programs)
+    by_user, by_job = programs.audit()
     assert (by_user["audit"]["actor"], by_user["user"]["id"]) == ({"type": "user"}, "ann")
     assert by_job["audit"]["actor"] == {"type": "job", "requester": "user"}
     follow([by_user, by_job])

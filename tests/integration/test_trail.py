@@ -59,7 +59,7 @@ def test_a_shell_script_writes_to_the_same_chain(programs: Programs) -> None:
         "--after", '{"bytes": 12, "password": "s3cret"}', "--customer", "42", SHIPPER_ACTOR="cron",
     )  # fmt: skip
     programs.run("shipper", "audit", "record", "login", "--actor", "ann", "--outcome", "denied")
-    first, second = programs.records()
+    first, second = programs.audit()
     assert (first["audit"]["actor"]["type"], first["user"]["id"]) == ("operator", "cron")
     assert first["audit"]["changes"] == {"after": {"bytes": 12, "password": "[redacted]"}}
     assert first["organization"]["id"] == "42"
@@ -210,7 +210,7 @@ def test_forgetting_a_person_leaves_a_trail_that_holds(
     search.indices.refresh(index=f"rq-*-{made.namespace}*")
     again = search.search(index=f"rq-*-{made.namespace}*", size=100)["hits"]["hits"]
     assert not [hit for hit in again if '"ann"' in json.dumps(hit["_source"])]
-    last = programs.records()[-1]
+    last = programs.audit()[-1]
     assert (last["event"]["action"], last["event"]["reason"]) == ("person-erased", "request 7")
     assert "ann" not in json.dumps(last["audit"]["resource"])
     assert "rq.audit      0" in programs.run("shipper", "audit", "forget", "--user", "ann", "--yes").stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import redis
@@ -44,17 +43,13 @@ def ask(request: pytest.FixtureRequest, programs: Programs, connection: redis.Re
     return put
 
 
-def audit(programs: Programs) -> list[dict[str, Any]]:
-    return [record for record in programs.records() if record["event"]["dataset"] == "rq.audit"]
-
-
 def test_a_request_is_on_the_record_with_who_signed_in_inside_of_it(ask: Ask, programs: Programs) -> None:
     headers = {
         "User_Agent": "curl/8", "X_Request_Id": "r-1", "X_Forwarded_For": "203.0.113.66, 198.51.100.9",
         "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
     }  # fmt: skip
     assert ask("POST", "/login?user=ann", **headers) == 200
-    (record,) = audit(programs)
+    (record,) = programs.audit()
     assert (record["audit"]["actor"], record["user"]) == ({"type": "user"}, {"id": "ann"})
     assert record["http"]["request"]["id"] == "r-1"
     assert record["url"]["path"] == "/login"
@@ -66,7 +61,7 @@ def test_a_request_is_on_the_record_with_who_signed_in_inside_of_it(ask: Ask, pr
 def test_the_actor_and_the_trace_go_into_jobs_and_the_jobs_of_jobs(ask: Ask, programs: Programs) -> None:
     assert ask("POST", "/change/7", X_User="ann", X_Request_Id="r-1") == 200
     programs.work("letters")
-    changed, printed, posted = audit(programs)
+    changed, printed, posted = programs.audit()
     assert [one["event"]["action"] for one in (changed, printed, posted)] == [
         "thing-changed", "thing-printed", "thing-posted"
     ]  # fmt: skip
@@ -77,27 +72,27 @@ def test_the_actor_and_the_trace_go_into_jobs_and_the_jobs_of_jobs(ask: Ask, pro
         assert inside["http"]["request"]["id"] == "r-1"
     first = printed["messaging"]["message"]["id"]
     assert posted["rq"]["root_job_id"] == posted["rq"]["parent_job_id"] == first
-    jobs = [record for record in programs.records() if record["event"]["dataset"] == "rq.job"]
+    jobs = programs.records()
     assert {record["user"]["id"] for record in jobs} == {"ann"}
     assert {record["trace"]["id"] for record in jobs} == {changed["trace"]["id"]}
-    follow(audit(programs))
+    follow(programs.audit())
 
 
 def test_a_request_s_user_is_gone_with_it(ask: Ask, programs: Programs) -> None:
     ask("POST", "/login?user=ann")
     ask("POST", "/change/7")
-    record = audit(programs)[-1]
+    record = programs.audit()[-1]
     assert (record["audit"]["actor"], record["tags"]) == ({"type": "system"}, ["no-actor"])
     assert "user" not in record
 
 
 def test_an_answer_made_bit_by_bit_is_still_the_request_s(ask: Ask, programs: Programs) -> None:
     assert ask("GET", "/stream", X_User="ann", X_Request_Id="r-9") == 200
-    (record,) = audit(programs)
+    (record,) = programs.audit()
     assert (record["user"]["id"], record["http"]["request"]["id"]) == ("ann", "r-9")
 
 
 def test_what_was_forbidden_is_a_denial(ask: Ask, programs: Programs) -> None:
     assert ask("GET", "/forbidden", X_User="ann") == 403
-    (record,) = audit(programs)
+    (record,) = programs.audit()
     assert (record["event"]["outcome"], record["event"]["type"]) == ("failure", ["info", "denied"])
