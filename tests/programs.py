@@ -87,11 +87,11 @@ class Programs:
 
     def records(self) -> list[dict[str, Any]]:
         """What the programs wrote of jobs, in the order of the file."""
-        return [record for record in self.written() if record["event"]["dataset"] == "rq.job"]
+        return [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.job"]
 
     def audit(self) -> list[dict[str, Any]]:
         """What they wrote of who did what."""
-        return [record for record in self.written() if record["event"]["dataset"] == "rq.audit"]
+        return [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.audit"]
 
     def written(self) -> list[dict[str, Any]]:
         """Every record that they wrote."""
