@@ -2,6 +2,6 @@
 
 import sys
 
-from . import emission, import_cost
+from . import audit, emission, import_cost
 
-sys.exit(not all([import_cost.main(), emission.main()]))
+sys.exit(not all([import_cost.main(), emission.main(), audit.main()]))

@@ -74,8 +74,9 @@ def _story(services: Services, addresses: Addresses) -> bool:
     """The shop's day and the answers. False if a record is missing or doubled."""
     os.environ.update(addresses.environment)
     shipper.instrument()
-    index = f"rq-job-{addresses.environment['SHIPPER_NAMESPACE']}-*"
-    freshness = Freshness(addresses.elasticsearch, index)
+    namespace = addresses.environment["SHIPPER_NAMESPACE"]
+    index = f"rq-job-{namespace}-*,rq-audit-{namespace}-*"
+    freshness = Freshness(addresses.elasticsearch, f"rq-job-{namespace}-*")
     connection = redis.Redis.from_url(addresses.redis)
     pushed = load.push(connection)
     print(f"\n{pushed} jobs pushed to {', '.join(load.QUEUES)}; the workers are at it …", flush=True)

@@ -7,6 +7,8 @@ import random
 import signal
 import time
 
+from shipper import audit
+
 
 class CardDeclined(Exception):
     """The bank said no."""
@@ -21,6 +23,7 @@ def send_mail(order: int, to: str) -> str:
     time.sleep(random.uniform(0.01, 0.05))
     if to.endswith("@nowhere.example"):
         raise AddressUnknown(f"no mailbox {to} for order {order}")
+    audit.record("mail-sent", ("order", order), category="email")
     return "sent"
 
 
@@ -37,8 +40,9 @@ def charge_card(order: int, cents: int, declines: int = 0) -> str:
 
     job = get_current_job()
     left = job.retries_left if job is not None and job.retries_left is not None else 0
-    if left > 2 - declines:
-        raise CardDeclined(f"order {order}: {cents / 100:.2f} declined")
+    with audit.action("card-charged", ("order", order)):
+        if left > 2 - declines:
+            raise CardDeclined(f"order {order}: {cents / 100:.2f} declined")
     return "charged"
 
 

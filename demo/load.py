@@ -36,6 +36,11 @@ class Shop:
             self.mails.enqueue(jobs.send_mail, number, f"user-{customer}@shop.example")
             self.mails.enqueue(jobs.send_mail, number, f"stock-{number % 5}@shop.example")
 
+    def moved(self, customer: str) -> None:
+        """A customer has a new address: they get a mail about it."""
+        with shipper.log_context(user=f"user-{customer}", customer=customer):
+            self.mails.enqueue(jobs.send_mail, 0, f"user-{customer}@shop.example")
+
     def newsletter(self, customer: str) -> None:
         with shipper.log_context(user="marketing", customer=customer):
             self.mails.enqueue(jobs.send_newsletter, random.randbytes(NEWSLETTER_BYTES))

@@ -8,21 +8,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import jobs
-    from .context import log_context
+    from . import audit, jobs, timeline
+    from .context import actor, identify, log_context
     from .emit.callbacks import on_dead, on_fail
     from .emit.logged_job import LoggedJob
     from .emit.progress import progress
     from .emit.rq import instrument
-    from .errors import SettingsError, ShipperError
+    from .errors import AuditError, SettingsError, ShipperError
     from .formatter import JsonFormatter, current_fields, structlog_context
 
 __all__ = [
+    "AuditError",
     "JsonFormatter",
     "LoggedJob",
     "SettingsError",
     "ShipperError",
+    "actor",
+    "audit",
     "current_fields",
+    "identify",
     "instrument",
     "jobs",
     "log_context",
@@ -30,11 +34,16 @@ __all__ = [
     "on_fail",
     "progress",
     "structlog_context",
+    "timeline",
 ]
+
+_MODULES = ("audit", "jobs", "timeline")
 
 _HOMES = {
     "LoggedJob": ".emit.logged_job",
     "instrument": ".emit.rq",
+    "actor": ".context",
+    "identify": ".context",
     "log_context": ".context",
     "on_dead": ".emit.callbacks",
     "on_fail": ".emit.callbacks",
@@ -42,14 +51,15 @@ _HOMES = {
     "JsonFormatter": ".formatter",
     "current_fields": ".formatter",
     "structlog_context": ".formatter",
+    "AuditError": ".errors",
     "ShipperError": ".errors",
     "SettingsError": ".errors",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "jobs":
-        return import_module(".jobs", __name__)
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name], __name__), name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -30,21 +31,150 @@ class RunningJob(NamedTuple):
     attempt: int
     execution_id: str | None
     root_job_id: str
+    parent_job_id: str | None = None
 
 
 running: ContextVar[RunningJob | None] = ContextVar("shipper_running_job", default=None)
 
 
+class Actor(NamedTuple):
+    """Who acts. `type` is user, api_key, job, system or operator; `effective_id` is whom they act as."""
+
+    type: str
+    id: str | None = None
+    name: str | None = None
+    roles: tuple[str, ...] = ()
+    effective_id: str | None = None
+
+
+class Request:
+    """The web request that is being answered.
+
+    Mutable, and shared by whatever threads and tasks answer it: whoever signs the user in does it far inside of
+    the middleware that made this. `find_actor` is asked when the actor is first needed, and again until it
+    knows one.
+    """
+
+    __slots__ = ("_find_actor", "actor", "address", "agent", "id", "minted_trace", "path", "trace_id")
+
+    def __init__(
+        self, *, id: str, path: str | None = None, address: str | None = None, agent: str | None = None,
+        trace_id: str | None = None, find_actor: Callable[[], Actor | None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self.id, self.path, self.address, self.agent, self.trace_id = id, path, address, agent, trace_id
+        self.minted_trace = trace_id or secrets.token_hex(16)
+        self.actor: Actor | None = None
+        self._find_actor = find_actor
+
+    def who(self) -> Actor | None:
+        """Whoever was named by `identify`, else whom the middleware finds."""
+        if self.actor is None:
+            try:
+                self.actor = self._find_actor()
+            except Exception:  # the application's own function: no record is lost for it
+                return None
+        return self.actor
+
+
+request: ContextVar[Request | None] = ContextVar("shipper_request", default=None)
+_actor: ContextVar[Actor | None] = ContextVar("shipper_actor", default=None)
+_asked_in: ContextVar[str | None] = ContextVar("shipper_request_id", default=None)
+
+
+def request_id() -> str | None:
+    """The id of the web request at hand; in a job, of the one in which it was asked for."""
+    answered = request.get()
+    return answered.id if answered is not None else _asked_in.get()
+
+
+@contextmanager
+def within_request(identifier: str | None) -> Iterator[None]:
+    """In the block a job runs that was asked for in this request."""
+    before = _asked_in.set(identifier)
+    try:
+        yield
+    finally:
+        _asked_in.reset(before)
+
+
+def acting() -> Actor | None:
+    """Who acts here and now: the nearest `actor` block, else the request's. None if nobody said."""
+    actor = _actor.get()
+    if actor is not None:
+        return actor
+    answered = request.get()
+    return answered.who() if answered is not None else None
+
+
+@contextmanager
+def actor(
+    type: str = "user", id: object = None, *, name: object = None, roles: Iterable[object] = (),
+    effective_id: object = None,
+) -> Iterator[None]:  # fmt: skip
+    """Say who acts inside the with-block: on its audit records, and on those of the jobs enqueued in it.
+
+    `type` is user, api_key, job, system or operator; `effective_id` is whom they act as (impersonation).
+    Also a decorator. Blocks nest, and the old actor comes back at the end. Never raises for a value.
+    """
+    before = _actor.set(_made(type, id, name, roles, effective_id))
+    try:
+        yield
+    finally:
+        _actor.reset(before)
+
+
+def identify(
+    id: object, *, type: str = "user", name: object = None, roles: Iterable[object] = (), effective_id: object = None
+) -> None:
+    """Say who is behind the web request at hand, once they have signed in. Holds to the end of the request.
+
+    For applications whose middlewares know the user only inside of ours. Outside of a request it does nothing.
+    """
+    answered = request.get()
+    if answered is not None:
+        answered.actor = _made(type, id, name, roles, effective_id)
+
+
+@contextmanager
+def acting_as(who: Actor | None) -> Iterator[None]:
+    """The same as `actor`, for one that is made already; None changes nothing."""
+    before = _actor.set(who if who is not None else _actor.get())
+    try:
+        yield
+    finally:
+        _actor.reset(before)
+
+
+def _made(type: str, id: object, name: object, roles: Iterable[object], effective_id: object) -> Actor:
+    return Actor(
+        _text(type) or "user",
+        None if id is None else _text(id),
+        None if name is None else _text(name),
+        (_text(roles),) if isinstance(roles, str) else tuple(map(_text, roles)),
+        None if effective_id is None else _text(effective_id),
+    )
+
+
 def current() -> Mapping[str, str]:
-    """What is in force here and now, and the trace that OpenTelemetry is in, unless `log_context` names one."""
+    """What is in force here and now.
+
+    The trace is the one that `log_context` names, else the request's `traceparent`, else the one OpenTelemetry is
+    in, else the request's own. The user is the one that `log_context` names, else the actor.
+    """
     given = _current.get()
+    answered = request.get()
+    who = acting()
+    if who is not None and who.type == "user" and who.id is not None and "user" not in given:
+        given = {**given, "user": who.effective_id or who.id}
+    if "trace_id" in given:
+        return given
+    if answered is not None and answered.trace_id is not None:
+        return {**given, "trace_id": answered.trace_id}
     api = sys.modules.get("opentelemetry.trace")  # never imported for its sake: the application has it, or not
-    if api is None or "trace_id" in given:
-        return given
-    span = api.get_current_span().get_span_context()
-    if not span.is_valid:
-        return given
-    return {**given, "trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+    span = api.get_current_span().get_span_context() if api is not None else None
+    if span is not None and span.is_valid:
+        return {**given, "trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+    return {**given, "trace_id": answered.minted_trace} if answered is not None else given
 
 
 @contextmanager
@@ -77,6 +207,22 @@ def fields_of(context: Mapping[str, str]) -> dict[str, Any]:
             labels[name.replace("\0", "\\0")] = value  # Elasticsearch refuses a NUL in a flattened field's key
     if labels:
         fields["labels"] = labels
+    return fields
+
+
+def job_fields(job: RunningJob) -> dict[str, Any]:
+    """The running job as the fields of a record."""
+    rq: dict[str, Any] = {"attempt": job.attempt, "root_job_id": job.root_job_id}
+    if job.execution_id:
+        rq["execution_id"] = job.execution_id
+    if job.parent_job_id:
+        rq["parent_job_id"] = job.parent_job_id
+    fields: dict[str, Any] = {
+        "messaging": {"system": "rq", "destination": {"name": job.queue}, "message": {"id": job.job_id}},
+        "rq": rq,
+    }
+    if job.function:
+        fields["code"] = {"function": {"name": job.function}}
     return fields
 
 

@@ -4,6 +4,7 @@ ShipperError
 ├── SettingsError          a setting is unknown, or has a value that cannot be
 ├── SourceError            what was to be read is not there, or not ours to read
 ├── StateError             the folder of positions is missing, unwritable, or another shipper's
+├── AuditError             an audit record that had to be durable could not be made so
 └── DestinationError       Elasticsearch does not take what we send
     ├── Unreachable        no answer; trying again may help
     └── Refused            an answer that will not change by itself: credentials, versions, privileges
@@ -28,6 +29,10 @@ class SourceError(ShipperError):
 
 class StateError(ShipperError):
     """The state folder cannot be used."""
+
+
+class AuditError(ShipperError):
+    """An audit record could not be made durable. Only raised where `durable=True` asked for it."""
 
 
 class DestinationError(ShipperError):

@@ -81,18 +81,7 @@ def current_fields() -> dict[str, Any]:
     fields = context.fields_of(context.current())
     job = context.running.get()
     if job is not None:
-        fields |= {
-            "messaging": {
-                "system": "rq",
-                "destination": {"name": job.queue},
-                "message": {"id": job.job_id},
-            },
-            "rq": {"attempt": job.attempt, "root_job_id": job.root_job_id},
-        }
-        if job.execution_id:
-            fields["rq"]["execution_id"] = job.execution_id
-        if job.function:
-            fields["code"] = {"function": {"name": job.function}}
+        fields |= context.job_fields(job)
     return fields
 
 

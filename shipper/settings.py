@@ -83,6 +83,12 @@ class Settings:
     """Keep one document for each job with its state beside the records."""
     labels: tuple[str, ...] = ()
     """Labels that get a keyword mapping of their own, for Kibana's Lens and controls."""
+    actor: str | None = None
+    """Who operates, on the audit records of the command line and of RQ's. Default: the login name."""
+    audit_key: str | None = field(default=None, repr=False)
+    """The key of the audit records' hashes (HMAC-SHA256), 16 characters or more. Never a flag."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks of the proxies whose word on a client's address is taken."""
     on_fail: tuple[str, ...] = ()
     """Functions, `package.module:function`, that are called with the record of every attempt that fails."""
     on_dead: tuple[str, ...] = ()
@@ -123,6 +129,23 @@ def _list(value: Any) -> tuple[str, ...]:
     if not isinstance(parts, list | tuple):
         raise ValueError("must be a list, or text separated by commas")
     return tuple(text for part in parts if (text := str(part).strip()))
+
+
+def _key(value: Any) -> str:
+    text = _text(value)
+    if len(text) < 16:
+        raise ValueError("must be 16 characters or more")
+    return text
+
+
+def _networks(value: Any) -> tuple[str, ...]:
+    from ipaddress import ip_network
+
+    networks = _list(value)
+    for network in networks:
+        if network != "unix":
+            ip_network(network)
+    return networks
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -254,6 +277,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "redact": _list,
     "states": _flag,
     "labels": _names,
+    "actor": _text,
+    "audit_key": _key,
+    "trusted_proxies": _networks,
     "on_fail": _list,
     "on_dead": _list,
     "retention": _retention,
@@ -265,7 +291,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "future_days": _days,
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
-_SECRET = frozenset({"api_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password"})
+_SECRET = frozenset({"api_key", "audit_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password"})
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # names the TOML file; without it, shipper.toml of the working folder
 # Kubernetes and Docker links put such variables into every container beside a service named "shipper".

@@ -9,10 +9,13 @@ may be no virtual environment yet.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -165,15 +168,23 @@ def _show_download(running: subprocess.Popen[bytes], release: Release) -> None:
         print(f"  {min(done, DOWNLOAD_MB)} of about {DOWNLOAD_MB} MB", flush=True)
 
 
-class Elasticsearch:
-    """A running single-node server, without security, on a loopback port. `url` names it, `stop()` ends it."""
+SUPERUSER = "tester"
 
-    def __init__(self, extra_settings: dict[str, str] | None = None) -> None:
+
+class Elasticsearch:
+    """A running single-node server on a loopback port. `url` names it, `stop()` ends it.
+
+    Without security, unless `secure`: then there is a superuser SUPERUSER with a `password` of this server's own,
+    and `url` holds both, as nobody else has any business with it.
+    """
+
+    def __init__(self, extra_settings: dict[str, str] | None = None, *, secure: bool = False) -> None:
+        self.password = secrets.token_hex(16) if secure else None
         self.release, self.java = choose()
         self.home = fetch(self.release)
         # /var/tmp and not the checkout: the account that runs the server may not be able to reach the checkout.
         self.folder = Path(tempfile.mkdtemp(prefix="rq-shipper-es-", dir="/var/tmp"))
-        self.port = port_from("ELASTICSEARCH_PORT")
+        self.port = free_port() if secure else port_from("ELASTICSEARCH_PORT")
         self._write_configuration(extra_settings or {})
         self.log = self.folder / "console.log"
         try:
@@ -196,7 +207,12 @@ class Elasticsearch:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{SUPERUSER}:{self.password}@{self.address}" if self.password else f"http://{self.address}"
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.port}"
 
     def _write_configuration(self, extra: dict[str, str]) -> None:
         config = self.folder / "config"
@@ -210,11 +226,20 @@ class Elasticsearch:
             "transport.port": str(free_port()),
             "network.host": "127.0.0.1",
             "discovery.type": "single-node",
-            "xpack.security.enabled": "false",
+            "xpack.security.enabled": "true" if self.password else "false",
             # A developer's disk is often nearly full, which would turn fresh indices read-only.
             "cluster.routing.allocation.disk.threshold_enabled": "false",
             **extra,
         }
+        if self.password:
+            # A file realm: the server makes no password of its own and prints none.
+            settings |= {
+                "xpack.security.enrollment.enabled": "false",
+                "xpack.security.http.ssl.enabled": "false",
+                "xpack.security.transport.ssl.enabled": "false",
+            }
+            (config / "users").write_text(f"{SUPERUSER}:{_pbkdf2(self.password)}\n")
+            (config / "users_roles").write_text(f"superuser:{SUPERUSER}\n")
         lines = [f"{name}: {json.dumps(value)}" for name, value in settings.items()]
         (config / "elasticsearch.yml").write_text("\n".join(lines) + "\n")
         for name in ("data", "logs", "tmp"):
@@ -255,9 +280,11 @@ class Elasticsearch:
         if self.process.poll() is not None:
             raise StackError(f"Elasticsearch ended as it started:\n{tail_of(self.log)}")
         try:
-            with urllib.request.urlopen(
-                f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=2
-            ) as answer:
+            asked = urllib.request.Request(f"http://{self.address}/_cluster/health?wait_for_status=yellow&timeout=1s")
+            if self.password:
+                credentials = base64.b64encode(f"{SUPERUSER}:{self.password}".encode()).decode()
+                asked.add_header("Authorization", f"Basic {credentials}")
+            with urllib.request.urlopen(asked, timeout=2) as answer:
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError):
             return False
@@ -265,6 +292,13 @@ class Elasticsearch:
     def stop(self) -> None:
         stop(self.process)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _pbkdf2(password: str) -> str:
+    """The password as a file realm keeps it (`xpack.security.authc.password_hashing.algorithm: pbkdf2`)."""
+    rounds, salt = 10_000, secrets.token_bytes(32)
+    hashed = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds, 32)
+    return f"{{PBKDF2}}{rounds}${base64.b64encode(salt).decode()}${base64.b64encode(hashed).decode()}"
 
 
 def client_requirement() -> str:

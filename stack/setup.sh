@@ -44,6 +44,8 @@ fi
 if [ "${1:-}" = tests ]; then
     compose_is_here || missing="$missing docker-compose"
     command -v curl >/dev/null || missing="$missing curl" # the compose file's health checks use it
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+        missing="$missing chromium"
 fi
 
 if [ -n "$missing" ]; then

@@ -86,7 +86,15 @@ class Programs:
         return Path(self.environment["SHIPPER_LOG"])
 
     def records(self) -> list[dict[str, Any]]:
-        """What the programs wrote, in the order of the file."""
+        """What the programs wrote of jobs, in the order of the file."""
+        return [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.job"]
+
+    def audit(self) -> list[dict[str, Any]]:
+        """What they wrote of who did what."""
+        return [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.audit"]
+
+    def written(self) -> list[dict[str, Any]]:
+        """Every record that they wrote."""
         if not self.log.exists():
             return []
         return [json.loads(line) for line in self.log.read_bytes().splitlines()]

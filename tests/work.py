@@ -125,3 +125,21 @@ def note_failure(record: dict[str, Any]) -> None:
 
 def failing_callback(record: dict[str, Any]) -> None:
     raise RuntimeError("a callback that fails")
+
+
+def audited(thing: str) -> None:
+    """Records what it does, and has another job do more."""
+    from rq import get_current_job
+
+    import shipper
+
+    shipper.audit.record("thing-printed", ("thing", thing))
+    job = get_current_job()
+    assert job is not None
+    Queue(job.origin, connection=job.connection).enqueue(audited_again, thing)
+
+
+def audited_again(thing: str) -> None:
+    import shipper
+
+    shipper.audit.record("thing-posted", ("thing", thing))

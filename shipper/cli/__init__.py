@@ -9,7 +9,9 @@ import click
 
 from ..errors import SettingsError, ShipperError
 
-_COMMANDS = ("run", "setup", "prune", "timeline", "top", "job", "worker", "watch", "status", "deadletter")
+_COMMANDS = (
+    "run", "setup", "prune", "timeline", "top", "job", "audit", "worker", "watch", "status", "deadletter"
+)  # fmt: skip
 
 
 class _Lazy(click.Group):

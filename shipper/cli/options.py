@@ -25,9 +25,16 @@ def question(default_since: str) -> Callable[[Callable[..., Any]], Callable[...,
         click.option("--customer", metavar="ID", help="Which customer it was done for (organization.id)."),
         click.option("--queue", metavar="NAME", help="One queue."),
         click.option("--function", metavar="NAME", help="One function, by its dotted name."),
+        click.option("--resource", metavar="TYPE:ID", help="What was acted on, by audit records (customer:42)."),
+        click.option("--trace", metavar="ID", help="One trace: a request and all the jobs that came of it."),
+        click.option("--label", "labels", metavar="K=V", multiple=True, callback=_pairs, help="A label."),
+        click.option(
+            "--arg", "args", metavar="K=V", multiple=True, callback=_pairs,
+            help="An argument of the job: 0=42 by its place, order=7 by its name.",
+        ),
         click.option(
             "--since", metavar="TIME", default=default_since, show_default=True,
-            help="ISO 8601, or an age: 15m, 2h, 7d.",
+            help='ISO 8601, an age (15m, 2h, 7d), or "yesterday 14:00"; UTC.',
         ),
         click.option("--until", metavar="TIME", help="The same; default: now."),
     ]  # fmt: skip
@@ -40,7 +47,14 @@ def question(default_since: str) -> Callable[[Callable[..., Any]], Callable[...,
     return with_flags
 
 
-def asked(since: str | None, until: str | None, **restrictions: str | None) -> Question:
+def _pairs(_context: click.Context, _flag: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """`k=v` pairs as a mapping."""
+    if wrong := [pair for pair in given if "=" not in pair or pair.startswith("=")]:
+        raise click.BadParameter(f"{wrong[0]!r} is not of the form name=value.")
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def asked(since: str | None, until: str | None, **restrictions: Any) -> Question:
     """The question that the flags put. Raises ShipperError."""
     now = datetime.now(UTC)
     return Question(

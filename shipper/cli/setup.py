@@ -1,12 +1,17 @@
-"""`shipper setup`: install the index templates, and what Kibana shows."""
+"""`shipper setup`: the index templates, the roles and keys that work with them, and what Kibana shows."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+from elasticsearch import Elasticsearch
 
 from .. import client, settings
 from ..errors import SettingsError
+from ..index import roles as index_roles
 from ..index import setup
+from ..settings import Settings
 from . import options
 
 
@@ -15,8 +20,13 @@ from . import options
 @click.option("--kibana", metavar="URL", help="Install the dashboards there, too (SHIPPER_KIBANA).")
 @click.option("--space", "kibana_space", metavar="NAME", help="Kibana's space for them (SHIPPER_KIBANA_SPACE).")
 @click.option("--rules", is_flag=True, help="Create the alert rules, too.")
+@click.option("--roles", is_flag=True, help="Also make roles of least privilege, and an API key for each.")
+@click.option(
+    "--keys", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Where the keys go, each to a file of mode 0600. Default: keys/ in the state folder.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-def command(rules: bool, dry_run: bool, **flags: str | None) -> None:
+def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags: str | None) -> None:
     """Install the index templates and aliases, and in Kibana the data views, saved searches and dashboards.
 
     Doing it again changes nothing: objects of ours in Kibana become what they were, alert rules that are there are
@@ -29,9 +39,14 @@ def command(rules: bool, dry_run: bool, **flags: str | None) -> None:
         changes = setup.plan(elasticsearch, made)
         for change in changes:
             click.echo(str(change))
-        if not dry_run:
+        if dry_run:
+            for role in index_roles.wanted(made) if roles else []:
+                click.echo(f"role   {role.name}: {role.description}")
+        else:
             setup.apply(elasticsearch, made, changes)
             setup.widen_states(elasticsearch, made)
+            if roles:
+                _make_roles(elasticsearch, made, keys or made.state / "keys")
     if made.kibana:
         from ..index import kibana
 
@@ -39,3 +54,9 @@ def command(rules: bool, dry_run: bool, **flags: str | None) -> None:
             click.echo(line)
     if dry_run:
         click.echo("Nothing was changed (--dry-run).")
+
+
+def _make_roles(elasticsearch: Elasticsearch, made: Settings, folder: Path) -> None:
+    for role, file, is_new in index_roles.apply(elasticsearch, made, folder):
+        click.echo(f"role   {role.name}: {role.description}")
+        click.echo(f"  key  {file}{'' if is_new else ' (was there already)'}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import click
 import orjson
@@ -12,7 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import client, settings
+from ..errors import ShipperError
 from ..read import timeline
+from ..read.page import render
 from ..records import Record
 from . import options
 
@@ -25,19 +30,49 @@ _COLOURS = {"success": "green", "failure": "red"}
 @options.namespace
 @options.json
 @click.option("--follow", "-f", is_flag=True, help="Go on with what happens next, until Ctrl-C.")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="One page that needs no server, by request and job, with a picture.",
+)  # fmt: skip
 def command(
-    as_json: bool, follow: bool, since: str, until: str | None, elasticsearch: str | None, namespace: str | None,
-    **restrictions: str | None,
+    as_json: bool, follow: bool, html: Path | None, since: str, until: str | None, elasticsearch: str | None,
+    namespace: str | None, **restrictions: Any,
 ) -> None:  # fmt: skip
-    """Tell what happened, the oldest first."""
+    """Tell what happened, the oldest first: what people did, what their jobs did, what the application logged."""
+    if html and (follow or as_json):
+        raise click.UsageError("--html excludes --follow and --json: a page has an end.")
     made = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     question = options.asked(since, until, **restrictions)
     with client.connect(made) as search:
+        if html:
+            _write_page(html, timeline.query(search, made, question), _title(restrictions, since, until))
+            return
         records = (timeline.follow if follow else timeline.query)(search, made, question)
         try:
             _print(records, as_json=as_json)
         except KeyboardInterrupt:
             return
+
+
+def _title(restrictions: dict[str, Any], since: str, until: str | None) -> str:
+    asked = {name: value for name, value in restrictions.items() if value}
+    shown = ", ".join(
+        f"{name} {', '.join(f'{k}={v}' for k, v in value.items()) if isinstance(value, dict) else value}"
+        for name, value in asked.items()
+    )
+    return f"Timeline of {shown or 'everything'}, since {since}{f' until {until}' if until else ''}"
+
+
+def _write_page(file: Path, records: Iterator[Record], title: str) -> None:
+    """Readable by its owner alone: it tells of people."""
+    page = render(records, title)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as out:
+            out.write(page)
+    except OSError as trouble:
+        raise ShipperError(f"The page cannot be written to {file}: {trouble.strerror}.") from trouble
+    click.echo(f"The page is {file}.", err=True)
 
 
 def _print(records: Iterator[Record], *, as_json: bool) -> None:

@@ -21,7 +21,7 @@ _cause: ContextVar[str] = ContextVar("shipper_enqueue_cause", default="api")
 def create_job(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
     job = original(queue, *args, **kwargs)
     with quietly("carry"):
-        facts.carry(job, context.current(), context.running.get())
+        facts.carry(job, context.current(), context.running.get(), context.acting(), context.request_id())
     return job
 
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -127,11 +127,8 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
             if execution is not None:
                 seen.begin(job.id, execution.id, shared=False)
     before = context.running.set(None)  # prepare_job_execution fills it in, when RQ has read the function's name
-    carried = facts.context_of(job)
     try:
-        if not carried:
-            return original(worker, job, *args, **kwargs)
-        with context.log_context(**carried):
+        with _for_whom(job):
             return original(worker, job, *args, **kwargs)
     finally:
         context.running.reset(before)
@@ -327,7 +324,7 @@ def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) 
         running = facts.running(facts.of(job), None)
     before = context.running.set(running)
     try:
-        with context.log_context(**facts.context_of(job)):
+        with _for_whom(job):
             return original(queue, job, *args, **kwargs)
     except BaseException:
         job.__dict__["_shipper_raised"] = sys.exc_info()
@@ -337,6 +334,17 @@ def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) 
 
 
 # --- what they share ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _for_whom(job: Any) -> Iterator[None]:
+    """In the block everything is for whom the job was enqueued: its context, its actor, its request."""
+    carried, who, asked_in = facts.context_of(job), facts.actor_of(job), facts.request_of(job)
+    if not carried and who is None and asked_in is None:
+        yield
+        return
+    with context.log_context(**carried), context.acting_as(who), context.within_request(asked_in):
+        yield
 
 
 def _claim(worker: Any, job: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from rq.job import UNEVALUATED
 
-from ..context import RunningJob
+from ..context import Actor, RunningJob
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -67,11 +67,14 @@ class JobFacts(NamedTuple):
     context: Mapping[str, str] = NO_CONTEXT
 
 
-def carry(job: Job, context: Mapping[str, str], parent: RunningJob | None) -> None:
+def carry(
+    job: Job, context: Mapping[str, str], parent: RunningJob | None, actor: Actor | None = None,
+    request_id: str | None = None,
+) -> None:  # fmt: skip
     """Give the job what its records will need later.
 
-    That is the enqueuer's context, the job that it was enqueued by, and how many attempts there are: RQ keeps
-    only how many are left.
+    That is the enqueuer's context, who asked for it and in which web request, the job that it was enqueued by,
+    and how many attempts there are: RQ keeps only how many are left.
     """
     carried: dict[str, Any] = dict(_carried(job))
     if context:
@@ -80,6 +83,10 @@ def carry(job: Job, context: Mapping[str, str], parent: RunningJob | None) -> No
         carried["max_attempts"] = job.retries_left + 1
     if parent:
         carried["parent"], carried["root"] = parent.job_id, parent.root_job_id
+    if actor:
+        carried["actor"] = [*actor]
+    if request_id:
+        carried["request"] = request_id
     if carried:
         job.__dict__[_CARRIED] = carried
 
@@ -186,6 +193,7 @@ def running(job: JobFacts, execution_id: str | None) -> RunningJob:
         attempt=job.attempt,
         execution_id=execution_id,
         root_job_id=job.root_job_id or job.job_id,
+        parent_job_id=job.parent_job_id,
     )
 
 
@@ -195,6 +203,24 @@ def context_of(job: Job) -> Mapping[str, str]:
     if not isinstance(found, dict):
         return NO_CONTEXT
     return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def actor_of(job: Job) -> Actor | None:
+    """Who asked for the job, as it carries them; None if nobody was named, or what is there is not ours."""
+    found = _carried(job).get("actor")
+    if not isinstance(found, list) or len(found) != len(Actor._fields):
+        return None
+    kind, identifier, name, roles, effective = found
+    if not isinstance(kind, str) or not isinstance(roles, list):
+        return None
+    return Actor(
+        kind, _id(identifier), _id(name), tuple(role for role in roles if isinstance(role, str)), _id(effective)
+    )
+
+
+def request_of(job: Job) -> str | None:
+    """The id of the web request in which the job was asked for."""
+    return _id(_carried(job).get("request"))
 
 
 def _carried(job: Job) -> Mapping[str, Any]:

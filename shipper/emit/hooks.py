@@ -95,6 +95,22 @@ class Failure(Ended):
     ended_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Something that was done to RQ by hand, or by the application: by whatever went through RQ's API.
+
+    `action` is the `event.action`, `type` the `event.type`; `resource` is (type, id, name). `job` is the job that it
+    was done to, as it was before. `error`: it was tried, and this is what came of it.
+    """
+
+    action: str
+    type: str
+    resource: tuple[str, str | None, str | None]
+    job: JobFacts | None = None
+    detail: str | None = None
+    error: Exception | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job is. `percent` is 0 to 100; `count` numbers the changes of one job."""
@@ -139,6 +155,9 @@ class Hooks:
 
     def removed(self, job: JobFacts, how: str, *, concluded: bool = False) -> None:
         """A job that had not ended was taken away. `how` is canceled or deleted; `concluded` as in `Ended`."""
+
+    def operated(self, operation: Operation) -> None:
+        """Somebody cancelled, requeued, deleted, stopped, emptied, suspended or resumed; in their process."""
 
 
 class Observers:

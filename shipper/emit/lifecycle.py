@@ -75,6 +75,20 @@ def removed(facts: JobFacts, how: str, now: datetime, origin: Origin, *, conclud
     )  # fmt: skip
 
 
+def about(facts: JobFacts) -> Record:
+    """Which job an audit record is about: it is found by the job's id, its customer and its trace."""
+    rq = {"attempt": facts.attempt, "parent_job_id": facts.parent_job_id, "root_job_id": facts.root_job_id}
+    record: Record = {
+        "messaging": {"system": "rq", "destination": {"name": facts.queue}, "message": {"id": facts.job_id}},
+        "rq": _present(rq),
+    }
+    if facts.function is not None:
+        record["code"] = {"function": {"name": facts.function}}
+    carried = fields_of(facts.context)
+    record |= {name: carried[name] for name in ("organization", "trace") if name in carried}
+    return record
+
+
 def started(facts: JobFacts, execution_id: str | None, worker: str, now: datetime, origin: Origin) -> Record:
     """job-started: a work-horse is about to call the function. `rq.lag_ms` is the wait since the push."""
     moment = facts.started_at or now

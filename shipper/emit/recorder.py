@@ -10,9 +10,10 @@ from .. import records
 from ..origin import Origin
 from ..settings import Settings
 from . import contents, lifecycle
+from .audit import Event, Trail
 from .callbacks import Callbacks
 from .facts import JobFacts
-from .hooks import Failure, Hooks, Progress, Success
+from .hooks import Failure, Hooks, Operation, Progress, Success
 from .redact import Redactor
 from .sink import Sink
 
@@ -29,6 +30,7 @@ class Recorder(Hooks):
         self._redactor = Redactor(settings.redact)
         self._callbacks = Callbacks(settings)
         self._made_for = Origin.here(settings)
+        self._trail = Trail(settings, self.sink)
 
     def worker_started(self, worker: BaseWorker) -> None:
         worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
@@ -56,6 +58,14 @@ class Recorder(Hooks):
 
     def failed(self, job: JobFacts, failure: Failure) -> None:
         self._callbacks.tell(self._write(job, lifecycle.failed(job, failure, _now(), self._origin())))
+
+    def operated(self, operation: Operation) -> None:
+        job = operation.job
+        self._trail.write(Event(
+            action=operation.action, type=operation.type, resource=operation.resource, category="process",
+            outcome="failure" if operation.error else "success", error=operation.error, reason=operation.detail,
+            target=job.context.get("user") if job else None, more=lifecycle.about(job) if job else None, operator=True,
+        ))  # fmt: skip
 
     def _write(self, job: JobFacts, record: records.Record) -> bytes:
         line = records.encode(contents.add(record, job, self._redactor))

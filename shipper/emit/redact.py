@@ -25,6 +25,7 @@ SENSITIVE = (
 DEPTH_LIMIT = 10  # flattened fields of the index templates go no deeper
 TEXT_LIMIT = 1024  # characters of one value: longer keywords are not indexed either
 BUDGET = 200  # values of one record
+KNOWN_LIMIT = 1000  # names that a redactor remembers
 
 Own = Callable[[str, Any], Any]
 
@@ -40,12 +41,18 @@ class Redactor:
         names = tuple(names)
         plain = [name.lower().replace("_", "") for name in (*SENSITIVE, *names) if ":" not in name]
         self._secret = re.compile("|".join(map(re.escape, plain)))
+        self._known: dict[str, bool] = {}  # the same few names come again and again
         self._own_names = [name for name in names if ":" in name]
         self._own: list[Own] | None = None
 
     def is_secret(self, name: str) -> bool:
         """Whether values of this name are kept back."""
-        return self._secret.search(name.lower().replace("_", "").replace("-", "")) is not None
+        known = self._known.get(name)
+        if known is None:
+            known = self._secret.search(name.lower().replace("_", "").replace("-", "")) is not None
+            if len(self._known) < KNOWN_LIMIT:
+                self._known[name] = known
+        return known
 
     def positional(self, values: Iterable[Any], function: str | None) -> tuple[dict[str, Any], bool]:
         """Positional arguments as `{"0": …, "1": …}`, and whether some of it was cut.

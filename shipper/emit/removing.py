@@ -24,6 +24,11 @@ CHUNK = 1000  # jobs of an emptied queue that are read at once
 _housekeeping: ContextVar[bool] = ContextVar("shipper_housekeeping", default=False)
 
 
+def is_housekeeping() -> bool:
+    """Whether RQ is tidying up by itself."""
+    return _housekeeping.get()
+
+
 def cancel(original: Wrapper, job: Any, pipeline: Any = None, *args: Any, **kwargs: Any) -> Any:
     answer = original(job, pipeline, *args, **kwargs)
     with quietly("removed"):

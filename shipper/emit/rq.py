@@ -23,7 +23,7 @@ import rq.scheduler
 import rq.worker
 
 from .. import settings
-from . import enqueuing, executing, removing, spawning
+from . import enqueuing, executing, operating, removing, spawning
 from .enqueuing import because
 from .hooks import observers
 from .recorder import Recorder
@@ -50,6 +50,7 @@ def instrument() -> None:
         for classes, methods in _WRAPPERS:
             for name, wrapper in methods.items():
                 _wrap(classes, name, wrapper)
+        operating.wrap_functions()
 
 
 Wrapper = Callable[..., Any]
@@ -83,7 +84,7 @@ _WRAPPERS: tuple[tuple[tuple[type, ...], dict[str, Wrapper]], ...] = (
             "enqueue_dependents": because("dependent"),
             "run_sync": executing.run_sync,
             "run_job": executing.run_job,
-            "empty": removing.empty,
+            "empty": operating.empty,
         },
     ),
     (
@@ -94,12 +95,12 @@ _WRAPPERS: tuple[tuple[tuple[type, ...], dict[str, Wrapper]], ...] = (
             "register_dependency": enqueuing.register_dependency,
             "retry": because("retry"),
             "_handle_retry_result": because("retry"),
-            "cancel": removing.cancel,
-            "delete": removing.delete,
+            "cancel": operating.job_method("job-canceled", "end", removing.cancel),
+            "delete": operating.job_method("job-deleted", "deletion", removing.delete),
             "cleanup": removing.cleanup,
         },
     ),
-    ((rq.registry.BaseRegistry,), {"requeue": because("requeue")}),
+    ((rq.registry.BaseRegistry,), {"requeue": operating.requeue(because("requeue"))}),
     ((rq.registry.StartedJobRegistry,), {"cleanup": removing.clean_started}),
     ((rq.scheduler.RQScheduler,), {"enqueue_scheduled_jobs": because("scheduler")}),
     ((rq.cron.CronJob,), {"enqueue": because("cron")}),

@@ -52,6 +52,11 @@ class Sink:
                 return False
             return True
 
+    def sync(self) -> None:
+        """Return when what was appended is on the disk. OSError if it cannot be brought there."""
+        with self._lock:
+            os.fsync(self._descriptor)
+
     def _renew_lock(self) -> None:
         # Re-entrant: a signal handler that writes a record may interrupt one that is being written.
         self._lock = threading.RLock()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -39,6 +39,12 @@ class Question:
     customer: str | None = None
     queue: str | None = None
     function: str | None = None
+    trace: str | None = None
+    resource: str | None = None
+    """`type:id`, or the type alone."""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    args: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the job: positional ones by their number, others by their name."""
     since: datetime | None = None
     until: datetime | None = None
 
@@ -50,27 +56,37 @@ class Question:
             )
 
 
-_FIELDS = {
-    "job": "messaging.message.id",
-    "user": "user.id",
-    "customer": "organization.id",
-    "queue": "messaging.destination.name",
-    "function": "code.function.name",
+# A filter that has several fields finds what matches any of them.
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "job": ("messaging.message.id",),
+    "user": ("user.id", "user.effective.id", "user.target.id"),
+    "customer": ("organization.id",),
+    "queue": ("messaging.destination.name",),
+    "function": ("code.function.name",),
+    "trace": ("trace.id",),
 }
 
 
-def moment(text: str, now: datetime) -> datetime:
-    """A point in time from `2026-11-21`, `2026-11-21T08:00+01:00`, or an age such as `90s`, `15m`, `2h`, `7d`.
+_NAMED = {"today": 0, "yesterday": 1}
 
-    A time without a zone is UTC. Raises ShipperError.
+
+def moment(text: str, now: datetime) -> datetime:
+    """A point in time, from how people say it.
+
+    `2026-11-21`, `2026-11-21T08:00+01:00`, an age such as `90s`, `15m`, `2h`, `7d`, or `yesterday 14:00`. A time
+    without a zone is UTC. Raises ShipperError.
     """
-    if age := re.fullmatch(r"(\d+)([smhdw])", text.strip()):
+    said = text.strip()
+    if age := re.fullmatch(r"(\d+)([smhdw])", said):
         return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+    if named := re.fullmatch(r"(today|yesterday)(?: (\d\d:\d\d(?::\d\d)?))?", said):
+        said = f"{now.astimezone(UTC).date() - timedelta(days=_NAMED[named[1]])}T{named[2] or '00:00'}"
     try:
-        return moment_of(text.strip())
+        return moment_of(said)
     except ValueError:
         raise ShipperError(
-            f"{text!r} is not a time. Give one like 2026-11-21T08:00, or an age like 15m, 2h or 7d."
+            f'{text!r} is not a time. Give one like 2026-11-21T08:00 or "yesterday 14:00", '
+            "or an age like 15m, 2h or 7d."
         ) from None
 
 
@@ -84,6 +100,16 @@ def query(client: Elasticsearch, settings: Settings, question: Question) -> Iter
             yield from _in_order(_pages(client, snapshot, question))
         finally:
             client.close_point_in_time(id=snapshot)
+
+
+def last(client: Elasticsearch, settings: Settings, question: Question, count: int) -> list[Record]:
+    """The newest `count` records (10 000 at most) that answer the question, in order. Raises DestinationError."""
+    with translated(settings):
+        hits = client.search(
+            index=_indices(settings), ignore_unavailable=True, query={"bool": {"filter": filters(question)}},
+            sort=[{"@timestamp": "desc"}], size=count, track_total_hits=False,
+        )["hits"]["hits"]  # fmt: skip
+    return list(_in_order(iter(reversed(hits))))
 
 
 def follow(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:
@@ -111,8 +137,16 @@ def follow(client: Elasticsearch, settings: Settings, question: Question) -> Ite
 
 def filters(question: Question) -> list[dict[str, Any]]:
     """The question as Elasticsearch filters."""
-    asked: list[dict[str, Any]] = [
-        {"term": {field: value}} for name, field in _FIELDS.items() if (value := getattr(question, name)) is not None
+    asked = [_any_of(names, value) for name, names in _FIELDS.items() if (value := getattr(question, name)) is not None]
+    if question.resource is not None:
+        kind, _, identifier = question.resource.partition(":")
+        asked.append({"term": {"audit.resource.type": kind}})
+        if identifier:
+            asked.append({"term": {"audit.resource.id": identifier}})
+    asked += [{"term": {f"labels.{name}": str(value)}} for name, value in question.labels.items()]
+    asked += [
+        {"term": {f"rq.{'args' if str(name).isdecimal() else 'kwargs'}.{name}": _as_indexed(value)}}
+        for name, value in question.args.items()
     ]
     span = {}
     if question.since:
@@ -120,6 +154,16 @@ def filters(question: Question) -> list[dict[str, Any]]:
     if question.until:
         span["lt"] = timestamp(question.until)
     return [*asked, {"range": {"@timestamp": span}}] if span else asked
+
+
+def _any_of(names: tuple[str, ...], value: str) -> dict[str, Any]:
+    terms: list[dict[str, Any]] = [{"term": {name: value}} for name in names]
+    return terms[0] if len(terms) == 1 else {"bool": {"should": terms, "minimum_should_match": 1}}
+
+
+def _as_indexed(value: Any) -> str:
+    """A flattened field holds texts: numbers as they are written, and true and false."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _indices(settings: Settings) -> list[str]:
@@ -151,5 +195,4 @@ def _in_order(hits: Iterator[dict[str, Any]]) -> Iterator[Record]:
 
 
 def _since(question: Question, since: datetime | None) -> Question:
-    kept = {name: getattr(question, name) for name in (*_FIELDS, "until")}
-    return Question(**kept, since=since)
+    return replace(question, since=since)

@@ -10,7 +10,7 @@ import base64
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -103,23 +103,35 @@ class DeadLetters:
 
     def remove(self, ids: set[str]) -> int:
         """Take letters out, and return how many. Those that a shipper adds meanwhile stay."""
+
+        def without(line: bytes) -> bytes:
+            if (identifier := _id_in(line)) not in ids:
+                return line
+            (self._blobs / str(identifier)).unlink(missing_ok=True)
+            return b""
+
+        return self.rewrite(without)
+
+    def rewrite(self, change: Callable[[bytes], bytes]) -> int:
+        """Replace each letter's line of JSON by what `change` makes of it; returns how many were changed.
+
+        Written aside, synced, renamed. A shipper that wants to add a letter waits. Raises OSError.
+        """
         if not self.file.exists():
             return 0
-        removed = 0
+        changed = 0
         with self._locked():
             aside = self.file.with_suffix(".new")
             descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with self.file.open("rb") as lines, open(descriptor, "wb") as out:
                 for line in lines:
-                    if (identifier := _id_in(line)) in ids:
-                        removed += 1
-                        (self._blobs / str(identifier)).unlink(missing_ok=True)
-                    else:
-                        out.write(line)
+                    new = change(line)
+                    changed += new != line
+                    out.write(new)
                 out.flush()
                 os.fsync(out.fileno())
             aside.rename(self.file)
-        return removed
+        return changed
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

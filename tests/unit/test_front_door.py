@@ -41,6 +41,12 @@ def test_the_emit_side_imports_nothing_of_the_other_sides() -> None:
     assert _python(code) == "[]"
 
 
+def test_the_audit_trail_and_the_middlewares_import_light() -> None:
+    added = f"[name for name in {HEAVY!r} + ('asyncio', 'rfc8785') if name in sys.modules and name not in before]"
+    used = "import shipper.audit, shipper.web.wsgi, shipper.web.asgi; shipper.audit.trail()"
+    assert _python(f"import sys, rq; before = set(sys.modules); {used}; print({added})") == "[]"
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert _python("import shipper; print(hasattr(shipper, 'nonsense'))") == "False"
 

@@ -1,0 +1,307 @@
+"""Audit records: who did what to which thing, as one chained line in the log.
+
+The shape is ECS (https://www.elastic.co/docs/reference/ecs); what it has no field for is under `audit.*`. Values
+are redacted and cut before anything is written.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .. import chain, context
+from ..context import Actor
+from ..errors import AuditError
+from ..origin import Origin
+from ..records import Record, encode, shorten, timestamp
+from ..settings import Settings
+from .chaining import Chain
+from .redact import TEXT_LIMIT, Redactor
+from .sink import Sink
+
+DATASET = "rq.audit"
+CUT_TAG, NO_ACTOR_TAG, UNCHAINED_TAG = "changes-cut", "no-actor", "unchained"
+OUTCOMES = frozenset({"success", "failure", "denied", "unknown"})
+LOGIN_ID = Path("/proc/self/loginuid")
+NOBODY = 2**32 - 1  # loginuid of a process that no login began
+
+_pair_length = 2
+
+
+class Resource(NamedTuple):
+    """The thing that was acted on: `type` is the application's own word, `customer` or `job`."""
+
+    type: str | None
+    id: str | None = None
+    name: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Event:
+    """Something that somebody did, or tried to. See `shipper.audit.record` for what the fields mean."""
+
+    action: str
+    resource: Any = None
+    outcome: str = "success"
+    category: str | None = None
+    type: str | None = None
+    changes: Mapping[str, Any] | None = None
+    reason: str | None = None
+    target: object = None
+    message: str | None = None
+    duration_ns: int | None = None
+    error: BaseException | None = None
+    operator: bool = False
+    """Done to RQ by hand: where nobody is named, it was whoever is logged in."""
+    actor: Actor | None = None
+    """Who acted, where the writer knows better than the context."""
+    more: Mapping[str, Any] | None = None
+    """Further fields of the record, of ours."""
+
+
+class Trail:
+    """Writes audit records to `settings.log`. One for each process and its forks; threads may share it."""
+
+    def __init__(self, settings: Settings, sink: Sink | None = None) -> None:
+        self.sink = sink or Sink(settings.log)
+        self._settings = settings
+        self._redactor = Redactor(settings.redact)
+        self._made_for = Origin.here(settings)
+        key = settings.audit_key.encode() if settings.audit_key else None
+        self._chain = Chain(settings.log, self.sink, key)
+
+    def write(self, event: Event, *, durable: bool = False) -> Record:
+        """Append the record, and return it as it was written. With `durable` it is on the disk by then.
+
+        Raises AuditError with `durable` if that cannot be. Without, a record that cannot be written is warned of
+        by the sink; one that cannot be chained is written all the same, tagged `unchained`.
+        """
+        record = self.record(event)
+        try:
+            written = self._append(record, event)
+        except OSError:
+            record.setdefault("tags", []).append(UNCHAINED_TAG)
+            written = self.sink.append(encode(record))
+        if durable:
+            self._make_durable(written)
+        return record
+
+    def _append(self, record: Record, event: Event) -> bool:
+        try:
+            return self._chain.append(record)
+        except ValueError:  # an integer that JSON cannot say exactly, which is rare
+            exact = chain.exact(self.record(event))
+            record.clear()
+            record.update(exact)
+            return self._chain.append(record)
+
+    def _make_durable(self, written: bool) -> None:
+        if not written:
+            raise AuditError(f"The audit record could not be written to {self.sink.path}. Is the disk full?")
+        try:
+            self.sink.sync()
+        except OSError as trouble:
+            raise AuditError(f"{self.sink.path} could not be synced: {trouble.strerror}.") from trouble
+
+    def record(self, event: Event) -> Record:
+        """The record of an event, not yet in the chain."""
+        now = datetime.now(UTC)
+        origin = self._origin()
+        job, answered = context.running.get(), context.request.get()
+        about = context.fields_of(context.current())
+        who, kind, requester, tags = self._actor(event, about)
+        resource = _resource(event.resource)
+        outcome = event.outcome if event.outcome in OUTCOMES else "unknown"
+        changes, cut = _changes(event.changes, self._redactor)
+        if cut:
+            tags.append(CUT_TAG)
+        stamp = timestamp(now)
+        record: Record = {
+            "@timestamp": stamp,
+            "event": {
+                "id": f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}",
+                "dataset": DATASET,
+                "kind": "event",
+                "category": [event.category or ("process" if job else "web" if answered else "configuration")],
+                "type": [event.type or ("change" if changes else "info"), *(["denied"] if outcome == "denied" else [])],
+                "action": _clean(event.action) or "unnamed",
+                "outcome": "failure" if outcome == "denied" else outcome,
+            },
+            "ecs": origin.ecs,
+            "service": origin.service_of(job.queue if job else None),
+            "host": origin.host,
+            "process": {"pid": origin.pid},
+            "audit": {"actor": {"type": kind}},
+        }
+        if requester is not None:
+            record["audit"]["actor"]["requester"] = requester
+        if job is not None:
+            record |= context.job_fields(job)
+        record |= event.more or {}
+        if "labels" in about:
+            about["labels"], _ = self._redactor.named(about["labels"])
+        for name, value in about.items():
+            record.setdefault(name, value)
+        _put_user(record, who, event.target)
+        _put_resource(record, resource)
+        if changes:
+            record["audit"]["changes"] = changes
+        _put_request(record, answered)
+        _put_outcome(record, event)
+        record["message"] = _clean(event.message) or _sentence(record, who, outcome)
+        if tags:
+            record["tags"] = tags
+        return record
+
+    def _actor(self, event: Event, about: Mapping[str, Any]) -> tuple[Actor | None, str, str | None, list[str]]:
+        """(who, `audit.actor.type`, the type of who asked for the job, tags)."""
+        who = event.actor or context.acting()
+        asked_for = about.get("user", {}).get("id")
+        if who is None and asked_for is not None:
+            who = Actor("user", asked_for)
+        if event.actor is None and context.running.get() is not None:
+            return who, "job", who.type if who else None, []
+        if who is None and self._settings.actor:
+            who = Actor("operator", self._settings.actor)
+        if who is None and event.operator and context.request.get() is None:
+            who = Actor("operator", login_name())
+        if who is None:
+            return None, "system", None, [NO_ACTOR_TAG]
+        return who, who.type, None, []
+
+    def _origin(self) -> Origin:
+        if self._made_for.pid != os.getpid():
+            self._made_for = Origin.here(self._settings)
+        return self._made_for
+
+
+def login_name() -> str:
+    """Who is logged in, also behind sudo (proc(5), loginuid); whose process it is where nobody logged in."""
+    try:
+        number = int(LOGIN_ID.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        number = NOBODY
+    number = os.getuid() if number == NOBODY else number
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _resource(given: Any) -> Resource:
+    """`"customer:42"`, `("customer", 42)`, `("customer", 42, "Ann")`, or a mapping with type, id and name."""
+    if given is None:
+        return Resource(None)
+    if isinstance(given, Mapping):
+        return Resource(*(_clean(given.get(name)) for name in Resource._fields))
+    if isinstance(given, tuple | list):
+        return Resource(*[_clean(part) for part in given[:3]] or [None])
+    kind, colon, identifier = str(_clean(given)).partition(":")
+    return Resource(kind, identifier) if colon else Resource(None, kind)
+
+
+def _changes(given: Any, redactor: Redactor) -> tuple[dict[str, Any], bool]:
+    """`{"before": {…}, "after": {…}}` without secrets, and whether some of it was cut.
+
+    Also takes `{field: (before, after)}`, and a plain mapping, which is what came after.
+    """
+    if given is None:
+        return {}, False
+    if not isinstance(given, Mapping):
+        given = {"value": given}
+    parts: dict[str, Mapping[Any, Any]]
+    if set(given) <= {"before", "after"} and all(isinstance(part, Mapping) for part in given.values()):
+        parts = dict(given)
+    elif given and all(isinstance(value, tuple) and len(value) == _pair_length for value in given.values()):
+        parts = {"before": {k: v[0] for k, v in given.items()}, "after": {k: v[1] for k, v in given.items()}}
+    else:
+        parts = {"after": given}
+    shown, cut = {}, False
+    for name, values in parts.items():
+        if values:
+            shown[name], some = redactor.named(values)
+            cut |= some
+    return shown, cut
+
+
+def _put_user(record: Record, who: Actor | None, target: object) -> None:
+    user: dict[str, Any] = {}
+    if who is not None:
+        if who.id:
+            user["id"] = _clean(who.id)
+        if who.name:
+            user["name"] = _clean(who.name)
+        if who.roles:
+            user["roles"] = [_clean(role) for role in who.roles]
+        if who.effective_id is not None:
+            user["effective"] = {"id": _clean(who.effective_id)}
+    if target is not None:
+        user["target"] = {"id": _clean(target)}
+    if user:
+        record["user"] = user
+    else:
+        record.pop("user", None)
+
+
+def _put_resource(record: Record, resource: Resource) -> None:
+    said = {name: value for name, value in zip(_RESOURCE, resource, strict=True) if value}
+    if said:
+        record["audit"]["resource"] = said
+
+
+_RESOURCE = Resource._fields
+
+
+def _put_request(record: Record, answered: context.Request | None) -> None:
+    if (identifier := context.request_id()) is not None:
+        record["http"] = {"request": {"id": _clean(identifier)}}
+    if answered is None:
+        return
+    if answered.address:
+        record["source"] = {"ip": answered.address}
+    if answered.agent:
+        record["user_agent"] = {"original": _clean(answered.agent)}
+    if answered.path:
+        record["url"] = {"path": _clean(answered.path)}
+
+
+def _put_outcome(record: Record, event: Event) -> None:
+    if event.reason is not None:
+        record["event"]["reason"] = _clean(event.reason)
+    if event.duration_ns is not None:
+        record["event"]["duration"] = event.duration_ns
+    if event.error is not None:
+        kind = type(event.error)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        record["error"] = {"type": name, "message": _clean(event.error) or name}
+
+
+def _sentence(record: Record, who: Actor | None, outcome: str) -> str:
+    """`ann (for bob): address-changed customer 42: denied`."""
+    actor = record["audit"]["actor"]["type"]
+    name = (who.name or who.id) if who else None
+    if actor == "job":
+        function = record.get("code", {}).get("function", {}).get("name", "a job")
+        name = f"{function} for {name}" if name else function
+    thing = record["audit"].get("resource", {})
+    said = " ".join(filter(None, (record["event"]["action"], thing.get("type"), thing.get("name") or thing.get("id"))))
+    ending = f" ({outcome})" if outcome in ("denied", "failure") else ""
+    return shorten(f"{_clean(name) or actor}: {said}{ending}", TEXT_LIMIT)
+
+
+def _clean(value: object) -> str | None:
+    """Text that JSON can say, not too long. Never raises."""
+    if value is None or (type(value) is str and len(value) <= TEXT_LIMIT and value.isascii()):
+        return value
+    try:
+        text = value if isinstance(value, str) else str(value)
+    except Exception:  # somebody else's __str__ may do anything
+        text = f"<{type(value).__name__} that cannot be shown>"
+    if len(text) > TEXT_LIMIT:
+        text = text[: TEXT_LIMIT - 1] + "…"
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,184 @@
+"""A timeline as one HTML page that needs no server: a picture of lanes, then the records by request and job.
+
+Pure: records in, text out. Everything that comes from a record is escaped, and the page's policy lets nothing be
+loaded and no script run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import orjson
+
+from ..records import Record
+from ..timeline import Entry, entry
+
+# The picture, in units of its view box.
+WIDTH, LEFT, ROW, BAR, DOT = 1000, 260, 22, 8, 4
+TICKS = 5
+NAME_LIMIT = 42  # characters of a lane's name that fit to its left
+
+_ENDINGS = frozenset({"job-finished", "job-retried", "job-dead", "job-stopped", "job-canceled", "job-deleted"})
+
+
+@dataclass(slots=True)
+class Lane:
+    """One job, one request, or what belongs to neither: its records in order."""
+
+    key: str
+    name: str
+    entries: list[Entry] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Group:
+    """What belongs together: a request and the jobs that came of it, or a job and those that it enqueued."""
+
+    key: str
+    lanes: dict[str, Lane] = field(default_factory=dict)
+
+
+def render(records: Iterable[Record], title: str) -> str:
+    """The page of the records, which come in order."""
+    groups = group(map(entry, records))
+    lanes = [lane for one in groups for lane in one.lanes.values()]
+    count = sum(len(lane.entries) for lane in lanes)
+    template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(title),
+        summary=escape(_summary(lanes, count)),
+        picture=_picture(lanes) if lanes else "",
+        groups="\n".join(_section(one) for one in groups),
+    )
+
+
+def group(entries: Iterable[Entry]) -> list[Group]:
+    """By trace; where there is none, by the first job of a chain. In the order in which they begin."""
+    found: dict[str, Group] = {}
+    for one in entries:
+        key, name = _lane_of(one)
+        whole = one.trace or _text(one.record, "rq", "root_job_id") or key
+        lanes = found.setdefault(whole, Group(whole)).lanes
+        lane = lanes.setdefault(key, Lane(key, name))
+        lane.name = lane.name or name
+        lane.entries.append(one)
+    return list(found.values())
+
+
+def _lane_of(one: Entry) -> tuple[str, str]:
+    """(key, name) of the lane in which a record stands. What was done to a job from outside stands in its lane."""
+    if one.job_id:
+        return f"job {one.job_id}", one.function or ""
+    if request := _text(one.record, "http", "request", "id"):
+        return f"request {request}", f"web {_text(one.record, 'url', 'path')}"
+    return "others", "outside of requests and jobs"
+
+
+def _text(record: Mapping[str, Any], *path: str) -> str:
+    value: Any = record
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _summary(lanes: list[Lane], count: int) -> str:
+    if not lanes:
+        return "No records."
+    times = [one.at for lane in lanes for one in lane.entries]
+    return f"{count} records from {_time(min(times))} to {_time(max(times))} (UTC)"
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+# --- the picture ----------------------------------------------------------------------------------------
+
+
+def _picture(lanes: list[Lane]) -> str:
+    times = [one.at for lane in lanes for one in lane.entries]
+    start, span_s = min(times), max((max(times) - min(times)).total_seconds(), 0.001)
+
+    def x(moment: datetime) -> float:
+        return round(LEFT + (WIDTH - LEFT - 2 * DOT) * (moment - start).total_seconds() / span_s, 1)
+
+    height = (len(lanes) + 1) * ROW
+    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Lanes over time">']
+    for tick in range(TICKS):
+        at = LEFT + (WIDTH - LEFT - 2 * DOT) * tick / (TICKS - 1)
+        anchor = "start" if tick == 0 else "end" if tick == TICKS - 1 else "middle"
+        parts.append(f'<line class="axis" x1="{at:.1f}" y1="{ROW}" x2="{at:.1f}" y2="{height}"/>')
+        parts.append(f'<text x="{at:.1f}" y="14" text-anchor="{anchor}">+{span_s * tick / (TICKS - 1):.2f} s</text>')
+    for number, lane in enumerate(lanes):
+        middle = (number + 1) * ROW + ROW / 2
+        name = lane.name or lane.key
+        shown = name if len(name) <= NAME_LIMIT else f"{name[: NAME_LIMIT - 1]}…"
+        parts.append(
+            f'<g class="lane"><a href="#{_anchor(lane)}"><text x="0" y="{middle + 4}">{escape(shown)}</text></a>'
+        )
+        parts += [
+            f'<rect class="{kind}" x="{x(begin)}" y="{middle - BAR / 2}" '
+            f'width="{max(x(end) - x(begin), 1):.1f}" height="{BAR}" rx="2"/>'
+            for kind, begin, end in _spans(lane)
+        ]
+        parts += [
+            f'<circle class="{_outcome(one)}" cx="{x(one.at)}" cy="{middle}" r="{DOT}">'
+            f"<title>{escape(f'{_time(one.at)} {one.message}')}</title></circle>"
+            for one in lane.entries
+        ]
+        parts.append("</g>")
+    return "\n".join([*parts, "</svg>"])
+
+
+def _spans(lane: Lane) -> Iterator[tuple[str, datetime, datetime]]:
+    """("wait" or "run", from, to): what a job's records say of its time."""
+    pushed = started = None
+    for one in lane.entries:
+        if one.action in ("job-enqueued", "job-scheduled", "job-deferred"):
+            pushed = one.at
+        elif one.action == "job-started":
+            if pushed is not None:
+                yield "wait", pushed, one.at
+            pushed, started = None, one.at
+        elif one.action in _ENDINGS and one.dataset == "rq.job":
+            if started is not None:
+                yield "run", started, one.at
+            started = None
+
+
+def _outcome(one: Entry) -> str:
+    return one.outcome if one.outcome in ("success", "failure") else "unknown"
+
+
+def _anchor(lane: Lane) -> str:
+    return "lane-" + "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in lane.key)
+
+
+# --- the records ----------------------------------------------------------------------------------------
+
+
+def _section(one: Group) -> str:
+    first = min((lane.entries[0] for lane in one.lanes.values()), key=lambda entry_: entry_.at)
+    parts = [f'<section class="group"><h2>{escape(first.message)}</h2><p class="sub">{escape(one.key)}</p>']
+    for lane in one.lanes.values():
+        parts.append(f'<h3 id="{_anchor(lane)}">{escape(lane.name)} <span class="sub">{escape(lane.key)}</span></h3>')
+        parts.append("<table>")
+        parts += map(_row, lane.entries)
+        parts.append("</table>")
+    return "\n".join([*parts, "</section>"])
+
+
+def _row(one: Entry) -> str:
+    whole = orjson.dumps(one.record, option=orjson.OPT_INDENT_2).decode()
+    return (
+        f'<tr class="record"><td><time datetime="{escape(one.at.isoformat())}">{_time(one.at)}</time></td>'
+        f'<td class="what {_outcome(one)}">{escape(one.action or one.dataset)}</td>'
+        f'<td class="who">{escape(one.user or "")}</td>'
+        f"<td><details><summary>{escape(one.message)}</summary><pre>{escape(whole)}</pre></details></td></tr>"
+    )

@@ -1,0 +1,188 @@
+"""Least privilege, proven on an Elasticsearch with security on: what each role's key can do, and what it cannot."""
+
+from __future__ import annotations
+
+import json
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elasticsearch import AuthorizationException, Elasticsearch
+
+from stack.elasticsearch import Elasticsearch as OwnElasticsearch
+from tests.programs import Programs
+
+GOLDEN = (Path(__file__).parent.parent / "golden/job-finished.jsonl").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def secure() -> Iterator[OwnElasticsearch]:
+    server = OwnElasticsearch(secure=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def admin(secure: OwnElasticsearch) -> Iterator[Elasticsearch]:
+    with Elasticsearch(secure.url) as client:
+        yield client
+
+
+@pytest.fixture
+def keys(secure: OwnElasticsearch, tmp_path: Path) -> Iterator[Programs]:
+    """Programs on that server, its roles made by the command."""
+    environment = {
+        "SHIPPER_LOG": str(tmp_path / "records.jsonl"), "SHIPPER_STATE": str(tmp_path / "state"),
+        "SHIPPER_ELASTICSEARCH": secure.url, "SHIPPER_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
+    }  # fmt: skip
+    programs = Programs(environment, tmp_path)
+    programs.run("shipper", "setup", "--roles")
+    yield programs
+    programs.stop()
+
+
+def key_of(keys: Programs, role: str) -> str:
+    name = f"rq-{role}-{keys.environment['SHIPPER_NAMESPACE']}.key"
+    return (Path(keys.environment["SHIPPER_STATE"]) / "keys" / name).read_text().strip()
+
+
+def as_role(keys: Programs, secure: OwnElasticsearch, role: str) -> dict[str, str]:
+    """The environment of a command that has that role's key and nothing else."""
+    return {"SHIPPER_ELASTICSEARCH": f"http://{secure.address}", "SHIPPER_API_KEY": key_of(keys, role)}
+
+
+@pytest.fixture
+def shipped(keys: Programs, secure: OwnElasticsearch, admin: Elasticsearch) -> dict[str, Any]:
+    """An audit record and a job record of ann's, shipped with the shipper's key. Gives the audit document."""
+    keys.run("shipper", "audit", "record", "signed-in", "--actor", "ann")
+    with keys.log.open("ab") as log:
+        log.write(json.dumps(json.loads(GOLDEN) | {"user": {"id": "ann"}}).encode() + b"\n")
+    done = keys.run("shipper", "run", "--once", **as_role(keys, secure, "shipper"))
+    assert "2 records indexed" in done.stderr, done.stderr
+    name = keys.environment["SHIPPER_NAMESPACE"]
+    admin.indices.refresh(index=f"rq-*-{name}*")
+    assert admin.count(index=f"rq-state-{name}")["count"] == 1
+    (hit,) = admin.search(index=f"rq-audit-{name}-*")["hits"]["hits"]
+    return hit
+
+
+def test_keys_are_files_of_their_own_and_are_kept(keys: Programs) -> None:
+    folder = Path(keys.environment["SHIPPER_STATE"]) / "keys"
+    before = {file.name: file.read_text() for file in folder.iterdir()}
+    assert len(before) == 5
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+    said = keys.run("shipper", "setup", "--roles").stdout
+    assert said.count("was there already") == 5
+    assert {file.name: file.read_text() for file in folder.iterdir()} == before
+    assert not [key for key in before.values() if key.strip() in said]
+
+
+def test_the_shipper_s_key_can_neither_read_change_nor_delete_a_record(
+    keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]
+) -> None:
+    index, identifier = shipped["_index"], shipped["_id"]
+    with Elasticsearch(f"http://{secure.address}", api_key=key_of(keys, "shipper")) as client:
+        forbidden = [
+            lambda: client.get(index=index, id=identifier),
+            lambda: client.search(index=index),
+            lambda: client.count(index=index),
+            lambda: client.open_point_in_time(index=index, keep_alive="1m"),
+            lambda: client.index(index=index, id=identifier, document={"event": {"action": "forged"}}),
+            lambda: client.update(index=index, id=identifier, doc={"event": {"action": "forged"}}),
+            lambda: client.delete(index=index, id=identifier),
+            lambda: client.delete_by_query(index=index, query={"match_all": {}}),
+            lambda: client.update_by_query(index=index),
+            lambda: client.indices.delete(index=index),
+            lambda: client.indices.close(index=index),
+            lambda: client.indices.put_settings(index=index, settings={"index.blocks.write": True}),
+            lambda: client.indices.delete_index_template(name="rq-audit"),
+            lambda: client.create(index="other", id="1", document={}),
+            lambda: client.get(index=f"rq-state-{keys.environment['SHIPPER_NAMESPACE']}", id="x"),
+            lambda: client.security.create_api_key(name="more", role_descriptors={"all": {"cluster": ["all"]}}),
+        ]
+        for act in forbidden:
+            with pytest.raises(AuthorizationException):
+                act()
+        answer = client.bulk(operations=[{"create": {"_index": index, "_id": identifier}}, {"x": 1}])
+        assert answer["items"][0]["create"]["status"] == 409
+
+
+def test_the_record_is_as_it_was_after_all_that(
+    keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]
+) -> None:
+    assert (
+        "1 records in 1 chains: all is as it was written"
+        in keys.run("shipper", "audit", "verify", **as_role(keys, secure, "reader")).stdout
+    )
+
+
+def test_who_may_not_read_gets_a_clear_word(keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]) -> None:
+    for command in (["timeline"], ["audit", "verify"]):
+        done = keys.run("shipper", *command, check=False, **as_role(keys, secure, "shipper"))
+        assert done.returncode == 1
+        assert "forbids this to the key in SHIPPER_API_KEY (403" in done.stderr
+
+
+def test_the_reader_reads_and_changes_nothing(
+    keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]
+) -> None:
+    reader = as_role(keys, secure, "reader")
+    assert "signed-in" in keys.run("shipper", "timeline", "--user", "ann", **reader).stdout
+    refused = keys.run("shipper", "audit", "forget", "--user", "ann", "--yes", check=False, **reader)
+    assert (refused.returncode, "403" in refused.stderr) == (1, True)
+    with Elasticsearch(f"http://{secure.address}", api_key=key_of(keys, "reader")) as client:
+        for act in (
+            lambda: client.create(index=shipped["_index"], id="1", document={}),
+            lambda: client.delete(index=shipped["_index"], id=shipped["_id"]),
+        ):
+            with pytest.raises(AuthorizationException):
+                act()
+
+
+def test_the_operator_installs_templates(keys: Programs, secure: OwnElasticsearch) -> None:
+    operator = as_role(keys, secure, "operator")
+    assert "keep" in keys.run("shipper", "setup", **operator).stdout
+    refused = keys.run("shipper", "setup", "--roles", "--keys", str(keys.folder / "more"), check=False, **operator)
+    assert (refused.returncode, "403" in refused.stderr) == (1, True)
+
+
+def test_the_pruner_deletes_indices_and_reads_nothing(
+    keys: Programs, secure: OwnElasticsearch, admin: Elasticsearch, shipped: dict[str, Any]
+) -> None:
+    name = keys.environment["SHIPPER_NAMESPACE"]
+    old = f"rq-audit-{name}-2015.01"
+    admin.indices.create(index=old)
+    with Elasticsearch(f"http://{secure.address}", api_key=key_of(keys, "pruner")) as client:
+        with pytest.raises(AuthorizationException):
+            client.search(index=shipped["_index"])
+        with pytest.raises(AuthorizationException):
+            client.delete(index=shipped["_index"], id=shipped["_id"])
+    assert f"deleted {old}" in keys.run("shipper", "prune", **as_role(keys, secure, "pruner")).stdout
+    assert admin.indices.exists(index=shipped["_index"])
+
+
+def test_the_eraser_erases_and_deletes_nothing(
+    keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]
+) -> None:
+    eraser = as_role(keys, secure, "eraser")
+    said = keys.run("shipper", "audit", "forget", "--user", "ann", "--yes", **eraser).stdout
+    assert ["rq.audit", "1"] in [line.split() for line in said.splitlines()]
+    assert ["rq.job", "1"] in [line.split() for line in said.splitlines()]
+    with Elasticsearch(f"http://{secure.address}", api_key=key_of(keys, "eraser")) as client:
+        for act in (
+            lambda: client.delete(index=shipped["_index"], id=shipped["_id"]),
+            lambda: client.indices.delete(index=shipped["_index"]),
+        ):
+            with pytest.raises(AuthorizationException):
+                act()
+    verified = keys.run("shipper", "audit", "verify", **as_role(keys, secure, "reader")).stdout
+    assert "erased: personal fields of 1 records are gone" in verified
+
+
+def test_where_security_is_off_there_are_no_roles_to_make(programs: Programs) -> None:
+    done = programs.run("shipper", "setup", "--roles", check=False)
+    assert done.returncode == 1
+    assert "security switched off" in done.stderr

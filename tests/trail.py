@@ -1,0 +1,35 @@
+"""What tests of the audit trail share: a trail of its own, and its records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from shipper import chain, settings
+from shipper.chain import NO_HASH, Head
+from shipper.emit.audit import Trail
+
+
+def trail_in(folder: Path, **variables: str) -> Trail:
+    """A trail that writes to `records.jsonl` in the folder."""
+    environment = {"XDG_STATE_HOME": str(folder), "SHIPPER_LOG": str(folder / "records.jsonl"), **variables}
+    return Trail(settings.load(environment=environment))
+
+
+def records_in(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "records.jsonl").read_bytes().splitlines()]
+
+
+def follow(records: list[dict[str, Any]], key: bytes | None = None) -> Head:
+    """Assert that the records are one whole chain in this order; its head."""
+    last = None
+    for record in records:
+        found = chain.check(record, key)
+        assert found is not None, record
+        assert found.verdict == "good", found
+        assert (found.head.sequence, found.previous) == ((last.sequence + 1, last.hash) if last else (1, NO_HASH))
+        assert last is None or found.head.id == last.id
+        last = found.head
+    assert last is not None
+    return last
