@@ -76,7 +76,7 @@ def soak(seconds: float, seed: int, folder: Path) -> Report:
             for emitter in emitters:
                 emitter.join()
         server.choose = lambda: bulk_server.well
-        shipper.drain()
+        shipper.drain(DRAIN_LIMIT_S + seconds)
         return _account(folder, server, done)
 
 
@@ -149,9 +149,9 @@ class _Shipper:
         if self._process.poll() is not None:
             self._process = self._start()
 
-    def drain(self) -> None:
+    def drain(self, limit_s: float) -> None:
         """Let it come to the end of everything, and stop it."""
-        deadline = time.monotonic() + DRAIN_LIMIT_S
+        deadline = time.monotonic() + limit_s
         while not self._is_idle():
             if time.monotonic() > deadline:
                 stop(self._process)

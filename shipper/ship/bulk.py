@@ -38,7 +38,7 @@ class Bulk:
         # When to try again is the pipeline's to say; which node to try, the transport's: one that failed rests a while.
         self._transport = Transport(
             client.nodes(settings), node_class=client.node_class(settings), max_retries=0,
-            serializers={"application/json": _AsItCame()},
+            serializers={"application/json": _AsItCame(), "application/x-ndjson": _AsItCame()},
         )  # fmt: skip
 
     def send(self, body: bytes) -> bytes:
@@ -71,7 +71,7 @@ def _gzip() -> Callable[[bytes], bytes]:
 
 
 class _AsItCame(Serializer):
-    """Leaves a body of JSON as its bytes: of most answers not a word has to be decoded."""
+    """Leaves a body as its bytes: ours is made already, and of most answers not a word has to be decoded."""
 
     mimetype = "application/json"
 

@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_KEEP = 64 << 20  # bytes that stay with the process when they are free
+_KEEP = 16 << 20  # bytes that stay with the process when they are free
 _LARGE = 32 << 20  # bytes from which on a block is the kernel's own
 
 

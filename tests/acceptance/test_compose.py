@@ -188,7 +188,8 @@ def test_the_services_do_together_what_the_file_promises(
 
     wait_for(ended, "the three jobs of the order", limit_s=120)
     log = containers.folder / "records.jsonl"
-    wait_for(lambda: count(search, index) == len(log.read_bytes().splitlines()), "every line")
+    everything = f"{index},rq-audit-{namespace}-*"
+    wait_for(lambda: count(search, everything) == len(log.read_bytes().splitlines()), "every line")
 
 
 def test_the_python_that_runs_the_services_is_the_virtual_environment_s() -> None:
