@@ -154,6 +154,14 @@ def test_a_page_s_panels_have_names_of_their_own_and_all_its_references_are_used
     assert used == {reference["name"] for reference in page["references"]}
 
 
+def test_no_two_pages_have_a_panel_or_a_control_of_one_name() -> None:
+    """Kibana leaves such a panel as it is on the way from page to page, and so shows the other page's."""
+    names = [one.panel["panelIndex"] for one in panels()]
+    for page in PAGES:
+        names += json.loads(page["attributes"]["controlGroupInput"]["panelsJSON"])
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=titled)
 def test_links_lead_from_every_page_to_every_page(page: dict[str, Any]) -> None:
     (links,) = [one for one in panels("links") if one.page is page]
