@@ -206,7 +206,10 @@ def by_outcome(*, per_minute: bool = False) -> tuple[Column, ...]:
 
 
 def by(of: str, label: str, *, size: int = 10, missing: bool = False) -> Column:
-    """A row, bar or slice for each value of a field: the `size` that weigh most by the panel's first figure."""
+    """A row, bar or slice for each value of a field: the `size` that weigh most by the panel's first figure.
+
+    With `missing`, also one for the records without a value, and one for all the others.
+    """
     params = {"size": size, "missingBucket": missing}
     return Column(label=label, operation="terms", of=of, type="string", bucketed=True, params=params)
 
@@ -403,7 +406,8 @@ def _grouped(group: Column, weight: Column | None) -> Column:
         "size": group.params["size"],
         "orderBy": order,
         "orderDirection": "desc" if weight else "asc",
-        "otherBucket": False,
+        # Lens asks for the records without a value only where it also asks for the rest beyond `size`.
+        "otherBucket": group.params["missingBucket"],
         "missingBucket": group.params["missingBucket"],
         "parentFormat": {"id": "terms"},
     }

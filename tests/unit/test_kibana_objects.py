@@ -234,6 +234,8 @@ def test_a_panel_s_layers_are_whole(one: Placed) -> None:
         assert kinds == sorted(kinds, reverse=True), "groups come before figures"
         for column in columns.values():
             assert set(column.get("references", [])) <= set(columns)
+            if column["operationType"] == "terms" and column["params"]["missingBucket"]:
+                assert column["params"]["otherBucket"], "Lens leaves out the records without a value otherwise"
 
 
 def _pictured(one: Placed) -> dict[str, list[str]]:
