@@ -353,6 +353,8 @@ def test_a_data_view_formats_fields_that_it_has_and_tells_time_by_a_date(one: di
         assert field in known
         if form["id"] in ("duration", "bytes"):
             assert known.get(field, "long") in ("long", "double")
+        if form["id"] == "date":
+            assert known[field] == "date"
     if "timeFieldName" in one["attributes"]:
         assert known[one["attributes"]["timeFieldName"]] == "date"
 
