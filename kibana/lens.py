@@ -30,6 +30,7 @@ from .words import (
 RECORDS = "___records___"  # Lens's name for "no field: count the records"
 LAYER = "data"
 LINE_LAYER = "line"
+TIME_WIDTH = 130  # pixels: a date in one line, its time in the next
 
 Bands = tuple[tuple[float, str], ...]
 
@@ -206,7 +207,10 @@ def by_outcome(*, per_minute: bool = False) -> tuple[Column, ...]:
 
 
 def by(of: str, label: str, *, size: int = 10, missing: bool = False) -> Column:
-    """A row, bar or slice for each value of a field: the `size` that weigh most by the panel's first figure."""
+    """A row, bar or slice for each value of a field: the `size` that weigh most by the panel's first figure.
+
+    With `missing`, also one for the records without a value, and one for all the others.
+    """
     params = {"size": size, "missingBucket": missing}
     return Column(label=label, operation="terms", of=of, type="string", bucketed=True, params=params)
 
@@ -263,8 +267,9 @@ def table(
         "layerType": "data",
         "columns": columns,
         "paging": {"size": 10, "enabled": True},
-        "rowHeight": "single",
-        "headerRowHeight": "single",
+        # A name or a time that is wider than its column goes on in a second line; otherwise it would be cut off.
+        "rowHeight": "auto",
+        "headerRowHeight": "auto",
     }
     if across:
         columns.append({"columnId": across.id, "isTransposed": True})
@@ -293,8 +298,11 @@ def chart(
     x = x or over_time()
     # Over time the split goes first: the heaviest of the whole range, not those of each moment.
     groups = ([split, x] if x.operation == "date_histogram" else [x, split]) if split else [x]
-    # Where a split makes the series, each has a colour of Kibana's own.
-    colours = [{"forAccessor": one.id, "color": one.colour} for one in figures if one.colour and not split]
+    # Where a split makes the series, each has a colour of Kibana's own. A lone series has none of those: they are given
+    # out in the order in which a page's panels happen to come, so that it would be another colour each time.
+    alone = BLUE if len(figures) == 1 else None
+    coloured = [] if split else [(one.id, one.colour or alone) for one in figures]
+    colours = [{"forAccessor": name, "color": colour} for name, colour in coloured if colour]
     layer: dict[str, Any] = {
         "layerId": LAYER,
         "layerType": "data",
@@ -403,7 +411,8 @@ def _grouped(group: Column, weight: Column | None) -> Column:
         "size": group.params["size"],
         "orderBy": order,
         "orderDirection": "desc" if weight else "asc",
-        "otherBucket": False,
+        # Lens asks for the records without a value only where it also asks for the rest beyond `size`.
+        "otherBucket": group.params["missingBucket"],
         "missingBucket": group.params["missingBucket"],
         "parentFormat": {"id": "terms"},
     }
@@ -421,6 +430,8 @@ def _merged(states: Iterable[dict[str, dict[str, Any]]]) -> dict[str, dict[str, 
 
 def _table_column(column: Column) -> dict[str, Any]:
     state: dict[str, Any] = {"columnId": column.id}
+    if column.type == "date" and not column.bucketed:
+        state["width"] = TIME_WIDTH
     if column.bands:
         state |= {"colorMode": "text", "palette": _palette(column.bands)}
     return state

@@ -214,13 +214,14 @@ class Dashboard:
 
 
 def _placed(page: Dashboard, pages: Sequence[Dashboard]) -> tuple[list[dict[str, Any]], list[Reference]]:
+    # Kibana keeps a panel on the screen as somebody goes from page to page, where both have one of that name.
     links, references = _links(page, pages)
     panels = [{**links, "gridData": {"x": 0, "y": 0, "w": GRID_COLUMNS, "h": LINKS_HEIGHT, "i": links["panelIndex"]}}]
     y = LINKS_HEIGHT
     for row in page.rows:
         x = 0
         for width, content in row.panels:
-            index = f"panel-{len(panels)}"
+            index = f"{page.name}-{len(panels)}"
             panel, own = _panel(content, index)
             panels.append({**panel, "gridData": {"x": x, "y": y, "w": width, "h": row.height, "i": index}})
             references += own
@@ -234,7 +235,7 @@ def _links(page: Dashboard, pages: Sequence[Dashboard]) -> tuple[dict[str, Any],
 
     Filters go along where they mean something on the other side: that of one job would empty the pages about many.
     """
-    index, links, references = "links", [], []
+    index, links, references = f"{page.name}-links", [], []
     for order, other in enumerate(pages):
         target = f"link_{other.name}_dashboard"
         carried = not {page.name, other.name} & _ON_THEIR_OWN
@@ -326,7 +327,7 @@ def _markdown(text: Text, index: str) -> dict[str, Any]:
 def _controls(page: Dashboard) -> tuple[dict[str, Any], list[Reference]]:
     controls, references = {}, []
     for order, control in enumerate(page.controls):
-        name = control.field.replace(".", "_")
+        name = f"{page.name}_{control.field.replace('.', '_')}"
         controls[name] = {
             "type": "optionsListControl",
             "order": order,

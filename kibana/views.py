@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .objects import View, dashboard_id
-from .words import CUSTOMER, DURATION, JOB, LAG, PAYLOAD
+from .words import CUSTOMER, DURATION, JOB, LAG, PAYLOAD, TIME
 
 _BYTES = {"id": "bytes"}
 
@@ -39,7 +39,9 @@ _JOBS = {
     "rq.payload_stored_bytes": _BYTES,
     "rq.result_bytes": _BYTES,
 }
-_SHIPPER = {
+_SHIPPER: dict[str, dict[str, Any]] = {
+    # Short, for the time of the last status has to fit into one large figure.
+    TIME: {"id": "date", "params": {"pattern": "MMM D, HH:mm:ss"}},
     "shipper.backlog_bytes": _BYTES,
     "shipper.bytes_per_s": _BYTES,
     "shipper.memory_bytes": _BYTES,

@@ -162,7 +162,7 @@ def _group(column: State, columns: Mapping[str, State], interval: str) -> dict[s
         return {"date_histogram": {"field": field, "fixed_interval": interval, "min_doc_count": 0}}
     assert column["operationType"] == "terms", column
     terms: dict[str, Any] = {"field": field, "size": params["size"], "order": _order(params, columns)}
-    if params["missingBucket"]:
+    if params["missingBucket"] and params["otherBucket"]:  # alone, Lens passes over the first
         terms["missing"] = "(missing value)"
     return {"terms": terms}
 

@@ -55,11 +55,11 @@ FAILURES = Dashboard(
                        [count("failed"), count("dead", DEAD)], where=FAILED, goto=["customer"])),
         )),
         Row(height=10, panels=(
-            (16, table("Retries: how far did they get?", "jobs",
+            (14, table("Retries: how far did they get?", "jobs",
                        [by(FUNCTION, "function", size=20), by("rq.retry_verdict", "verdict")],
                        [count("attempts"), largest("furthest attempt", "rq.attempt")], where=FAILED,
                        goto=["functions"])),
-            (16, table("Killed by which signal, with how much memory (kB)?", "jobs",
+            (18, table("Killed by which signal, with how much memory (kB)?", "jobs",
                        [by("rq.signal", "signal"), by(FUNCTION, "function", size=20)],
                        [count("killed"), largest("most memory", "rq.max_rss_kb"), newest("last seen")],
                        where="rq.signal : *", goto=["functions"])),

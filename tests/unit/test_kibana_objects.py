@@ -154,6 +154,14 @@ def test_a_page_s_panels_have_names_of_their_own_and_all_its_references_are_used
     assert used == {reference["name"] for reference in page["references"]}
 
 
+def test_no_two_pages_have_a_panel_or_a_control_of_one_name() -> None:
+    """Kibana leaves such a panel as it is on the way from page to page, and so shows the other page's."""
+    names = [one.panel["panelIndex"] for one in panels()]
+    for page in PAGES:
+        names += json.loads(page["attributes"]["controlGroupInput"]["panelsJSON"])
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=titled)
 def test_links_lead_from_every_page_to_every_page(page: dict[str, Any]) -> None:
     (links,) = [one for one in panels("links") if one.page is page]
@@ -226,6 +234,8 @@ def test_a_panel_s_layers_are_whole(one: Placed) -> None:
         assert kinds == sorted(kinds, reverse=True), "groups come before figures"
         for column in columns.values():
             assert set(column.get("references", [])) <= set(columns)
+            if column["operationType"] == "terms" and column["params"]["missingBucket"]:
+                assert column["params"]["otherBucket"], "Lens leaves out the records without a value otherwise"
 
 
 def _pictured(one: Placed) -> dict[str, list[str]]:
@@ -343,6 +353,8 @@ def test_a_data_view_formats_fields_that_it_has_and_tells_time_by_a_date(one: di
         assert field in known
         if form["id"] in ("duration", "bytes"):
             assert known.get(field, "long") in ("long", "double")
+        if form["id"] == "date":
+            assert known[field] == "date"
     if "timeFieldName" in one["attributes"]:
         assert known[one["attributes"]["timeFieldName"]] == "date"
 
