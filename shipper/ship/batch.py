@@ -15,7 +15,7 @@ from .document import Document, NotShippable, Place, document, state_document
 from .quick import Quick
 from .tail import LINE_LIMIT, Block, Source
 
-BODY_LIMIT = 2_000_000  # bytes of one request; some are on their way at the same time
+BODY_LIMIT = 1_000_000  # bytes of one request; some are on their way at the same time
 COUNT_LIMIT = 10_000  # documents of one request
 
 
