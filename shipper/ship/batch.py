@@ -109,17 +109,19 @@ class Batch:
         lines = block.data.split(b"\n")
         if not lines[-1]:
             lines.pop()
-        offset = block.start
-        while lines:
-            taken = quick.take(lines, self.parts, self.states)
+        rest, at, offset = iter(lines), 0, block.start
+        while at < len(lines):
+            taken = quick.take(rest, self.parts, self.states)
             if taken:
-                self.runs.append(Run(block, offset, lines[:taken] if taken < len(lines) else lines))
-                offset += sum(map(len, lines[:taken])) + taken
-            if taken < len(lines):
+                run = lines[at : at + taken] if taken < len(lines) else lines
+                self.runs.append(Run(block, offset, run))
+                offset += sum(map(len, run)) + taken
+                at += taken
+            if at < len(lines):  # the odd one, which is out of `rest` by now
                 place = Place(host, block.source.file_id(), offset)
-                self._add_line(lines[taken], place, str(block.source.path), datetime.now(UTC))
-                offset += len(lines[taken]) + 1
-            lines = lines[taken + 1 :]
+                self._add_line(lines[at], place, str(block.source.path), datetime.now(UTC))
+                offset += len(lines[at]) + 1
+                at += 1
 
     def add_again(self, letter: Letter, read_at: datetime, host: str) -> None:
         """Take a dead letter's line in, as it would have been when it was read."""

@@ -9,6 +9,7 @@ Of some 2 us for a record of 1.1 kB, 0.8 are the check and 0.3 the slices (make 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -54,10 +55,10 @@ class Quick:
         self._heads: dict[bytes, bytes] = {}  # by day and dataset: the action line up to the id
         self._day = 0
 
-    def take(self, lines: list[bytes], parts: list[bytes], states: dict[str, State]) -> int:
+    def take(self, lines: Iterator[bytes], parts: list[bytes], states: dict[str, State]) -> int:
         """Add action and source of each line to `parts`, and of each job the last word to `states`.
 
-        Stops before the first line that is not as ours are; returns how many were taken.
+        Stops at the first line that is not as ours are, which is out of `lines` then; returns how many were taken.
         """
         today = datetime.now(UTC)
         if today.toordinal() != self._day:

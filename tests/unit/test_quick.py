@@ -28,7 +28,7 @@ ODD = [
 def taken(line: bytes) -> tuple[list[bytes], dict[str, State]]:
     parts: list[bytes] = []
     states: dict[str, State] = {}
-    Quick(MADE).take([line], parts, states)
+    Quick(MADE).take(iter([line]), parts, states)
     return parts, states
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_taken_that_is_not_json() -> None:
                     del line[at : at + dice.randrange(1, 5)]
                 case _:
                     line[at] = dice.randrange(256)
-        if b"\n" not in line and quick.take([bytes(line)], [], {}):
+        if b"\n" not in line and quick.take(iter([bytes(line)]), [], {}):
             accepted += 1
             assert isinstance(json.loads(line.decode("utf-8"), parse_constant=_no_constant), dict)
     assert accepted > 1000  # most mutations are of a text, and leave it a record
