@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -12,7 +12,7 @@ from ..settings import Settings
 from ..state import State
 from .deadletter import Letter
 from .document import Document, NotShippable, Place, document, state_document
-from .quick import Quick
+from .quick import Quick, keep_last
 from .tail import LINE_LIMIT, Block, Source
 
 BODY_LIMIT = 1_000_000  # bytes of one request; some are on their way at the same time
@@ -134,11 +134,7 @@ class Batch:
         self.others.append(Item(replace(made, is_record=False), line, "<shipper>", 0))
 
     def body(self) -> bytes:
-        parts = self.parts.copy()
-        for item in [*self.others, *self._state_items()]:
-            parts += (item.document.action, item.document.source)
-        parts.append(b"")
-        return b"\n".join(parts)
+        return _body(self.parts, [*self.others, *self._state_items()])
 
     def items(self) -> list[Item]:
         return [*self._own_items(), *self.others, *self._state_items()]
@@ -170,10 +166,7 @@ class Batch:
                 place = Place(place.host, place.file_id, place.offset + len(torn))
             else:
                 self.others.append(Item(made, line, path, place.offset, place.file_id))
-                if state is not None:
-                    known = self.states.get(state.job_id)
-                    if known is None or state.version > known.version:
-                        self.states[state.job_id] = state
+                keep_last(self.states, state)
                 return
 
 
@@ -187,11 +180,16 @@ class Rest:
     documents: list[Item]
 
     def body(self) -> bytes:
-        parts: list[bytes] = []
-        for item in self.documents:
-            parts += (item.document.action, item.document.source)
-        parts.append(b"")
-        return b"\n".join(parts)
+        return _body([], self.documents)
 
     def items(self) -> list[Item]:
         return self.documents
+
+
+def _body(parts: list[bytes], items: Iterable[Item]) -> bytes:
+    """What is ready, and then the action and source of each item."""
+    parts = parts.copy()
+    for item in items:
+        parts += (item.document.action, item.document.source)
+    parts.append(b"")
+    return b"\n".join(parts)

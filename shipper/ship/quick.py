@@ -64,7 +64,7 @@ class Quick:
         if today.toordinal() != self._day:
             self._day = today.toordinal()
             self._heads = _heads(self._settings, today)
-        heads, bare, with_states, before = self._heads, self._bare, self._settings.states, len(parts)
+        heads, bare, job, with_states, before = self._heads, self._bare, self._job, self._settings.states, len(parts)
         day = kind = head = b""
         is_state = False
         try:
@@ -78,7 +78,7 @@ class Quick:
                 if not line.isascii():
                     line.decode()
                 if is_state:
-                    self._keep_state(line, states)
+                    keep_last(states, told_by(job(line)))
                 else:
                     bare(line)
                 parts += (head + line[ID_AT] + b'"}}', line)
@@ -86,12 +86,14 @@ class Quick:
             pass
         return (len(parts) - before) // 2
 
-    def _keep_state(self, line: bytes, states: dict[str, State]) -> None:
-        state = told_by(self._job(line))
-        if state is not None:
-            known = states.get(state.job_id)
-            if known is None or state.version > known.version:
-                states[state.job_id] = state
+
+def keep_last(states: dict[str, State], state: State | None) -> None:
+    """Keep a state by its job's id, unless the one that is there has the last word. None is no state."""
+    if state is None:
+        return
+    known = states.get(state.job_id)
+    if known is None or state.version > known.version:
+        states[state.job_id] = state
 
 
 def _heads(settings: Settings, now: datetime) -> dict[bytes, bytes]:
