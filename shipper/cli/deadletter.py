@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 30.0
 
-state = click.option("--state", metavar="FOLDER", help="Positions and dead letters (SHIPPER_STATE).")
-
 
 @click.group()
 def command() -> None:
@@ -29,7 +27,7 @@ def command() -> None:
 
 
 @command.command("list")
-@state
+@options.state
 @options.json
 def list_(as_json: bool, **flags: str | None) -> None:
     """One line for each letter, the oldest first."""
@@ -42,7 +40,7 @@ def list_(as_json: bool, **flags: str | None) -> None:
 
 
 @command.command()
-@state
+@options.state
 @options.json
 @click.argument("identifier", metavar="ID")
 def show(identifier: str, as_json: bool, **flags: str | None) -> None:
@@ -61,7 +59,7 @@ def show(identifier: str, as_json: bool, **flags: str | None) -> None:
 
 
 @command.command()
-@state
+@options.state
 @options.elasticsearch
 @options.namespace
 @click.option("--line", metavar="FILE", help="Send this instead of the letter's line; - for standard input.")
@@ -90,7 +88,7 @@ def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **f
 
 
 @command.command()
-@state
+@options.state
 @click.option("--all", "everything", is_flag=True, help="All letters.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.argument("identifiers", metavar="[ID]...", nargs=-1)

@@ -14,6 +14,7 @@ elasticsearch = click.option(
     "--elasticsearch", metavar="URL", help="The cluster, commas between nodes (SHIPPER_ELASTICSEARCH)."
 )
 namespace = click.option("--namespace", metavar="NAME", help="Part of the index names (SHIPPER_NAMESPACE).")
+state = click.option("--state", metavar="FOLDER", help="Positions and dead letters (SHIPPER_STATE).")
 json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a picture for people.")
 
 

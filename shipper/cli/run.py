@@ -13,7 +13,7 @@ from . import logs, options
 
 @click.command()
 @click.option("--files", metavar="GLOB", help="What to tail, commas between globs (SHIPPER_FILES).")
-@click.option("--state", metavar="FOLDER", help="Positions and dead letters (SHIPPER_STATE).")
+@options.state
 @options.elasticsearch
 @options.namespace
 @click.option("--once", is_flag=True, help="Ship all there is, then exit.")

@@ -15,7 +15,7 @@ from . import options
 
 
 @click.command()
-@click.option("--state", metavar="FOLDER", help="Positions and dead letters (SHIPPER_STATE).")
+@options.state
 @options.json
 def command(as_json: bool, **flags: str | None) -> None:
     """What the shipper of this state folder does now, or did last. Exit status 1 if it does not run."""
