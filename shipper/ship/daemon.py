@@ -60,12 +60,8 @@ def run(load: Callable[[], Settings]) -> Counts:
 def run_once(settings: Settings) -> Counts:
     """Ship all that is there now and return. Raises SourceError, StateError, DestinationError."""
     check_folders(settings.files)
-    allow_many_files()
-    keep_what_is_freed()
     signals = _Signals()
-    registry = Registry(settings.state)
-    discovery = Discovery(settings.files, registry.entries)
-    pipeline = Pipeline(settings, DeadLetters(settings.state), signals.stop, PATIENCE_S)
+    registry, discovery, pipeline = _begin(settings, signals.stop, PATIENCE_S)
     try:
         pipeline.prepare()
         discovery.refresh()
@@ -94,13 +90,9 @@ class _Daemon:
     """The shipper between two loadings of its settings."""
 
     def __init__(self, settings: Settings, counts: Counts, stop: threading.Event) -> None:
-        allow_many_files()
-        keep_what_is_freed()
         self._settings = settings
         self._stop = stop
-        self._registry = Registry(settings.state)
-        self._discovery = Discovery(settings.files, self._registry.entries)
-        self._pipeline = Pipeline(settings, DeadLetters(settings.state), stop, None, counts)
+        self._registry, self._discovery, self._pipeline = _begin(settings, stop, None, counts)
         self._rotation = Rotation(settings)
         self._watch = _Watch(settings, counts, self._discovery)
         self._folders, self._disk = EveryMinute(), EveryMinute()
@@ -298,6 +290,17 @@ def _blocks(discovery: Discovery, stop: threading.Event, *, to_the_end: bool = F
                 yield block
                 still.append(tailed)
         reading = still
+
+
+def _begin(
+    settings: Settings, stop: threading.Event, patience_s: float | None, counts: Counts | None = None
+) -> tuple[Registry, Discovery, Pipeline]:
+    """What ships the files of the settings, from where the last run left off; `_end` closes it."""
+    allow_many_files()
+    keep_what_is_freed()
+    registry = Registry(settings.state)
+    discovery = Discovery(settings.files, registry.entries)
+    return registry, discovery, Pipeline(settings, DeadLetters(settings.state), stop, patience_s, counts)
 
 
 def _save(registry: Registry, discovery: Discovery) -> None:

@@ -206,8 +206,7 @@ class Discovery:
         for entry in self._alike(begins, open_now):
             if read_on(entry.head, entry.tail, entry.position, read):
                 tailed = Tailed(path, descriptor)
-                tailed.continue_at(entry)
-                self._remembered.remove(entry)
+                self._continue(tailed, entry)
                 return tailed
         size = os.fstat(descriptor).st_size
         if any(size < entry.position for entry in open_now.beginning_with(begins)) and self._may_wait(key):
@@ -220,8 +219,7 @@ class Discovery:
         for entry in self._remembered.of(key):
             if entry.whole == tailed.compressed_size:
                 tailed.head = entry.head
-                tailed.continue_at(entry)
-                self._remembered.remove(entry)
+                self._continue(tailed, entry)
                 return tailed
         begins = tailed.begin()
         if not begins:
@@ -229,10 +227,14 @@ class Discovery:
             return None  # it is only being made, or empty
         for entry in self._alike(begins, open_now):
             if entry.whole is None and tailed.is_continued_by(entry):
-                tailed.continue_at(entry)
-                self._remembered.remove(entry)
+                self._continue(tailed, entry)
                 break
         return tailed
+
+    def _continue(self, tailed: File, entry: Entry) -> None:
+        """Read on where an earlier run left off. No other file is to do the same."""
+        tailed.continue_at(entry)
+        self._remembered.remove(entry)
 
     def _alike(self, begins: bytes, open_now: Known) -> list[Entry]:
         """What a file that begins so may be, the one that was read furthest first: of a copy there may be several."""

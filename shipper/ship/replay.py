@@ -45,7 +45,7 @@ def _send(pipeline: Pipeline, letters: DeadLetters, portion: list[Kept], setting
     for kept in portion:
         letter = kept.letter
         if kept.blob is not None:
-            refused.append((kept.id, f"a line of {kept.size} bytes; more than {LINE_LIMIT} are no record"))
+            refused.append((kept.id, letter.reason))  # it is too long, and will be
         else:
             batch.add_again(letter, kept.read_at, socket.gethostname())
     again = {(letter.path, letter.offset): letter.reason for letter in [*batch.letters, *pipeline.send(batch)]}

@@ -91,7 +91,7 @@ class Tailed:
         `to_the_end`: take a last line without a newline too, if it is a whole JSON object (the beginning of
         one never is).
         """
-        if os.lseek(self.descriptor, 0, 2) == self.read_to and time.monotonic() < self._looks_closely_at:
+        if os.lseek(self.descriptor, 0, os.SEEK_END) == self.read_to and time.monotonic() < self._looks_closely_at:
             return None  # all that most looks at a quiet file have to ask: a third of the time of fstat()
         found = os.fstat(self.descriptor)
         if found.st_size == self.read_to and found.st_mtime_ns == self._changed_at:
