@@ -14,10 +14,12 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from .serving import serve
 
 Answer = Callable[["Handler", list[tuple[dict[str, Any], bytes]]], None]
 
@@ -127,17 +129,8 @@ class BulkServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-@contextmanager
-def serving(*plan: Answer) -> Iterator[BulkServer]:
-    server = BulkServer(list(plan))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def serving(*plan: Answer) -> AbstractContextManager[BulkServer]:
+    return serve(BulkServer(list(plan)))
 
 
 def well(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:

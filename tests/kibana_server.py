@@ -8,15 +8,15 @@ requests other answers: (status, body).
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from email import message_from_bytes
 from email.message import Message
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from .serving import serve
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -147,14 +147,5 @@ class KibanaServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}{self.base_path}"
 
 
-@contextmanager
-def serving(**changes: Any) -> Iterator[KibanaServer]:
-    server = KibanaServer(**changes)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def serving(**changes: Any) -> AbstractContextManager[KibanaServer]:
+    return serve(KibanaServer(**changes))

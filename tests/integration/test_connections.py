@@ -6,7 +6,6 @@ import base64
 import hashlib
 import http.server
 import ssl
-import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from stack.processes import free_port
 from tests.bulk_server import BulkServer, serving
 from tests.integration.test_shipping import append, lines
 from tests.programs import Programs
+from tests.serving import serve
 
 PASSWORD = {"SHIPPER_PASSWORD": "s3cret"}
 
@@ -139,12 +139,8 @@ def proxy() -> Iterator[tuple[str, list[str]]]:
     seen: list[str] = []
     handler = type("Handler", (_Proxy,), {"seen": seen})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", seen
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve(server):
+        yield f"http://127.0.0.1:{server.server_port}", seen
 
 
 def test_a_proxy_is_gone_through(programs: Programs, proxy: tuple[str, list[str]]) -> None:
