@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from shipper.ship import discover, tail
 from shipper.ship.compressed import OPENERS
 from shipper.ship.discover import Discovery, check_folders
 from shipper.ship.identity import file_id
-from shipper.ship.registry import Registry
+from shipper.ship.registry import Entry, Registry
 from shipper.ship.tail import BLOCK, LINE_LIMIT, Stream, Tailed
 
 
@@ -34,6 +35,15 @@ def everything(discovery: Discovery) -> bytes:
             data += block.data
             tailed.acknowledge(block)
     return data
+
+
+def run(pattern: Path, remembered: Iterable[Entry] = ()) -> tuple[bytes, list[Entry]]:
+    """What one run of a shipper reads, and what the next one is to remember."""
+    discovery = Discovery([str(pattern)], remembered)
+    data = everything(discovery)
+    entries = discovery.entries()
+    discovery.close()
+    return data, entries
 
 
 # --- reading --------------------------------------------------------------------------------------------
@@ -145,11 +155,11 @@ def test_a_stream_is_read_to_its_end_and_needs_no_last_newline() -> None:
 def test_a_restart_reads_on_where_it_was_left(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"one\n")
-    first = Discovery([str(tmp_path / "log*")], [])
-    assert everything(first) == b"one\n"
+    read, remembered = run(tmp_path / "log*")
+    assert read == b"one\n"
     with log.open("ab") as out:
         out.write(b"two\n")
-    assert everything(Discovery([str(tmp_path / "log*")], first.entries())) == b"two\n"
+    assert run(tmp_path / "log*", remembered)[0] == b"two\n"
 
 
 def test_a_file_that_was_renamed_is_still_the_same_file(tmp_path: Path) -> None:
@@ -165,55 +175,51 @@ def test_a_file_that_was_renamed_is_still_the_same_file(tmp_path: Path) -> None:
 def test_a_rename_while_nobody_looked_is_noticed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"one\n")
-    first = Discovery([str(tmp_path / "log*")], [])
-    everything(first)
+    _, remembered = run(tmp_path / "log*")
     with log.open("ab") as out:
         out.write(b"late\n")
     log.rename(tmp_path / "log.1")
     log.write_bytes(b"two\n")
-    assert sorted(everything(Discovery([str(tmp_path / "log*")], first.entries())).split()) == [b"late", b"two"]
+    assert sorted(run(tmp_path / "log*", remembered)[0].split()) == [b"late", b"two"]
 
 
 def test_a_file_that_was_copied_to_another_disk_is_recognised_by_its_head(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"one\n")
-    first = Discovery([str(log)], [])
-    everything(first)
+    _, remembered = run(log)
     log.unlink()
     (tmp_path / "filler").write_text("takes the inode")
     log.write_bytes(b"one\ntwo\n")
-    assert everything(Discovery([str(log)], first.entries())) == b"two\n"
+    assert run(log, remembered)[0] == b"two\n"
 
 
 def test_an_inode_that_is_used_again_is_another_file(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"one\n")
-    first = Discovery([str(log)], [])
-    everything(first)
+    _, remembered = run(log)
     with log.open("r+b") as out:  # the same inode with other content
         out.write(b"two\n")
-    assert everything(Discovery([str(log)], first.entries())) == b"two\n"
+    assert run(log, remembered)[0] == b"two\n"
 
 
 def test_folders_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "log.d").mkdir()
-    assert everything(Discovery([str(tmp_path / "log*")], [])) == b""
+    assert run(tmp_path / "log*")[0] == b""
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
 def test_a_compressed_file_is_read_once_and_from_where_it_was_left(tmp_path: Path, suffix: str) -> None:
-    pattern = [str(tmp_path / "log*")]
     (tmp_path / "log.1").write_bytes(b"one\n")
-    first = Discovery(pattern, [])
-    assert everything(first) == b"one\n"
+    read, remembered = run(tmp_path / "log*")
+    assert read == b"one\n"
     with OPENERS[suffix](tmp_path / f"log.1{suffix}", "wb") as out:
         out.write(b"one\ntwo\n")
     (tmp_path / "log.1").unlink()
-    second = Discovery(pattern, first.entries())
+    second = Discovery([str(tmp_path / "log*")], remembered)
     assert everything(second) == b"two\n"
     assert everything(second) == b""
-    assert everything(Discovery(pattern, second.entries())) == b""
-    assert everything(Discovery(pattern, [])) == b"one\ntwo\n"
+    assert run(tmp_path / "log*", second.entries())[0] == b""
+    assert run(tmp_path / "log*")[0] == b"one\ntwo\n"
 
 
 def test_a_file_that_is_still_being_compressed_is_read_when_it_is_whole(tmp_path: Path) -> None:
@@ -243,27 +249,24 @@ def test_a_copy_of_an_open_file_is_not_read_again(tmp_path: Path) -> None:
 def test_a_copy_that_was_made_while_nobody_looked_is_not_read_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"one\n")
-    first = Discovery([str(tmp_path / "log*")], [])
-    everything(first)
+    _, remembered = run(tmp_path / "log*")
     with log.open("ab") as out:
         out.write(b"two\n")
     shutil.copy(log, tmp_path / "log.1")
     os.truncate(log, 0)
     with log.open("ab") as out:
         out.write(b"three\n")
-    second = Discovery([str(tmp_path / "log*")], first.entries())
-    assert sorted(everything(second).split()) == [b"three", b"two"]
+    assert sorted(run(tmp_path / "log*", remembered)[0].split()) == [b"three", b"two"]
 
 
 def test_a_file_that_regrew_while_nobody_looked_is_read_from_its_start(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"old\n")
-    first = Discovery([str(log)], [])
-    everything(first)
+    _, remembered = run(log)
     os.truncate(log, 0)
     with log.open("ab") as out:
         out.write(b"new and longer\n")
-    assert everything(Discovery([str(log)], first.entries())) == b"new and longer\n"
+    assert run(log, remembered)[0] == b"new and longer\n"
 
 
 def test_what_is_written_to_a_renamed_file_is_read(tmp_path: Path) -> None:
@@ -283,8 +286,7 @@ def test_what_is_written_to_a_renamed_file_is_read(tmp_path: Path) -> None:
 def test_several_rotations_while_nobody_looked_are_all_read(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"one\n")
-    first = Discovery([str(tmp_path / "log*")], [])
-    everything(first)
+    _, remembered = run(tmp_path / "log*")
     with log.open("ab") as out:
         out.write(b"late\n")
     for number in range(3):
@@ -292,7 +294,7 @@ def test_several_rotations_while_nobody_looked_are_all_read(tmp_path: Path) -> N
             (tmp_path / f"log.{older}").rename(tmp_path / f"log.{older + 1}")
         log.rename(tmp_path / "log.1")
         log.write_bytes(b"new %d\n" % number)
-    found = everything(Discovery([str(tmp_path / "log*")], first.entries()))
+    found = run(tmp_path / "log*", remembered)[0]
     assert sorted(found.splitlines()) == [b"late", b"new 0", b"new 1", b"new 2"]
 
 
@@ -300,22 +302,20 @@ def test_two_files_that_begin_alike_are_two_files(tmp_path: Path) -> None:
     header = b"# the same header\n" * 100
     (tmp_path / "log.a").write_bytes(header + b"a\n")
     (tmp_path / "log.b").write_bytes(header + b"b\n")
-    first = Discovery([str(tmp_path / "log*")], [])
-    everything(first)
+    _, remembered = run(tmp_path / "log*")
     for name in "ab":
         with (tmp_path / f"log.{name}").open("ab") as out:
             out.write(name.encode() * 2 + b"\n")
-    assert sorted(everything(Discovery([str(tmp_path / "log*")], first.entries())).split()) == [b"aa", b"bb"]
+    assert sorted(run(tmp_path / "log*", remembered)[0].split()) == [b"aa", b"bb"]
 
 
 def test_a_rewritten_file_with_the_old_head_is_read_from_its_start(tmp_path: Path) -> None:
     head = b"the same first line\n" * 100
     log = tmp_path / "log"
     log.write_bytes(head + b"old\n")
-    first = Discovery([str(log)], [])
-    everything(first)
+    _, remembered = run(log)
     log.write_bytes(head + b"new and more\n")
-    assert everything(Discovery([str(log)], first.entries())) == head + b"new and more\n"
+    assert run(log, remembered)[0] == head + b"new and more\n"
 
 
 def test_a_file_that_may_not_be_read_is_read_when_it_may(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -344,12 +344,9 @@ def test_thousands_of_files_are_read_and_recognised(tmp_path: Path) -> None:
     discover.allow_many_files()
     for number in range(3000):
         (tmp_path / f"log.{number}").write_bytes(b"%d\n" % number)
-    first = Discovery([str(tmp_path / "log*")], [])
-    assert len(everything(first).splitlines()) == 3000
-    second = Discovery([str(tmp_path / "log*")], first.entries())
-    first.close()
-    assert everything(second) == b""
-    second.close()
+    read, remembered = run(tmp_path / "log*")
+    assert len(read.splitlines()) == 3000
+    assert run(tmp_path / "log*", remembered)[0] == b""
 
 
 def test_a_deleted_file_is_read_to_its_end(tmp_path: Path) -> None:
