@@ -21,9 +21,9 @@ from ..records import Record, alias
 from ..settings import Settings
 from ..ship.deadletter import DeadLetters
 from ..state import index_name
+from .paging import Page, pages, snapshot
 
 PAGE = 500
-KEEP_ALIVE = "2m"
 ERASED_TAG = "erased"
 
 _PEOPLE = ("user.id", "user.effective.id", "user.target.id")
@@ -87,7 +87,7 @@ def _rewrite(
     done = 0
     with translated(settings):
         client.indices.refresh(index=index, ignore_unavailable=True)  # what came a moment ago is to be found too
-        for hits in _pages(client, index, user):
+        for hits in _naming(client, index, user):
             actions: list[dict[str, Any]] = []
             for hit in hits:
                 record = hit["_source"]
@@ -118,26 +118,15 @@ def _refuse(answer: Any, settings: Settings) -> None:
             raise refusal(result["status"], str(result.get("error", {}).get("reason", "")), shown(settings))
 
 
-def _pages(client: Elasticsearch, index: str, user: str) -> Iterator[list[dict[str, Any]]]:
+def _naming(client: Elasticsearch, index: str, user: str) -> Iterator[Page]:
     """Those that name the person. A point in time, as what is erased is found no more."""
-    snapshot = client.open_point_in_time(index=index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)["id"]
     subject = [{"term": {"audit.resource.type": "user"}}, {"term": {"audit.resource.id": user}}]
     named: list[dict[str, Any]] = [{"term": {name: user}} for name in _PEOPLE]
-    after = None
-    try:
-        while True:
-            hits = client.search(
-                pit={"id": snapshot, "keep_alive": KEEP_ALIVE}, size=PAGE, version=True, seq_no_primary_term=True,
-                query={"bool": {"should": [*named, {"bool": {"filter": subject}}], "minimum_should_match": 1}},
-                sort=[{"_shard_doc": "asc"}], search_after=after, track_total_hits=False,
-            )["hits"]["hits"]  # fmt: skip
-            if hits:
-                yield hits
-            if len(hits) < PAGE:
-                return
-            after = hits[-1]["sort"]
-    finally:
-        client.close_point_in_time(id=snapshot)
+    with snapshot(client, index) as pit:
+        yield from pages(
+            client, pit=pit, size=PAGE, version=True, seq_no_primary_term=True, sort=[{"_shard_doc": "asc"}],
+            query={"bool": {"should": [*named, {"bool": {"filter": subject}}], "minimum_should_match": 1}},
+        )  # fmt: skip
 
 
 def forget_dead_letters(folder: Path, user: str) -> int:

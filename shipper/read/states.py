@@ -10,6 +10,7 @@ from elasticsearch import Elasticsearch
 from ..client import translated
 from ..settings import Settings
 from ..state import index_name
+from .paging import pages
 
 PAGE = 1000
 
@@ -18,16 +19,10 @@ def matching(
     client: Elasticsearch, settings: Settings, filters: list[dict[str, Any]], order: Literal["asc", "desc"]
 ) -> Iterator[dict[str, Any]]:
     """The hits, with `_id`, `_version` and `_source`, by the time of their last change. Raises DestinationError."""
-    after = None
     with translated(settings):
-        while True:
-            hits = client.search(
-                index=index_name(settings.namespace), ignore_unavailable=True, version=True, size=PAGE,
-                query={"bool": {"filter": filters}},
-                sort=[{"updated_at": order}, {"created_at": {"order": order, "missing": "_last"}}],
-                search_after=after,
-            )["hits"]["hits"]  # fmt: skip
+        for hits in pages(
+            client, index=index_name(settings.namespace), ignore_unavailable=True, version=True, size=PAGE,
+            query={"bool": {"filter": filters}},
+            sort=[{"updated_at": order}, {"created_at": {"order": order, "missing": "_last"}}],
+        ):  # fmt: skip
             yield from hits
-            if len(hits) < PAGE:
-                return
-            after = hits[-1]["sort"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from elasticsearch import Elasticsearch
@@ -18,10 +18,10 @@ from ..client import translated
 from ..errors import ShipperError, Unreachable
 from ..records import Record, alias, moment_of, timestamp
 from ..settings import Settings
+from .paging import pages, snapshot
 
 DATASETS = ("rq.job", "rq.app", "rq.audit")
 PAGE = 1000
-KEEP_ALIVE = "1m"
 
 # `follow` looks back this far at each question: records become searchable a little out of order.
 OVERLAP = timedelta(seconds=15)
@@ -92,14 +92,12 @@ def moment(text: str, now: datetime) -> datetime:
 
 def query(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:
     """The records that answer the question, the oldest first. Raises DestinationError."""
-    with translated(settings):
-        snapshot = client.open_point_in_time(index=_indices(settings), keep_alive=KEEP_ALIVE, ignore_unavailable=True)[
-            "id"
-        ]
-        try:
-            yield from _in_order(_pages(client, snapshot, question))
-        finally:
-            client.close_point_in_time(id=snapshot)
+    with translated(settings), snapshot(client, _indices(settings)) as pit:
+        found = pages(
+            client, pit=pit, query={"bool": {"filter": filters(question)}}, size=PAGE,
+            sort=[{"@timestamp": "asc"}, {"_shard_doc": "asc"}],
+        )  # fmt: skip
+        yield from _in_order(chain.from_iterable(found))
 
 
 def last(client: Elasticsearch, settings: Settings, question: Question, count: int) -> list[Record]:
@@ -168,24 +166,6 @@ def _as_indexed(value: Any) -> str:
 
 def _indices(settings: Settings) -> list[str]:
     return [f"{alias(dataset)}-{settings.namespace}-*" for dataset in DATASETS]
-
-
-def _pages(client: Elasticsearch, snapshot: str, question: Question) -> Iterator[dict[str, Any]]:
-    after = None
-    while True:
-        answer = client.search(
-            pit={"id": snapshot, "keep_alive": KEEP_ALIVE},
-            query={"bool": {"filter": filters(question)}},
-            sort=[{"@timestamp": "asc"}, {"_shard_doc": "asc"}],
-            search_after=after,
-            size=PAGE,
-            track_total_hits=False,
-        )
-        hits = answer["hits"]["hits"]
-        yield from hits
-        if len(hits) < PAGE:
-            return
-        after = hits[-1]["sort"]
 
 
 def _in_order(hits: Iterator[dict[str, Any]]) -> Iterator[Record]:

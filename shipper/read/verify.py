@@ -27,9 +27,9 @@ from ..client import translated
 from ..errors import ShipperError
 from ..records import alias, timestamp
 from ..settings import Settings
+from .paging import Page, pages, snapshot
 
 PAGE = 2000
-KEEP_ALIVE = "2m"
 AHEAD = 2  # pages that are fetched while others are checked
 MOST_CHAINS = 10_000
 ANCHOR_VERSION = 1
@@ -74,18 +74,12 @@ def verify(
     """
     key = settings.audit_key.encode() if settings.audit_key else None
     report = Report()
-    with translated(settings), _no_collection():
-        snapshot = client.open_point_in_time(index=_indices(settings), keep_alive=KEEP_ALIVE, ignore_unavailable=True)
-        try:
-            starts, total = _chains(client, snapshot["id"], since)
-            for identifier, first in starts:
-                hits = _ahead(_pages(client, snapshot["id"], identifier, first))
-                _follow(
-                    report, hits, key, settings, whole=since is None, progress=lambda: progress(report.records, total)
-                )
-            report.findings += _unchained(client, snapshot["id"], since)
-        finally:
-            client.close_point_in_time(id=snapshot["id"])
+    with translated(settings), _no_collection(), snapshot(client, _indices(settings)) as pit:
+        starts, total = _chains(client, pit, since)
+        for identifier, first in starts:
+            hits = _ahead(_records(client, pit, identifier, first))
+            _follow(report, hits, key, settings, whole=since is None, progress=lambda: progress(report.records, total))
+        report.findings += _unchained(client, pit, since)
     progress(report.records, total)
     return report
 
@@ -106,10 +100,10 @@ def _indices(settings: Settings) -> str:
     return f"{alias('rq.audit')}-{settings.namespace}-*"
 
 
-def _chains(client: Elasticsearch, snapshot: str, since: datetime | None) -> tuple[list[tuple[str, int]], int]:
+def _chains(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> tuple[list[tuple[str, int]], int]:
     """((chain, first number to read) of every chain, records in all). Numbers order them: clocks may step back."""
     answer = client.search(
-        pit={"id": snapshot, "keep_alive": KEEP_ALIVE}, size=0, track_total_hits=True, query=_since(since),
+        pit=pit, size=0, track_total_hits=True, query=_since(since),
         aggs={"chains": {
             "terms": {"field": "audit.chain.id", "size": MOST_CHAINS, "order": {"_key": "asc"}},
             "aggs": {"first": {"min": {"field": "event.sequence"}}},
@@ -126,36 +120,22 @@ def _since(since: datetime | None) -> dict[str, Any]:
     return {"range": {"@timestamp": {"gte": timestamp(since)}}} if since else {"match_all": {}}
 
 
-def _pages(client: Elasticsearch, snapshot: str, identifier: str, first: int) -> Iterator[list[dict[str, Any]]]:
+def _records(client: Elasticsearch, pit: dict[str, Any], identifier: str, first: int) -> Iterator[Page]:
+    """Those of a chain, in its order."""
     query = {"bool": {"filter": [
         {"term": {"audit.chain.id": identifier}}, {"range": {"event.sequence": {"gte": first}}},
     ]}}  # fmt: skip
-    after = None
-    while True:
-        hits = _search(client, {
-            "pit": {"id": snapshot, "keep_alive": KEEP_ALIVE}, "query": query, "size": PAGE,
-            "sort": [{"event.sequence": "asc"}, {"_shard_doc": "asc"}], "track_total_hits": False,
-            **({"search_after": after} if after else {}),
-        })  # fmt: skip
-        if hits:
-            yield hits
-        if len(hits) < PAGE:
-            return
-        after = hits[-1]["sort"]
+    sort = [{"event.sequence": "asc"}, {"_shard_doc": "asc"}]
+    return pages(client, pit=pit, query=query, sort=sort, size=PAGE)
 
 
-def _search(client: Elasticsearch, body: dict[str, Any]) -> list[dict[str, Any]]:
-    hits: list[dict[str, Any]] = client.search(**body)["hits"]["hits"]
-    return hits
-
-
-def _ahead(pages: Iterator[list[dict[str, Any]]]) -> Iterator[list[dict[str, Any]]]:
+def _ahead(coming: Iterator[Page]) -> Iterator[Page]:
     """The same pages, the next ones fetched by a thread while one is being checked."""
-    fetched: Queue[list[dict[str, Any]] | Exception | None] = Queue(maxsize=AHEAD)
+    fetched: Queue[Page | Exception | None] = Queue(maxsize=AHEAD)
 
     def fetch() -> None:
         try:
-            for page in pages:
+            for page in coming:
                 fetched.put(page)
             fetched.put(None)
         except Exception as trouble:  # raised where the pages are read
@@ -169,12 +149,12 @@ def _ahead(pages: Iterator[list[dict[str, Any]]]) -> Iterator[list[dict[str, Any
 
 
 def _follow(
-    report: Report, pages: Iterable[list[dict[str, Any]]], key: bytes | None, settings: Settings, *, whole: bool,
+    report: Report, read: Iterable[Page], key: bytes | None, settings: Settings, *, whole: bool,
     progress: Callable[[], None],
 ) -> None:  # fmt: skip
     """One chain, from its first record on."""
     last: Head | None = None
-    for page in pages:
+    for page in read:
         for hit in page:
             found = chain.check(hit["_source"], key)
             if found is None:
@@ -233,7 +213,7 @@ def _numbers(first: int, last: int) -> str:
     return f"#{first} is" if first == last else f"#{first} to #{last} are"
 
 
-def _unchained(client: Elasticsearch, snapshot: str, since: datetime | None) -> Iterator[Finding]:
+def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> Iterator[Finding]:
     """Records that carry no chain, or no number: written where the head could not be used, or by other programs."""
     outside = {"bool": {
         "filter": [_since(since)],
@@ -242,18 +222,10 @@ def _unchained(client: Elasticsearch, snapshot: str, since: datetime | None) -> 
         ],
         "minimum_should_match": 1,
     }}  # fmt: skip
-    after = None
-    while True:
-        hits = _search(client, {
-            "pit": {"id": snapshot, "keep_alive": KEEP_ALIVE}, "query": outside, "size": PAGE,
-            "sort": [{"_shard_doc": "asc"}], "track_total_hits": False, "_source": ["@timestamp"],
-            **({"search_after": after} if after else {}),
-        })  # fmt: skip
-        for hit in hits:
+    sort = [{"_shard_doc": "asc"}]
+    for page in pages(client, pit=pit, query=outside, sort=sort, size=PAGE, source=["@timestamp"]):
+        for hit in page:
             yield Finding("unchained", "", 0, f"{hit['_index']}/{hit['_id']}", "it is in no chain")
-        if len(hits) < PAGE:
-            return
-        after = hits[-1]["sort"]
 
 
 # --- anchors --------------------------------------------------------------------------------------------

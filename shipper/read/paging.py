@@ -1,0 +1,36 @@
+"""Hits that are too many for one answer, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from elasticsearch import Elasticsearch
+
+KEEP_ALIVE = "2m"  # between two pages
+
+Page = list[dict[str, Any]]
+
+
+@contextmanager
+def snapshot(client: Elasticsearch, index: str | Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A point in time of the indices, as `pit` of a search: what is written meanwhile changes no page."""
+    identifier = client.open_point_in_time(index=index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)["id"]
+    try:
+        yield {"id": identifier, "keep_alive": KEEP_ALIVE}
+    finally:
+        client.close_point_in_time(id=identifier)
+
+
+def pages(client: Elasticsearch, *, size: int, sort: list[dict[str, Any]], **search: Any) -> Iterator[Page]:
+    """The hits of a search in the order of `sort`, `size` of them at a time. No page is empty."""
+    after = None
+    while True:
+        answer = client.search(size=size, sort=sort, search_after=after, track_total_hits=False, **search)
+        hits: Page = answer["hits"]["hits"]
+        if hits:
+            yield hits
+        if len(hits) < size:
+            return
+        after = hits[-1]["sort"]
