@@ -50,6 +50,26 @@ def elasticsearch_url() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def with_security() -> bool:
+    """Whether `own_server` has security on. A module may say otherwise."""
+    return False
+
+
+@pytest.fixture(scope="module")
+def own_server(with_security: bool) -> Iterator[OwnElasticsearch]:
+    """A server of a module's own, which its tests may kill."""
+    server = OwnElasticsearch(secure=with_security)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_search(own_server: OwnElasticsearch) -> Iterator[Elasticsearch]:
+    with Elasticsearch(own_server.url) as client:
+        yield client
+
+
 @pytest.fixture
 def connection(redis_url: str) -> Iterator[redis.Redis]:
     """A Redis that holds nothing."""

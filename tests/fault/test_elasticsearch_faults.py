@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,20 +16,6 @@ from tests.integration.test_shipping import append, indexed, lines
 from tests.programs import Programs, wait_for
 
 LIMIT_S = 90.0  # a shipper that waited for long looks again every 30 s at most
-
-
-@pytest.fixture(scope="module")
-def own_server() -> Iterator[Server]:
-    """A server that a test may kill."""
-    server = Server()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def own_search(own_server: Server) -> Iterator[Elasticsearch]:
-    with Elasticsearch(own_server.url) as client:
-        yield client
 
 
 def arrived(search: Elasticsearch, namespace: str, wanted: int) -> None:

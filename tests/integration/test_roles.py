@@ -19,24 +19,16 @@ GOLDEN = (Path(__file__).parent.parent / "golden/job-finished.jsonl").read_bytes
 
 
 @pytest.fixture(scope="module")
-def secure() -> Iterator[OwnElasticsearch]:
-    server = OwnElasticsearch(secure=True)
-    yield server
-    server.stop()
+def with_security() -> bool:
+    return True
 
 
 @pytest.fixture
-def admin(secure: OwnElasticsearch) -> Iterator[Elasticsearch]:
-    with Elasticsearch(secure.url) as client:
-        yield client
-
-
-@pytest.fixture
-def keys(secure: OwnElasticsearch, tmp_path: Path) -> Iterator[Programs]:
+def keys(own_server: OwnElasticsearch, tmp_path: Path) -> Iterator[Programs]:
     """Programs on that server, its roles made by the command."""
     environment = {
         "SHIPPER_LOG": str(tmp_path / "records.jsonl"), "SHIPPER_STATE": str(tmp_path / "state"),
-        "SHIPPER_ELASTICSEARCH": secure.url, "SHIPPER_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
+        "SHIPPER_ELASTICSEARCH": own_server.url, "SHIPPER_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
     }  # fmt: skip
     programs = Programs(environment, tmp_path)
     programs.run("shipper", "setup", "--roles")
@@ -49,23 +41,23 @@ def key_of(keys: Programs, role: str) -> str:
     return (Path(keys.environment["SHIPPER_STATE"]) / "keys" / name).read_text().strip()
 
 
-def as_role(keys: Programs, secure: OwnElasticsearch, role: str) -> dict[str, str]:
+def as_role(keys: Programs, own_server: OwnElasticsearch, role: str) -> dict[str, str]:
     """The environment of a command that has that role's key and nothing else."""
-    return {"SHIPPER_ELASTICSEARCH": f"http://{secure.address}", "SHIPPER_API_KEY": key_of(keys, role)}
+    return {"SHIPPER_ELASTICSEARCH": f"http://{own_server.address}", "SHIPPER_API_KEY": key_of(keys, role)}
 
 
 @pytest.fixture
-def shipped(keys: Programs, secure: OwnElasticsearch, admin: Elasticsearch) -> dict[str, Any]:
+def shipped(keys: Programs, own_server: OwnElasticsearch, own_search: Elasticsearch) -> dict[str, Any]:
     """An audit record and a job record of ann's, shipped with the shipper's key. Gives the audit document."""
     keys.run("shipper", "audit", "record", "signed-in", "--actor", "ann")
     with keys.log.open("ab") as log:
         log.write(json.dumps(json.loads(GOLDEN) | {"user": {"id": "ann"}}).encode() + b"\n")
-    done = keys.run("shipper", "run", "--once", **as_role(keys, secure, "shipper"))
+    done = keys.run("shipper", "run", "--once", **as_role(keys, own_server, "shipper"))
     assert "2 records indexed" in done.stderr, done.stderr
     name = keys.environment["SHIPPER_NAMESPACE"]
-    admin.indices.refresh(index=f"rq-*-{name}*")
-    assert admin.count(index=f"rq-state-{name}")["count"] == 1
-    (hit,) = admin.search(index=f"rq-audit-{name}-*")["hits"]["hits"]
+    own_search.indices.refresh(index=f"rq-*-{name}*")
+    assert own_search.count(index=f"rq-state-{name}")["count"] == 1
+    (hit,) = own_search.search(index=f"rq-audit-{name}-*")["hits"]["hits"]
     return hit
 
 
@@ -81,10 +73,10 @@ def test_keys_are_files_of_their_own_and_are_kept(keys: Programs) -> None:
 
 
 def test_the_shipper_s_key_can_neither_read_change_nor_delete_a_record(
-    keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]
+    keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
 ) -> None:
     index, identifier = shipped["_index"], shipped["_id"]
-    with Elasticsearch(f"http://{secure.address}", api_key=key_of(keys, "shipper")) as client:
+    with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, "shipper")) as client:
         forbidden = [
             lambda: client.get(index=index, id=identifier),
             lambda: client.search(index=index),
@@ -111,29 +103,31 @@ def test_the_shipper_s_key_can_neither_read_change_nor_delete_a_record(
 
 
 def test_the_record_is_as_it_was_after_all_that(
-    keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]
+    keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
 ) -> None:
     assert (
         "1 records in 1 chains: all is as it was written"
-        in keys.run("shipper", "audit", "verify", **as_role(keys, secure, "reader")).stdout
+        in keys.run("shipper", "audit", "verify", **as_role(keys, own_server, "reader")).stdout
     )
 
 
-def test_who_may_not_read_gets_a_clear_word(keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]) -> None:
+def test_who_may_not_read_gets_a_clear_word(
+    keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
+) -> None:
     for command in (["timeline"], ["audit", "verify"]):
-        done = keys.run("shipper", *command, check=False, **as_role(keys, secure, "shipper"))
+        done = keys.run("shipper", *command, check=False, **as_role(keys, own_server, "shipper"))
         assert done.returncode == 1
         assert "forbids this to the key in SHIPPER_API_KEY (403" in done.stderr
 
 
 def test_the_reader_reads_and_changes_nothing(
-    keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]
+    keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
 ) -> None:
-    reader = as_role(keys, secure, "reader")
+    reader = as_role(keys, own_server, "reader")
     assert "signed-in" in keys.run("shipper", "timeline", "--user", "ann", **reader).stdout
     refused = keys.run("shipper", "audit", "forget", "--user", "ann", "--yes", check=False, **reader)
     assert (refused.returncode, "403" in refused.stderr) == (1, True)
-    with Elasticsearch(f"http://{secure.address}", api_key=key_of(keys, "reader")) as client:
+    with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, "reader")) as client:
         for act in (
             lambda: client.create(index=shipped["_index"], id="1", document={}),
             lambda: client.delete(index=shipped["_index"], id=shipped["_id"]),
@@ -142,43 +136,43 @@ def test_the_reader_reads_and_changes_nothing(
                 act()
 
 
-def test_the_operator_installs_templates(keys: Programs, secure: OwnElasticsearch) -> None:
-    operator = as_role(keys, secure, "operator")
+def test_the_operator_installs_templates(keys: Programs, own_server: OwnElasticsearch) -> None:
+    operator = as_role(keys, own_server, "operator")
     assert "keep" in keys.run("shipper", "setup", **operator).stdout
     refused = keys.run("shipper", "setup", "--roles", "--keys", str(keys.folder / "more"), check=False, **operator)
     assert (refused.returncode, "403" in refused.stderr) == (1, True)
 
 
 def test_the_pruner_deletes_indices_and_reads_nothing(
-    keys: Programs, secure: OwnElasticsearch, admin: Elasticsearch, shipped: dict[str, Any]
+    keys: Programs, own_server: OwnElasticsearch, own_search: Elasticsearch, shipped: dict[str, Any]
 ) -> None:
     name = keys.environment["SHIPPER_NAMESPACE"]
     old = f"rq-audit-{name}-2015.01"
-    admin.indices.create(index=old)
-    with Elasticsearch(f"http://{secure.address}", api_key=key_of(keys, "pruner")) as client:
+    own_search.indices.create(index=old)
+    with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, "pruner")) as client:
         with pytest.raises(AuthorizationException):
             client.search(index=shipped["_index"])
         with pytest.raises(AuthorizationException):
             client.delete(index=shipped["_index"], id=shipped["_id"])
-    assert f"deleted {old}" in keys.run("shipper", "prune", **as_role(keys, secure, "pruner")).stdout
-    assert admin.indices.exists(index=shipped["_index"])
+    assert f"deleted {old}" in keys.run("shipper", "prune", **as_role(keys, own_server, "pruner")).stdout
+    assert own_search.indices.exists(index=shipped["_index"])
 
 
 def test_the_eraser_erases_and_deletes_nothing(
-    keys: Programs, secure: OwnElasticsearch, shipped: dict[str, Any]
+    keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
 ) -> None:
-    eraser = as_role(keys, secure, "eraser")
+    eraser = as_role(keys, own_server, "eraser")
     said = keys.run("shipper", "audit", "forget", "--user", "ann", "--yes", **eraser).stdout
     assert ["rq.audit", "1"] in [line.split() for line in said.splitlines()]
     assert ["rq.job", "1"] in [line.split() for line in said.splitlines()]
-    with Elasticsearch(f"http://{secure.address}", api_key=key_of(keys, "eraser")) as client:
+    with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, "eraser")) as client:
         for act in (
             lambda: client.delete(index=shipped["_index"], id=shipped["_id"]),
             lambda: client.indices.delete(index=shipped["_index"]),
         ):
             with pytest.raises(AuthorizationException):
                 act()
-    verified = keys.run("shipper", "audit", "verify", **as_role(keys, secure, "reader")).stdout
+    verified = keys.run("shipper", "audit", "verify", **as_role(keys, own_server, "reader")).stdout
     assert "erased: personal fields of 1 records are gone" in verified
 
 
