@@ -97,6 +97,8 @@ def test_a_line_of_200_mb_is_kept_whole_and_costs_its_neighbours_nothing(
     assert (letter["size"], letter["offset"]) == (length + 1, start)
     assert str(LINE_LIMIT) in str(letter["reason"])
     assert indexed(search, namespace) == 10
+    again = programs.run("shipper", "deadletter", "replay", "--all", check=False)
+    assert (again.returncode, again.stdout) == (1, f"{letter['id']}  {letter['reason']}\n")
 
 
 def test_an_id_that_is_not_there_is_said(programs: Programs) -> None:
