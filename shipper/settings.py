@@ -53,6 +53,10 @@ class Settings:
     """The SHA-256 of the cluster's certificate, in hex: another way to trust one that no authority signed."""
     proxy: str | None = field(default=None, repr=False)
     """The HTTP proxy on the way to the cluster. It may hold a password, so it is not shown."""
+    format: str = "json"
+    """What is in `files`: `json` (a record or any other object on each line), or `legacy` (RQ's text logs)."""
+    timezone: str = "UTC"
+    """The zone of a text log's times that name none, by its IANA name: Europe/Berlin."""
     gzip: bool = False
     """Compress what is sent: less network for more CPU."""
     kibana: str | None = None
@@ -210,6 +214,23 @@ def _url(value: Any) -> str:
     return url
 
 
+def _format(value: Any) -> str:
+    if value not in ("json", "legacy"):
+        raise ValueError("must be json or legacy")
+    return str(value)
+
+
+def _timezone(value: Any) -> str:
+    from zoneinfo import ZoneInfo
+
+    text = _text(value)
+    try:
+        ZoneInfo(text)
+    except (LookupError, ValueError, OSError):
+        raise ValueError("must be the name of a time zone, such as Europe/Berlin") from None
+    return text
+
+
 def _space(value: Any) -> str:
     text = _text(value)
     if not re.fullmatch(r"[a-z0-9_-]+", text):
@@ -262,6 +283,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "ca_file": _path,
     "fingerprint": _fingerprint,
     "proxy": _url,
+    "format": _format,
+    "timezone": _timezone,
     "gzip": _flag,
     "kibana": _url,
     "kibana_space": _space,

@@ -99,7 +99,7 @@ def view_of_search(search: dict[str, Any]) -> dict[str, Any]:
 @cache
 def mapped(indices: str) -> dict[str, str]:
     """The fields of a data view's indices and their types, from the templates. Aliases have what they stand for."""
-    parts = setup.wanted(_settings())
+    parts = setup.wanted(_settings(), pipeline=False)
     common = next(part.body for part in parts if part.name == "rq-common")
     found: dict[str, str] = {}
     for part in parts:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
 from ..errors import SettingsError, ShipperError
 
 _COMMANDS = (
-    "run", "setup", "prune", "timeline", "top", "job", "audit", "worker", "watch", "status", "deadletter"
+    "run", "import", "setup", "prune", "timeline", "top", "job", "audit", "worker", "watch", "status", "deadletter"
 )  # fmt: skip
 
 
@@ -23,7 +24,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
         if name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f".{name}", __name__).command
+        command: click.Command = import_module(f".{name}{'_' * iskeyword(name)}", __name__).command
         return command
 
 

@@ -16,6 +16,12 @@ from . import logs, options
 @options.state
 @options.elasticsearch
 @options.namespace
+@click.option(
+    "--format",
+    type=click.Choice(["json", "legacy"]),
+    help="What is in them: JSON records, or RQ's text logs (SHIPPER_FORMAT).",
+)
+@click.option("--timezone", metavar="ZONE", help="Of times in text logs that name none (SHIPPER_TIMEZONE).")
 @click.option("--once", is_flag=True, help="Ship all there is, then exit.")
 @click.option("--stdin", is_flag=True, help="Ship what is piped in, then exit.")
 def command(once: bool, stdin: bool, **flags: str | None) -> None:
@@ -28,6 +34,8 @@ def command(once: bool, stdin: bool, **flags: str | None) -> None:
     if once and stdin:
         raise SettingsError(["--once and --stdin exclude each other: a pipe is always read to its end."])
     made = settings.load(flags)
+    if made.format == "legacy" and not stdin and made.files == (f"{made.log}*",):
+        raise SettingsError(["--format legacy needs --files: which text logs? SHIPPER_LOG has the JSON records."])
     logs.begin(made)
     made_again = partial(settings.load, flags)
     if stdin:

@@ -1,4 +1,4 @@
-"""Install the index templates: look at what is there, decide, then act. Doing it again changes nothing."""
+"""Install the templates and the ingest pipeline: look at what is there, decide, act. Again, it changes nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..client import translated
 from ..settings import Settings
 from ..state import STATE_INDEX
 from ..state import index_name as state_index_name
+from . import pipelines
 
 COMPONENTS = ("rq-common",)
 INDEX_TEMPLATES = ("rq-job", "rq-app", "rq-audit", "rq-metric", "rq-shipper", "rq-state")
@@ -26,7 +27,7 @@ _LABEL_SCRIPT = "for (def value : doc[params.field]) { emit(value); }"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A template as it should be. `kind` is component_template or index_template."""
+    """What should be installed. `kind` is component_template, index_template, or ingest_pipeline."""
 
     kind: str
     name: str
@@ -52,8 +53,8 @@ class Change:
         return f"{self.action:6} {self.part.kind.replace('_', ' ')} {self.part.name} (version {self.part.version})"
 
 
-def wanted(settings: Settings) -> list[Part]:
-    """Every template, in the order in which they have to be installed."""
+def wanted(settings: Settings, *, pipeline: bool = True) -> list[Part]:
+    """Every template, in the order in which they have to be installed; and the `pipeline` of the text logs."""
     parts = [Part("component_template", name, _read(name)) for name in COMPONENTS]
     parts += [Part("index_template", name, _read(name)) for name in INDEX_TEMPLATES]
     if settings.labels:
@@ -64,20 +65,25 @@ def wanted(settings: Settings) -> list[Part]:
             }
             for name in settings.labels
         }
+    if pipeline:
+        parts.append(Part("ingest_pipeline", pipelines.NAME, pipelines.body()))
     return parts
 
 
-def plan(client: Elasticsearch, settings: Settings) -> list[Change]:
-    """Compare what is installed with what is wanted. Needs the cluster privilege `monitor`.
+def plan(client: Elasticsearch, settings: Settings, *, pipeline: bool = True) -> list[Change]:
+    """Compare what is installed with what is wanted. Needs the cluster privileges `monitor` and `read_pipeline`.
 
-    Raises DestinationError.
+    Without `pipeline` (only text logs need it) the second one is not needed. Raises DestinationError.
     """
     with translated(settings):
-        return [Change(part, _action(part, _installed(client, part))) for part in wanted(settings)]
+        return [Change(part, _action(part, _installed(client, part))) for part in wanted(settings, pipeline=pipeline)]
 
 
 def apply(client: Elasticsearch, settings: Settings, changes: list[Change]) -> None:
-    """Carry out the changes. Needs the cluster privilege `manage_index_templates`. Raises DestinationError."""
+    """Carry out the changes. Needs the cluster privileges `manage_index_templates` and `manage_ingest_pipelines`.
+
+    Raises DestinationError.
+    """
     with translated(settings):
         for change in changes:
             if change.action in ("create", "update"):
@@ -104,6 +110,9 @@ def _read(name: str) -> dict[str, Any]:
 
 def _installed(client: Elasticsearch, part: Part) -> Mapping[str, Any] | None:
     try:
+        if part.kind == "ingest_pipeline":
+            found_pipeline: Mapping[str, Any] = client.ingest.get_pipeline(id=part.name).get(part.name)
+            return found_pipeline
         if part.kind == "component_template":
             answer = client.cluster.get_component_template(name=part.name)
         else:
@@ -125,7 +134,7 @@ def _action(part: Part, installed: Mapping[str, Any] | None) -> str:
 
 def _put(client: Elasticsearch, part: Part) -> None:
     body = {**part.body, "_meta": {"managed_by": "rq-shipper", "fingerprint": part.fingerprint}}
-    path = f"/_{part.kind}/{part.name}"
+    path = f"/_{part.kind.replace('ingest_', 'ingest/')}/{part.name}"
     client.perform_request(
         "PUT", path, headers={"content-type": "application/json", "accept": "application/json"}, body=body
     )

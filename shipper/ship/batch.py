@@ -99,12 +99,7 @@ class Batch:
 
     def add(self, block: Block, host: str, quick: Quick) -> None:
         """Take a block's lines in. One that can be no document becomes a dead letter, and disturbs no other."""
-        self.marks[block.source] = block
-        self.read += block.end - block.start
-        self.size += len(block.data)
-        if block.too_long:
-            reason = f"a line of {block.too_long} bytes; more than {LINE_LIMIT} are no record"
-            self.letters.append(Letter(reason, b"", str(block.source.path), block.start, too_long=block))
+        if not self.mark(block):
             return
         lines = block.data.split(b"\n")
         if not lines[-1]:
@@ -122,6 +117,20 @@ class Batch:
                 self._add_line(lines[at], place, str(block.source.path), datetime.now(UTC))
                 offset += len(lines[at]) + 1
                 at += 1
+
+    def mark(self, block: Block) -> bool:
+        """Note that a block is in. False if there is nothing to take from it: a line too long is a dead letter."""
+        self.reached(block)
+        self.read += block.end - block.start
+        self.size += len(block.data)
+        if block.too_long:
+            reason = f"a line of {block.too_long} bytes; more than {LINE_LIMIT} are no record"
+            self.letters.append(Letter(reason, b"", str(block.source.path), block.start, too_long=block))
+        return not block.too_long
+
+    def reached(self, block: Block) -> None:
+        """Once this batch is safe, so is all up to the end of the block."""
+        self.marks[block.source] = block
 
     def add_again(self, letter: Letter, read_at: datetime, host: str) -> None:
         """Take a dead letter's line in, as it would have been when it was read."""

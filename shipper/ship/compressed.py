@@ -10,13 +10,15 @@ import lzma
 import os
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from ..legacy.lines import whole_records
 from . import identity
 from .identity import HEAD_LIMIT, TAIL_LIMIT, Fingerprint, fingerprint
 from .registry import Entry
-from .tail import BLOCK, LINE_LIMIT, Block
+from .tail import BLOCK, LINE_LIMIT, Block, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
@@ -42,9 +44,10 @@ class Compressed:
     end: whatever becomes of its name, it is read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, joined: bool = False) -> None:
         """Raises OSError."""
         self.path = path
+        self._joined = joined
         self._suffix = path.suffix
         self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self._descriptor)
@@ -106,6 +109,8 @@ class Compressed:
             self._skip(self._stream)
         data, how = self._next(self._stream)
         cut = len(data) if how is _End.WHOLE or len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
+        if self._joined and how is not _End.WHOLE:
+            cut = whole_records(data[:cut]) or cut
         self._rest = data[cut:]
         if how is _End.TOO_EARLY:
             self._tried = version  # when this has changed there may be more
@@ -151,6 +156,21 @@ class Compressed:
     def copy(self, start: int, length: int, to: int) -> None:
         """Its blocks hold all there is."""
         raise NotImplementedError
+
+    def changed_at(self) -> float:
+        return self._version()[2] / 1e9
+
+    def ahead(self, block: Block) -> Iterator[bytes]:
+        try:
+            with self._open() as stream:
+                stream.seek(block.start)
+                while data := stream.read(BLOCK):
+                    yield data
+        except _BROKEN:
+            return  # the block that is broken says so
+
+    def behind(self, block: Block) -> Iterator[Block]:
+        return pieces(self, block.start, self.ahead(Block(self, 0, b"")))
 
     def entry(self) -> Entry:
         whole = self.compressed_size if self.ended and self.acknowledged == self.read_to else None

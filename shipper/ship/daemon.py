@@ -19,6 +19,7 @@ from . import status
 from .backoff import EveryMinute
 from .deadletter import DeadLetters
 from .discover import Discovery, allow_many_files, check_folders
+from .lines import JsonLines, Reader
 from .listen import Listener
 from .memory import keep_what_is_freed
 from .pipeline import Pipeline, Stopped
@@ -26,6 +27,7 @@ from .registry import Registry
 from .rotation import Rotation
 from .status import Counts, Status, Watcher
 from .tail import Block, Stream
+from .texts import Texts
 
 log = logging.getLogger("shipper")
 
@@ -43,7 +45,7 @@ DRAIN_S = 10.0  # from SIGTERM to giving up what is on its way; it is sent again
 
 def run(load: Callable[[], Settings]) -> Counts:
     """Tail and ship until SIGTERM or SIGINT; SIGHUP loads the settings again. Raises StateError, SettingsError."""
-    signals = _Signals()
+    signals = Signals()
     settings, counts = load(), Counts()
     while True:
         _Daemon(settings, counts, signals.stop).run()
@@ -60,22 +62,22 @@ def run(load: Callable[[], Settings]) -> Counts:
 def run_once(settings: Settings) -> Counts:
     """Ship all that is there now and return. Raises SourceError, StateError, DestinationError."""
     check_folders(settings.files)
-    signals = _Signals()
-    registry, discovery, pipeline = _begin(settings, signals.stop, PATIENCE_S)
+    signals = Signals()
+    registry, discovery, pipeline = begin(settings, signals.stop, PATIENCE_S)
     try:
         pipeline.prepare()
         discovery.refresh()
         pipeline.ship(_blocks(discovery, signals.stop, to_the_end=True))
     finally:
         signals.drained()
-        _end(registry, discovery, pipeline)
+        end(registry, discovery, pipeline)
     return pipeline.counts
 
 
 def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
     """Ship what comes from a descriptor until it ends; it has no positions. Raises StateError, DestinationError."""
-    pipeline = Pipeline(settings, DeadLetters(settings.state), threading.Event(), PATIENCE_S)
-    stream = Stream(descriptor)
+    pipeline = Pipeline(settings, DeadLetters(settings.state), threading.Event(), PATIENCE_S, reader=_reader(settings))
+    stream = Stream(descriptor, joined=settings.format == "legacy")
     try:
         pipeline.prepare()
         while not stream.ended:
@@ -92,7 +94,7 @@ class _Daemon:
     def __init__(self, settings: Settings, counts: Counts, stop: threading.Event) -> None:
         self._settings = settings
         self._stop = stop
-        self._registry, self._discovery, self._pipeline = _begin(settings, stop, None, counts)
+        self._registry, self._discovery, self._pipeline = begin(settings, stop, None, counts)
         self._rotation = Rotation(settings)
         self._watch = _Watch(settings, counts, self._discovery)
         self._folders, self._disk = EveryMinute(), EveryMinute()
@@ -111,16 +113,16 @@ class _Daemon:
             log.info("%s", reason)
         finally:
             self._watch.end()
-            _end(self._registry, self._discovery, self._pipeline)
+            end(self._registry, self._discovery, self._pipeline)
 
     def _tail(self) -> None:
-        due: dict[Callable[[], None], _Every] = {
-            self._look: _Every(LOOK_EVERY_S),
-            self._rotate: _Every(ROTATE_EVERY_S),
-            self._save: _Every(SAVE_EVERY_S),
-            self._tell: _Every(TELL_EVERY_S),
-            self._pipeline.prepare: _Every(PREPARE_EVERY_S),
-            self._prune: _Every(PRUNE_EVERY_S),
+        due: dict[Callable[[], None], Every] = {
+            self._look: Every(LOOK_EVERY_S),
+            self._rotate: Every(ROTATE_EVERY_S),
+            self._save: Every(SAVE_EVERY_S),
+            self._tell: Every(TELL_EVERY_S),
+            self._pipeline.prepare: Every(PREPARE_EVERY_S),
+            self._prune: Every(PRUNE_EVERY_S),
         }
         while not self._stop.is_set():
             for task, every in due.items():
@@ -146,7 +148,7 @@ class _Daemon:
         if moved == self._saved:
             return
         try:
-            _save(self._registry, self._discovery)
+            save(self._registry, self._discovery)
             self._saved = moved
             self._disk.over()
         except OSError as trouble:  # the disk is full, perhaps: what is sent again for that is there already
@@ -223,7 +225,7 @@ class _Watch:
             log.debug("No status now: %s", trouble)
 
 
-class _Every:
+class Every:
     """Whether it is time again."""
 
     def __init__(self, seconds: float) -> None:
@@ -238,7 +240,7 @@ class _Every:
         return True
 
 
-class _Signals:
+class Signals:
     """SIGTERM and SIGINT stop; SIGHUP stops, too, for the settings to be loaded again.
 
     What is on its way has DRAIN_S to arrive; then an alarm ends the waiting wherever that is.
@@ -292,26 +294,35 @@ def _blocks(discovery: Discovery, stop: threading.Event, *, to_the_end: bool = F
         reading = still
 
 
-def _begin(
-    settings: Settings, stop: threading.Event, patience_s: float | None, counts: Counts | None = None
+def begin(
+    settings: Settings,
+    stop: threading.Event,
+    patience_s: float | None,
+    counts: Counts | None = None,
+    reader: Reader | None = None,
 ) -> tuple[Registry, Discovery, Pipeline]:
-    """What ships the files of the settings, from where the last run left off; `_end` closes it."""
+    """What ships the files of the settings, from where the last run left off; `end` closes it."""
     allow_many_files()
     keep_what_is_freed()
     registry = Registry(settings.state)
-    discovery = Discovery(settings.files, registry.entries)
-    return registry, discovery, Pipeline(settings, DeadLetters(settings.state), stop, patience_s, counts)
+    discovery = Discovery(settings.files, registry.entries, joined=settings.format == "legacy")
+    pipeline = Pipeline(settings, DeadLetters(settings.state), stop, patience_s, counts, reader or _reader(settings))
+    return registry, discovery, pipeline
 
 
-def _save(registry: Registry, discovery: Discovery) -> None:
+def _reader(settings: Settings) -> Reader:
+    return Texts(settings) if settings.format == "legacy" else JsonLines(settings)
+
+
+def save(registry: Registry, discovery: Discovery) -> None:
     entries = discovery.entries()
     if not registry.holds(entries):
         registry.save(entries)
 
 
-def _end(registry: Registry, discovery: Discovery, pipeline: Pipeline) -> None:
+def end(registry: Registry, discovery: Discovery, pipeline: Pipeline) -> None:
     try:
-        _save(registry, discovery)
+        save(registry, discovery)
     except OSError as trouble:
         log.warning("Positions could not be saved: %s. The rest is sent again at the next start.", trouble.strerror)
     discovery.close()

@@ -92,8 +92,9 @@ class Known:
 class Discovery:
     """The files that the globs name, each held open once."""
 
-    def __init__(self, globs: Iterable[str], remembered: Iterable[Entry]) -> None:
+    def __init__(self, globs: Iterable[str], remembered: Iterable[Entry], *, joined: bool = False) -> None:
         self._globs = tuple(globs)
+        self._joined = joined
         self._remembered = Known(remembered)
         self._open: dict[Key, File] = {}
         self._gone_since: dict[Key, float] = {}
@@ -113,7 +114,7 @@ class Discovery:
                 self._remembered.add(tailed.entry())  # a copy of it may be about
                 self.changes += 1
                 if isinstance(tailed, Tailed):
-                    self._open[key] = Tailed(tailed.path, tailed.descriptor)
+                    self._open[key] = Tailed(tailed.path, tailed.descriptor, joined=self._joined)
                 else:
                     tailed.close()
                     del self._open[key]  # found again at the next look
@@ -205,17 +206,17 @@ class Discovery:
         begins = read(HEAD_LIMIT, 0)
         for entry in self._alike(begins, open_now):
             if read_on(entry.head, entry.tail, entry.position, read):
-                tailed = Tailed(path, descriptor)
+                tailed = Tailed(path, descriptor, joined=self._joined)
                 self._continue(tailed, entry)
                 return tailed
         size = os.fstat(descriptor).st_size
         if any(size < entry.position for entry in open_now.beginning_with(begins)) and self._may_wait(key):
             os.close(descriptor)  # a copy of an open file, as it seems, that is not whole yet
             return None
-        return Tailed(path, descriptor)
+        return Tailed(path, descriptor, joined=self._joined)
 
     def _compressed(self, key: Key, path: Path, open_now: Known) -> Compressed | None:
-        tailed = Compressed(path)
+        tailed = Compressed(path, joined=self._joined)
         for entry in self._remembered.of(key):
             if entry.whole == tailed.compressed_size:
                 tailed.head = entry.head

@@ -7,7 +7,6 @@ or in the dead letters. Whatever goes wrong before that is tried again; ids make
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections import deque
@@ -24,8 +23,8 @@ from .backoff import Backoff, EveryMinute
 from .batch import Batch, Item, Portion, Rest
 from .bulk import Bulk, TooLarge
 from .deadletter import DeadLetters, Letter
+from .lines import JsonLines, Reader
 from .outcome import BrokenAnswer, is_all_well, judge
-from .quick import Quick
 from .senders import Senders
 from .status import Counts
 from .tail import Block
@@ -55,7 +54,7 @@ class Pipeline:
 
     def __init__(
         self, settings: Settings, letters: DeadLetters, stop: threading.Event, patience_s: float | None,
-        counts: Counts | None = None,
+        counts: Counts | None = None, reader: Reader | None = None,
     ) -> None:  # fmt: skip
         self.counts = counts or Counts()
         self._settings = settings
@@ -63,20 +62,22 @@ class Pipeline:
         self._stop = stop
         self._patience_s = patience_s
         self._bulk = Bulk(settings)
-        self._host = socket.gethostname()
-        self._quick = Quick(settings)
+        self._reader = reader or JsonLines(settings)
         self._senders: Senders[Batch, Delivery] = Senders(self._send, SENDERS)
         self._on_their_way: deque[tuple[Batch, Future[Delivery]]] = deque()
         self._trouble = EveryMinute()
         self._to_tell: Record | None = None
 
     def prepare(self) -> None:
-        """Make sure of the templates: without them Elasticsearch would guess the mappings at the first record."""
+        """Make sure of the templates: without them Elasticsearch would guess the mappings at the first record.
+
+        And of the ingest pipeline, if text logs go through it.
+        """
         backoff, started = Backoff(), time.monotonic()
         with client.connect(self._settings) as elasticsearch:
             while True:
                 try:
-                    changes = setup.plan(elasticsearch, self._settings)
+                    changes = setup.plan(elasticsearch, self._settings, pipeline=self._settings.format == "legacy")
                     setup.apply(elasticsearch, self._settings, changes)
                 except DestinationError as trouble:
                     self._wait(str(trouble), backoff, started, trouble)
@@ -88,7 +89,7 @@ class Pipeline:
         batch, any_at_all = Batch(self._settings), False
         for block in blocks:
             any_at_all = True
-            batch.add(block, self._host, self._quick)
+            self._reader.take(block, batch)
             if batch.full:
                 self._hand_over(batch)
                 batch = Batch(self._settings)

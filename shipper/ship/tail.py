@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import orjson
 
+from ..legacy.lines import whole_records
 from ..records import LINE_START
 from . import identity
 from .identity import HEAD_LIMIT, TAIL_LIMIT, fingerprint
@@ -18,6 +21,7 @@ from .registry import Entry
 BLOCK = 1 << 20  # bytes of one read; larger ones fall out of the processor's cache
 LINE_LIMIT = 1 << 24  # bytes; a longer line is no record of anybody's, and becomes a dead letter unread
 LOOK_CLOSELY_S = 1.0  # between two looks at whether a file of the same size was written anew
+MORE_S = 0.25  # for which a stream's last line waits for others that belong to it
 SETTLED_S = 5.0  # after which a last line without a newline is taken, if it is a whole record
 
 
@@ -34,6 +38,15 @@ class Source(Protocol):
 
     def copy(self, start: int, length: int, to: int) -> None:
         """Write these bytes of the source to another descriptor, without holding all of them."""
+
+    def changed_at(self) -> float:
+        """When it was last written to, in seconds since the epoch."""
+
+    def ahead(self, block: Block) -> Iterator[bytes]:
+        """What stands there from this block's start on, as far as it is known by now, in pieces."""
+
+    def behind(self, block: Block) -> Iterator[Block]:
+        """What was read before this block, in blocks of whole records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +72,13 @@ class Tailed:
 
     It is one life of that file: when somebody empties it (copytruncate), `emptied` turns true, and what is
     written from then on is another's to read. `read_to` is how far it was read, `acknowledged` how far all of
-    it is known to be safe. `final` says that no more will be written: a torn last line is taken, too.
+    it is known to be safe. `final` says that no more will be written: a torn last line is taken, too. In `joined`
+    files a record may have several lines, which stay together: the last one waits for what may still belong to it.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, *, joined: bool = False) -> None:
         self.path = path
+        self.joined = joined
         self.descriptor = descriptor
         found = os.fstat(descriptor)
         self.device, self.inode = found.st_dev, found.st_ino
@@ -111,7 +126,10 @@ class Tailed:
             if size >= LINE_LIMIT:
                 return self._beyond_limit()
             size *= 2  # a line longer than the block
-        if len(data) < size and cut < len(data):
+        whole = len(data) if len(data) < size else cut  # at the end of the file there may be half a line
+        if self.joined:
+            cut = whole_records(data[:cut]) or (cut if len(data) == size else 0)
+        if len(data) < size and cut < whole:
             cut = self._rest_too(data, cut, to_the_end=to_the_end)
         if not cut:
             self._changed_at = found.st_mtime_ns
@@ -135,6 +153,18 @@ class Tailed:
                 return  # it was emptied meanwhile
             os.write(to, data)
             start += len(data)
+
+    def changed_at(self) -> float:
+        return os.fstat(self.descriptor).st_mtime
+
+    def ahead(self, block: Block) -> Iterator[bytes]:
+        at = block.start
+        while data := self._bytes(BLOCK, at):
+            yield data
+            at += len(data)
+
+    def behind(self, block: Block) -> Iterator[Block]:
+        return pieces(self, block.start, self.ahead(Block(self, 0, b"")))
 
     def entry(self) -> Entry:
         """This file's line in the registry."""
@@ -174,7 +204,7 @@ class Tailed:
         if self._rest is None or self._rest[0] != end:
             self._rest = (end, now)
         settled = now - self._rest[1] >= SETTLED_S
-        return len(data) if (to_the_end or settled) and _is_whole(data[cut:]) else cut
+        return len(data) if (to_the_end or settled) and (self.joined or _is_whole(data[cut:])) else cut
 
     def _beyond_limit(self) -> Block | None:
         """Look for the end of a line that is too long: a newline, or where the next record begins."""
@@ -205,8 +235,9 @@ class Tailed:
 class Stream:
     """Standard input, or any other descriptor that can only be read onwards. It keeps no position."""
 
-    def __init__(self, descriptor: int, name: str = "<stdin>") -> None:
+    def __init__(self, descriptor: int, name: str = "<stdin>", *, joined: bool = False) -> None:
         self.path = Path(name)
+        self._joined = joined
         self.descriptor = descriptor
         self.ended = False
         self._start = 0
@@ -219,6 +250,8 @@ class Stream:
         self.ended = not data
         data = self._rest + data
         cut = len(data) if self.ended else data.rfind(b"\n") + 1
+        if self._joined and not self.ended and select.select([self.descriptor], [], [], MORE_S)[0]:
+            cut = whole_records(data[:cut]) or cut
         if not cut and len(data) > LINE_LIMIT:
             cut = len(data)  # a line that is too long is refused in pieces
         self._rest = data[cut:]
@@ -239,6 +272,29 @@ class Stream:
     def copy(self, start: int, length: int, to: int) -> None:
         """What was read of a stream is never read again: its blocks hold all there is."""
         raise NotImplementedError
+
+    def changed_at(self) -> float:
+        return time.time()
+
+    def ahead(self, block: Block) -> Iterator[bytes]:
+        yield block.data
+
+    def behind(self, block: Block) -> Iterator[Block]:  # noqa: ARG002
+        return iter(())
+
+
+def pieces(source: Source, end: int, data: Iterator[bytes]) -> Iterator[Block]:
+    """What comes from the start of a source up to `end`, in blocks of whole records."""
+    start, rest = 0, b""
+    for piece in data:
+        held = (rest + piece)[: end - start]
+        last = start + len(held) >= end
+        cut = len(held) if last else whole_records(held[: held.rfind(b"\n") + 1])
+        if cut:
+            yield Block(source, start, held[:cut])
+        if last:
+            return
+        start, rest = start + cut, held[cut:]
 
 
 def _is_whole(line: bytes) -> bool:

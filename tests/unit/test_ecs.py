@@ -69,7 +69,7 @@ ALLOWED = {
 def ours() -> dict[str, str]:
     """Every mapped field of every template, and its type."""
     found: dict[str, str] = {}
-    for part in setup.wanted(settings.load(environment={"XDG_STATE_HOME": "/s"})):
+    for part in setup.wanted(settings.load(environment={"XDG_STATE_HOME": "/s"}), pipeline=False):
         found |= dict(_fields(part.body.get("template", {}).get("mappings", {})))
     return found
 

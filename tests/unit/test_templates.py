@@ -21,7 +21,7 @@ FREE_FORM = ("labels", "rq.args", "rq.kwargs", "rq.meta")
 
 def parts(**variables: str) -> dict[str, Any]:
     made = settings.load(environment={"XDG_STATE_HOME": "/s", **variables})
-    return {part.name: part.body for part in setup.wanted(made)}
+    return {part.name: part.body for part in setup.wanted(made, pipeline=False)}
 
 
 def fields(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

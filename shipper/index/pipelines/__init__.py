@@ -1,0 +1,63 @@
+"""The ingest pipeline `rq-legacy`: a line of an RQ text log → the record, in Elasticsearch itself.
+
+It reads a document whose `message` is the text of a line (with its traceback, if it has one). `@timestamp` is what a
+time without a date is reckoned from, and `event.timezone` the zone of a time that names none. Whoever sends such
+documents may use it, Filebeat for one. A job's record moves from an index `rq-app-…` to the `rq-job-…` beside it.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from ...emit.redact import REDACTED
+from ...legacy import grammar, grok, lines
+from ...records import ECS_VERSION
+
+NAME = "rq-legacy"
+VERSION = 1
+
+
+def body() -> dict[str, Any]:
+    """The pipeline as Elasticsearch takes it."""
+    meanings = grammar.meanings()
+    return {
+        "version": VERSION,
+        "description": "A line of an RQ text log becomes a job record, or a record of the application.",
+        "processors": [
+            _gsub("\\r\\n?", "\n", "ctx.message.contains(String.valueOf((char) 13))"),
+            _gsub(lines.COLORS.replace("\\x1b", "\u001b"), "", "ctx.message.contains(String.valueOf((char) 27))"),
+            _gsub(lines.SECRET, f"$1$2{REDACTED}", "ctx.message.contains('=') || ctx.message.contains(': ')"),
+            _grok("message", grok.heads()),
+            _grok("rq_body", grok.lines()),
+            {
+                "script": {
+                    "source": files(__package__).joinpath("rq-legacy.painless").read_text(encoding="utf-8"),
+                    "params": {
+                        **{name: meanings[name] for name in ("phrases", "signals", "levels", "months")},
+                        "ecs": ECS_VERSION,
+                    },
+                }
+            },
+        ],
+        "on_failure": [
+            {"set": {"field": "tags", "value": ["legacy", "unparsed"]}},
+            {"set": {"field": "error.message", "value": "{{{_ingest.on_failure_message}}}"}},
+            {"set": {"field": "event.dataset", "value": "rq.app"}},
+        ],
+    }
+
+
+def _gsub(pattern: str, replacement: str, where: str) -> dict[str, Any]:
+    return {"gsub": {"field": "message", "pattern": pattern, "replacement": replacement, "if": where}}
+
+
+def _grok(field: str, names: list[str]) -> dict[str, Any]:
+    return {
+        "grok": {
+            "field": field,
+            "patterns": [f"%{{{name}}}" for name in names],
+            "pattern_definitions": dict(grok.patterns()),
+            "ignore_missing": True,
+        }
+    }

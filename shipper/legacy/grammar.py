@@ -1,0 +1,258 @@
+"""A record's text → what it says → the record, as rq-legacy (Elasticsearch) and legacy.rb (Logstash) make it too. Pure.
+
+Facts are the captures of patterns/rq without their prefix: `clock`, `queue`, `job_id`, `phrase`, … What a phrase means
+is in grammar.json.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ..records import ECS_VERSION, Record, shorten, timestamp
+from . import grok
+from .dates import day_of
+
+LEGACY, UNPARSED, UNDATED, BAD_DURATION = "legacy", "unparsed", "undated", "bad_duration"  # tags
+
+LONGEST_S = 366 * 86_400  # a task that took longer is a mistake of the log's
+NS_PER_S = 1_000_000_000
+
+_SIGNAL_BITS = 0x7F  # of a status of waitpid(2)
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})++(?:\.\d++)?")
+_DECIMAL = re.compile(r"\d{1,18}(?:[.,]\d++)?")
+_UNIT = re.compile(r"\s*+(?:s|secs?|seconds?)?\s*+\Z")
+_TOOK = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?")
+_RAISED = re.compile(r"([A-Za-z_][\w.]*+)(?:: (.*+)|\Z)")
+Facts = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Whence:
+    """What a line does not tell itself: the host that it was read on, its file, and whose log it is."""
+
+    host: str
+    path: str
+    service: Mapping[str, str]
+
+
+@cache
+def meanings() -> Mapping[str, Any]:
+    """grammar.json: `phrases`, `signals`, `levels` and `months`."""
+    found: Mapping[str, Any] = json.loads(files(__package__).joinpath("grammar.json").read_text(encoding="utf-8"))
+    return found
+
+
+def begin(text: str) -> Facts:
+    """How a line begins: `date`, `clock`, `fraction`, `zone`, `host`, `pid`, `decoration`, `level`, and the `body`."""
+    return {"body": "", **_first(_heads(), text)}
+
+
+def facts_of(text: str) -> Facts:
+    """All that a line says."""
+    head = begin(text)
+    return {**head, **_first(_lines(), head["body"])}
+
+
+def meaning(facts: Facts) -> Mapping[str, Any] | None:
+    """What is said of a job: its `action`, `type`, `outcome`, `status`, …; None of any other line."""
+    if "phrase" in facts:
+        found: Mapping[str, Any] | None = meanings()["phrases"].get(facts["phrase"].lower())
+        return found
+    return meanings()["phrases"]["started"] if "job_id" in facts and "queue" in facts else None
+
+
+def record(facts: Facts, moment: datetime, whence: Whence, identifier: str) -> Record:
+    """The record of a line by itself: of a job if it tells one's start or end, else of the application."""
+    said = meaning(facts)
+    tags = _tags(facts, is_job=said is not None)
+    first, _, rest = facts["body"].partition("\n")
+    event: Record = {"id": identifier, "dataset": "rq.job" if said else "rq.app", "kind": "event"}
+    made: Record = {
+        "@timestamp": timestamp(moment),
+        "event": event,
+        "ecs": {"version": ECS_VERSION},
+        "message": shorten(first if said else facts["body"]),
+        "service": dict(whence.service),
+        "host": {"name": facts.get("host", whence.host)},
+        "log": _log(facts, whence),
+        "tags": tags,
+    }
+    if "pid" in facts:
+        made["process"] = {"pid": int(facts["pid"])}
+    if messaging := _messaging(facts, is_job=said is not None):
+        made["messaging"] = messaging
+    if function := function_of(facts):
+        made["code"] = {"function": {"name": function}}
+    rq: Record = {}
+    if "retries_left" in facts:
+        rq["retries_left"] = int(facts["retries_left"])
+    if said:
+        _tell(event, rq, said, timestamp(moment))
+        _tell_task(event, tags, facts, moment)
+        if said["outcome"] == "failure":
+            _tell_failure(made, event, rq, facts, first, rest)
+    elif rest and "Traceback (most recent call last)" in rest:
+        made["error"] = raised(rest)
+    if rq:
+        made["rq"] = rq
+    return made
+
+
+def function_of(facts: Facts) -> str | None:
+    """The dotted name of the job's function, if the line tells it."""
+    if "function" in facts:
+        return facts["function"]
+    if "task" in facts:
+        return facts["task"].strip() or None
+    name, found, _ = facts.get("description", "").partition("(")
+    return name if found and re.fullmatch(r"[A-Za-z_<][\w.<>]*", name) else None
+
+
+def seconds(text: str) -> Decimal | None:
+    """A task's time: `1`, `0.25`, `1,234.5` (thousands), `0,5` (a comma for the point), with or without "s".
+
+    None of what is no such number, is negative, or more than a year.
+    """
+    number = text[: found.start()] if (found := _UNIT.search(text)) else text
+    if _THOUSANDS.fullmatch(number):
+        number = number.replace(",", "")
+    elif not _DECIMAL.fullmatch(number):
+        return None
+    taken = Decimal(number.replace(",", "."))
+    return taken if taken <= LONGEST_S else None
+
+
+def took(facts: Facts) -> timedelta | None:
+    """How long RQ says that a job took (`Successfully completed … in 0:00:01.204512s`)."""
+    found = _TOOK.fullmatch(facts.get("took", ""))
+    if not found:
+        return None
+    days, hours, minutes, whole, fraction = found.groups()
+    return timedelta(
+        days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=int(whole),
+        microseconds=int((fraction or "").ljust(6, "0")),
+    )  # fmt: skip
+
+
+def raised(stack: str) -> Record:
+    """`error` of a traceback. One that was cut off has no type and no message."""
+    error: Record = {"stack_trace": shorten(stack)}
+    for line in reversed(stack.split("\n")):
+        if line.startswith((" ", "Traceback ")):
+            break
+        if found := _RAISED.fullmatch(line):
+            error["type"] = found[1]
+            if found[2]:
+                error["message"] = shorten(found[2])
+            break
+    return error
+
+
+def _tags(facts: Facts, *, is_job: bool) -> list[str]:
+    tags = [LEGACY]
+    if not is_job and "notice" not in facts and "phrase" not in facts:
+        tags.append(UNPARSED)
+    if "clock" not in facts or not _is_a_day(facts.get("date")):
+        tags.append(UNDATED)
+    return tags
+
+
+def _is_a_day(text: str | None) -> bool:
+    """Whether a date is one: the 30th of February is none."""
+    try:
+        return text is None or bool(day_of(text, datetime.now(UTC)))
+    except ValueError:
+        return False
+
+
+def _tell(event: Record, rq: Record, said: Mapping[str, Any], when: str) -> None:
+    event |= {
+        "category": ["process"], "type": [said["type"]], "action": said["action"], "outcome": said["outcome"],
+    }  # fmt: skip
+    if "reason" in said:
+        event["reason"] = said["reason"]
+    if said["type"] == "end":
+        event["end"] = when
+    rq["status"] = said["status"]
+    for name in ("final", "inferred", "cause"):
+        if name in said:
+            rq[name] = said[name]
+
+
+def _tell_task(event: Record, tags: list[str], facts: Facts, moment: datetime) -> None:
+    """The time that a task logger says its task took."""
+    if "seconds" not in facts:
+        return
+    taken = seconds(facts["seconds"])
+    if taken is None:
+        tags.append(BAD_DURATION)
+        return
+    nanoseconds = int(taken * NS_PER_S)
+    event["duration"] = nanoseconds
+    event["start"] = timestamp(moment - timedelta(microseconds=nanoseconds // 1000))
+
+
+def _tell_failure(made: Record, event: Record, rq: Record, facts: Facts, first: str, rest: str) -> None:
+    if "waitpid" in facts:
+        status = int(facts["waitpid"]) if facts["waitpid"].isdigit() else 0
+        if number := status & _SIGNAL_BITS:
+            rq["signal"] = meanings()["signals"].get(str(number), f"SIG{number}")
+        else:
+            event["reason"] = "exited"
+            made.setdefault("process", {})["exit_code"] = status >> 8
+        made["error"] = {"message": first}
+        return
+    if "Traceback (most recent call last)" not in rest:
+        made["error"] = {"message": first} | ({"stack_trace": shorten(rest)} if rest else {})
+        return
+    made["error"] = raised(rest)
+    if made["error"].get("type", "").endswith("JobTimeoutException"):
+        event["reason"] = "timeout"
+
+
+def _log(facts: Facts, whence: Whence) -> Record:
+    log: Record = {"file": {"path": whence.path}}
+    levels = meanings()["levels"]
+    words = re.split(r"[^\w.]+", facts.get("decoration", "")) if "decoration" in facts else []
+    level = facts.get("level") or next((word for word in words if word in levels), None)
+    if level:
+        log["level"] = levels[level]
+    if logger := next((word for word in words if word not in levels and re.match(r"[A-Za-z]\w*[._]", word)), None):
+        log["logger"] = logger
+    return log
+
+
+def _messaging(facts: Facts, *, is_job: bool) -> Record:
+    messaging: Record = {}
+    if "queue" in facts:
+        messaging["destination"] = {"name": facts["queue"]}
+    if "job_id" in facts:
+        messaging["message"] = {"id": facts["job_id"]}
+    if "worker" in facts:
+        messaging["client"] = {"id": facts["worker"].removeprefix("rq:worker:")}
+    return {"system": "rq", **messaging} if messaging or is_job else messaging
+
+
+def _first(patterns: list[re.Pattern[str]], text: str) -> dict[str, str]:
+    for pattern in patterns:
+        if found := pattern.match(text):
+            return {name[3:]: value for name, value in found.groupdict().items() if value}
+    return {}
+
+
+@cache
+def _heads() -> list[re.Pattern[str]]:
+    return [grok.compiled(name) for name in grok.heads()]
+
+
+@cache
+def _lines() -> list[re.Pattern[str]]:
+    return [grok.compiled(name) for name in grok.lines()]

@@ -1,0 +1,130 @@
+"""`shipper import`: files that nobody writes to any more, once, from where an earlier import of them left off.
+
+Its positions and dead letters are in a folder of their own, so that it runs beside the shipper's daemon.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ..errors import SourceError
+from ..records import alias
+from ..settings import Settings
+from .compressed import is_compressed
+from .daemon import PATIENCE_S, SAVE_EVERY_S, Every, Signals, begin, end, save
+from .discover import LEFT_ALONE, Discovery, File
+from .lines import JsonLines, JsonLinesSince
+from .pipeline import Stopped
+from .registry import Registry
+from .status import Counts
+from .tail import Block
+from .texts import Paired, Texts
+
+log = logging.getLogger("shipper")
+
+FOLDER = "import"  # in the state folder
+ALL_TIMES = 36_500  # days: a backfill may be as old as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did. `skipped` records are before `since`; `stopped` says that it was ended early."""
+
+    counts: Counts
+    skipped: int
+    stopped: bool
+
+
+def run(
+    settings: Settings, files: Sequence[Path], since: datetime | None, progress: Callable[[int, int], None]
+) -> Imported:
+    """Import the files, the oldest first. `progress` is told how many bytes were read, and of how many.
+
+    Raises SourceError, StateError, DestinationError.
+    """
+    check(files)
+    settings = replace(
+        settings, files=tuple(glob.escape(str(path.absolute())) for path in files), state=settings.state / FOLDER,
+        past_days=ALL_TIMES,
+    )  # fmt: skip
+    settings.state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reader = _reader(settings, since)
+    signals = Signals()
+    registry, discovery, pipeline = begin(settings, signals.stop, PATIENCE_S, reader=reader)
+    try:
+        pipeline.prepare()
+        discovery.refresh()
+        pipeline.ship(_in_turn(registry, discovery, signals, progress))
+    except Stopped:
+        pass  # what was on its way is sent again by the next import
+    finally:
+        signals.drained()
+        end(registry, discovery, pipeline)
+    skipped = reader.skipped if isinstance(reader, Texts | JsonLinesSince) else 0
+    return Imported(pipeline.counts, skipped, signals.stop.is_set())
+
+
+def check(files: Sequence[Path]) -> None:
+    """Raise SourceError if one of the files cannot be read: nothing is imported then."""
+    for path in files:
+        if path.is_dir():
+            raise SourceError(f"{path} is a folder. Name the files in it: {path}/*.log")
+        if not path.is_file():
+            raise SourceError(f"There is no file {path}. Nothing was imported.")
+        if not os.access(path, os.R_OK):
+            raise SourceError(f"{path} cannot be read by this account. Nothing was imported.")
+        if path.suffix in LEFT_ALONE:
+            raise SourceError(f"{path} is compressed in a way that is not read here. Unpack it first, or use gzip.")
+
+
+def _reader(settings: Settings, since: datetime | None) -> Paired | JsonLines:
+    if settings.format == "legacy":
+        return Paired(settings, since, _Watch(settings).see)
+    return JsonLinesSince(settings, since) if since else JsonLines(settings)
+
+
+class _Watch:
+    """Says once that what is imported is older than what is kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._days = min(settings.retention["job"], settings.retention["app"])
+        self._kept_from = datetime.now(UTC) - timedelta(days=self._days)
+        self._said = False
+
+    def see(self, moment: datetime) -> None:
+        if moment < self._kept_from and not self._said:
+            self._said = True
+            log.warning(
+                "There are records of %s, and indices are kept for %s days (%s): the next `shipper prune`, or a "
+                "running shipper, deletes them again. Set SHIPPER_RETENTION for everybody who prunes "
+                "(job=3650,app=3650), or leave old records out with --since.",
+                f"{moment:%Y-%m-%d}", self._days, f"{alias('rq.job')} and {alias('rq.app')}",
+                extra={"event.action": "import-older-than-retention"},
+            )  # fmt: skip
+
+
+def _in_turn(
+    registry: Registry, discovery: Discovery, signals: Signals, progress: Callable[[int, int], None]
+) -> Iterator[Block]:
+    """One file after the other, in the order in which they were written: a job may end in the next one."""
+    due = Every(SAVE_EVERY_S)
+    files = sorted(discovery.files, key=lambda file: file.changed_at())
+    total, before = sum(_size(file) for file in files), 0
+    for file in files:
+        while not signals.stop.is_set() and (block := file.read(to_the_end=True)) is not None:
+            yield block
+            progress(before + min(_size(file), file.read_to), total)
+            if due.due():
+                save(registry, discovery)
+        before += _size(file)
+
+
+def _size(file: File) -> int:
+    """Bytes to read; of a compressed file those before they are unpacked, which is all one knows."""
+    return file.size if not is_compressed(file.path) else max(file.size, file.read_to)

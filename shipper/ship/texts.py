@@ -1,0 +1,151 @@
+"""Text logs of RQ → documents: for the ingest pipeline rq-legacy (`run --format legacy`), or whole (`import`).
+
+What only the file tells, is found here in both cases: which lines belong together, and when a line without a date was
+written. The grammar is the pipeline's, which sees each line by itself, or our own, which also pairs starts with ends.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from ..legacy import dates, grammar, lines
+from ..legacy.dates import Dates
+from ..legacy.grammar import Whence
+from ..legacy.pairing import Pairs
+from ..origin import Origin
+from ..records import encode, index_name, record_id, timestamp
+from ..settings import Settings
+from .batch import Batch, Item
+from .document import Document
+from .tail import Block, Source
+
+PIPELINE = "rq-legacy"
+
+
+class Line(NamedTuple):
+    """A record of a text log, with the lines that belong to it."""
+
+    offset: int
+    raw: bytes
+    text: str
+    moment: datetime
+
+
+@dataclass(slots=True)
+class _File:
+    """What is known of a file: the days of its lines, as far as it was looked ahead, and its last line's time."""
+
+    dates: Dates
+    last: datetime | None = None
+
+
+class Texts:
+    """Takes blocks of text logs in. `make` says what becomes of a line; a line before `since` is left out."""
+
+    def __init__(self, settings: Settings, since: datetime | None = None) -> None:
+        self.skipped = 0
+        self._settings = settings
+        self._since = since
+        self._zone = ZoneInfo(settings.timezone)
+        self._host = socket.gethostname()
+        self._service = Origin.here(settings).service
+        self._files: WeakKeyDictionary[Source, _File] = WeakKeyDictionary()
+
+    def take(self, block: Block, batch: Batch) -> None:
+        """Take a block's records into the batch."""
+        if not batch.mark(block):
+            return
+        path, file_id = str(block.source.path), block.source.file_id()
+        whence = Whence(self._host, path, self._service)
+        for line in self._lines(block):
+            identifier = record_id(line.moment, self._host, file_id, str(line.offset), line.raw.rstrip().hex())
+            document = self._document(line, whence, identifier)
+            if self._since is not None and line.moment < self._since:
+                self.skipped += 1
+            else:
+                batch.others.append(Item(document, document.source, path, line.offset, file_id))
+
+    def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
+        """What Elasticsearch makes a record of, by its pipeline. It moves a job's to the index of jobs."""
+        source = {
+            "@timestamp": timestamp(line.moment),
+            "event": {"id": identifier, "timezone": self._settings.timezone},
+            "message": line.text,
+            "service": whence.service,
+            "host": {"name": whence.host},
+            "log": {"file": {"path": whence.path}},
+        }
+        return self._created("rq.app", line.moment, identifier, orjson.dumps(source), pipeline=PIPELINE)
+
+    def _created(self, dataset: str, moment: datetime, identifier: str, source: bytes, **more: str) -> Document:
+        target = {"_index": index_name(dataset, moment, self._settings.namespace), "_id": identifier, **more}
+        return Document(orjson.dumps({"create": target}), source, moment)
+
+    def _lines(self, block: Block) -> Iterator[Line]:
+        file = self._file(block)
+        for at, raw in lines.records_in(block.data):
+            text, offset = lines.text_of(raw), block.start + at
+            yield Line(offset, raw, text, self._moment(text, offset, file))
+
+    def _moment(self, text: str, offset: int, file: _File) -> datetime:
+        """When a line was written; one that does not tell is of the time of the line before it."""
+        head = grammar.begin(text)
+        if "clock" in head:
+            try:
+                if "date" in head:
+                    day = dates.day_of(head["date"], file.dates.ends_at)
+                else:
+                    day = file.dates.day(offset, head["clock"])
+                file.last = dates.moment(day, head["clock"], head.get("fraction"), head.get("zone"), self._zone)
+            except (ValueError, OverflowError):
+                pass  # the 30th of February
+        return file.last or file.dates.ends_at
+
+    def _file(self, block: Block) -> _File:
+        """What is known of the block's file; it is read ahead to its end where that was not done yet."""
+        source = block.source
+        known = self._files.get(source)
+        if known is None or block.end > known.dates.read_to:
+            changed = datetime.fromtimestamp(source.changed_at(), UTC)
+            found = Dates(dates.last_written(source.path, changed), self._zone)
+            found.learn(source.ahead(block), block.start)
+            known = self._files[source] = _File(found, known.last if known else None)
+        return known
+
+
+class Paired(Texts):
+    """The same, with records made here: an end knows its start. `seen` is told of each record's time."""
+
+    def __init__(
+        self, settings: Settings, since: datetime | None = None, seen: Callable[[datetime], None] = lambda _: None
+    ) -> None:
+        super().__init__(settings, since)
+        self._pairs = Pairs()
+        self._seen = seen
+
+    def take(self, block: Block, batch: Batch) -> None:
+        if block.start and block.source not in self._files:
+            self._recall(block)
+        super().take(block, batch)
+
+    def _recall(self, block: Block) -> None:
+        """Read what an earlier run has imported: its last starts are those of the ends to come."""
+        whence = Whence(self._host, str(block.source.path), self._service)
+        for earlier in block.source.behind(block):
+            for line in self._lines(earlier):
+                self._document(line, whence, "")
+
+    def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
+        facts = grammar.facts_of(line.text)
+        record = grammar.record(facts, line.moment, whence, identifier)
+        self._pairs.join(record, facts, line.moment, whence.path)
+        self._seen(line.moment)
+        return self._created(record["event"]["dataset"], line.moment, identifier, encode(record)[:-1])

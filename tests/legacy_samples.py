@@ -1,0 +1,118 @@
+"""The table of samples in logstash/samples: text logs, and beside each the records that must come of it.
+
+`python -m tests.legacy_samples` writes the expectations anew, for somebody to read through before they are kept.
+An expectation has the record as it must be; `paired` is there where a line's record is another one when starts and
+ends are put together. What is the same on all records (service, host, file, ecs, the id) is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from shipper.legacy import dates, grammar, lines
+from shipper.legacy.dates import Dates
+from shipper.legacy.grammar import Whence
+from shipper.legacy.pairing import Pairs
+
+FOLDER = Path(__file__).parent.parent / "logstash/samples"
+HOST = "sample-host"
+HUGE = "10:05:00 default: Job OK " + "x" * 1_000_000  # a line of 1 MB, which no repository needs to hold
+
+# When a file was last written to, and the zone of its times.
+WRITTEN = {
+    "task-logger.log": ("2021-01-13T12:00:00Z", "UTC"),
+    "worker-0.8.log": ("2021-01-14T00:00:11Z", "UTC"),
+    "worker-1.16.log": ("2023-06-01T08:03:14Z", "UTC"),
+    "worker-2.12.log": ("2026-11-20T10:01:17Z", "UTC"),
+    "worker-dated.log": ("2026-03-30T00:00:00Z", "Europe/Berlin"),
+    "django-rq.log": ("2022-05-01T14:00:07Z", "UTC"),
+    "rq-scheduler.log": ("2026-01-02T09:00:04Z", "UTC"),
+    "carriers.log": ("2026-01-03T10:04:04Z", "UTC"),
+    "application.log": ("2026-01-05T10:00:03Z", "UTC"),
+    "ugly.log": ("2021-01-13T10:05:01Z", "UTC"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A record of a sample: its text, and what must come of it `alone` and `paired`."""
+
+    file: str
+    text: str
+    alone: dict[str, Any]
+    paired: dict[str, Any]
+
+
+def content(name: str) -> bytes:
+    """A sample's bytes; to the ugly ones a line is added that is too long to be kept."""
+    data = (FOLDER / name).read_bytes()
+    return data + b"\n" + HUGE.encode() + b"\n" if name == "ugly.log" else data
+
+
+def expected(name: str) -> list[Sample]:
+    """What must come of a file, in its order."""
+    found = []
+    for line in (FOLDER / name).with_suffix(".expected.jsonl").read_text(encoding="utf-8").splitlines():
+        one = json.loads(line)
+        found.append(Sample(name, one["text"], one["alone"], one.get("paired", one["alone"])))
+    return found
+
+
+def made(name: str) -> Iterator[Sample]:
+    """What our own grammar makes of a file."""
+    written, zone = WRITTEN[name]
+    data, local, pairs = content(name), ZoneInfo(zone), Pairs()
+    days = Dates(datetime.fromisoformat(written), local)
+    days.learn([data], 0)
+    last = None
+    for offset, raw in lines.records_in(data):
+        text = lines.text_of(raw)
+        facts = grammar.facts_of(text)
+        moment = last or days.ends_at
+        if "clock" in facts:
+            try:
+                day = dates.day_of(facts["date"], days.ends_at) if "date" in facts else days.day(offset, facts["clock"])
+                moment = last = dates.moment(day, facts["clock"], facts.get("fraction"), facts.get("zone"), local)
+            except ValueError:
+                pass
+        alone = grammar.record(facts, moment, Whence(HOST, name, {}), "")
+        paired = deepcopy(alone)
+        pairs.join(paired, facts, moment, name)
+        yield Sample(name, text if len(text) < 10_000 else text[:30], bare(alone), bare(paired))
+
+
+def bare(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what is the same on all."""
+    record = deepcopy(record)
+    for name in ("service", "ecs"):
+        record.pop(name, None)
+    record["event"].pop("id", None)
+    if record["host"]["name"] == HOST:
+        del record["host"]
+    del record["log"]["file"]
+    if not record["log"]:
+        del record["log"]
+    if len(record["message"]) > 10_000:
+        record["message"] = f"{record['message'][:30]}… {len(record['message'])} characters"
+    return record
+
+
+def main() -> None:
+    for name in WRITTEN:
+        with (FOLDER / name).with_suffix(".expected.jsonl").open("w", encoding="utf-8") as file:
+            for sample in made(name):
+                one = {"text": sample.text, "alone": sample.alone}
+                if sample.paired != sample.alone:
+                    one["paired"] = sample.paired
+                file.write(json.dumps(one, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
