@@ -24,11 +24,12 @@ LEGACY, UNPARSED, UNDATED, BAD_DURATION = "legacy", "unparsed", "undated", "bad_
 
 LONGEST_S = 366 * 86_400  # a task that took longer is a mistake of the log's
 NS_PER_S = 1_000_000_000
+NUMBER_LIMIT = 40  # characters
 
 _SIGNAL_BITS = 0x7F  # of a status of waitpid(2)
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})++(?:\.\d++)?")
 _DECIMAL = re.compile(r"\d{1,18}(?:[.,]\d++)?")
-_UNIT = re.compile(r"\s*+(?:s|secs?|seconds?)?\s*+\Z")
+_UNITS = ("seconds", "second", "secs", "sec", "s")
 _TOOK = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?")
 _RAISED = re.compile(r"([A-Za-z_][\w.]*+)(?:: (.*+)|\Z)")
 Facts = Mapping[str, str]
@@ -121,7 +122,11 @@ def seconds(text: str) -> Decimal | None:
 
     None of what is no such number, is negative, or more than a year.
     """
-    number = text[: found.start()] if (found := _UNIT.search(text)) else text
+    number = text.strip()
+    unit = next((unit for unit in _UNITS if number.endswith(unit)), "")
+    number = number.removesuffix(unit).rstrip()
+    if len(number) > NUMBER_LIMIT:
+        return None
     if _THOUSANDS.fullmatch(number):
         number = number.replace(",", "")
     elif not _DECIMAL.fullmatch(number):

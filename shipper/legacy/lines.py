@@ -21,7 +21,7 @@ CONTINUES = (
 GLUED = r"(?<=\S)(?=Time: \d{4}-\d{2}-\d{2} \d{2}:)|(?<=\))(?=\d{2}:\d{2}:\d{2} [^\s:]{1,200}: )"
 # A value that is written as name='…' or name=…, where the name is one that is kept back: a job's description.
 _NAMES = "|".join("[_-]?".join(part.split("_")) for part in SENSITIVE)
-SECRET = rf"(?i)(\b\w{{0,40}}(?:{_NAMES})\w{{0,40}}['\"]?)(=|: ?)('[^'\n]*'|\"[^\"\n]*\"|[^\s,)'\"]+)"
+SECRET = rf"(?i)(\b[\w-]{{0,40}}(?:{_NAMES})[\w-]{{0,40}}['\"]?)(=|: ?)('[^'\n]*'|\"[^\"\n]*\"|\[redacted\]|[^\s,)'\"}}\]&;]+)"
 COLORS = r"\x1b\[[0-9;]{0,20}m"
 
 _continues = re.compile(CONTINUES.replace("$", r"\Z").encode())
