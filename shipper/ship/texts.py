@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from ..index.pipelines import CLEAN, NAME
 from ..legacy import dates, grammar, lines
 from ..legacy.dates import Dates
 from ..legacy.grammar import Whence
@@ -26,8 +27,6 @@ from ..settings import Settings
 from .batch import Batch, Item
 from .document import Document
 from .tail import Block, Source
-
-PIPELINE = "rq-legacy"
 
 
 class Line(NamedTuple):
@@ -79,11 +78,12 @@ class Texts:
             "@timestamp": timestamp(line.moment),
             "event": {"id": identifier, "timezone": self._settings.timezone},
             "message": line.text,
+            CLEAN: True,
             "service": whence.service,
             "host": {"name": whence.host},
             "log": {"file": {"path": whence.path}},
         }
-        return self._created("rq.app", line.moment, identifier, orjson.dumps(source), pipeline=PIPELINE)
+        return self._created("rq.app", line.moment, identifier, orjson.dumps(source), pipeline=NAME)
 
     def _created(self, dataset: str, moment: datetime, identifier: str, source: bytes, **more: str) -> Document:
         target = {"_index": index_name(dataset, moment, self._settings.namespace), "_id": identifier, **more}
