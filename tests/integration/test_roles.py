@@ -72,6 +72,25 @@ def test_keys_are_files_of_their_own_and_are_kept(keys: Programs) -> None:
     assert not [key for key in before.values() if key.strip() in said]
 
 
+def test_the_shipper_s_key_ships_text_logs(
+    keys: Programs, own_server: OwnElasticsearch, own_search: Elasticsearch, tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    log.write_text("2026-11-20 10:00:00 default: jobs.f() (a)\n2026-11-20 10:00:01 default: Job OK (a)\nwhat?\n")
+    flags = ("run", "--once", "--format", "legacy", "--files", str(log))
+    done = keys.run("shipper", *flags, **as_role(keys, own_server, "shipper"))
+    assert "3 records indexed" in done.stderr, done.stderr
+    name = keys.environment["SHIPPER_NAMESPACE"]
+    own_search.indices.refresh(index=f"rq-*-{name}*")
+    assert own_search.count(index=f"rq-job-{name}-2026.11.20")["count"] == 2
+    assert own_search.count(index=f"rq-app-{name}-2026.11.20")["count"] == 1
+
+
+def test_the_operator_s_key_installs_all_that_shipping_needs(keys: Programs, own_server: OwnElasticsearch) -> None:
+    done = keys.run("shipper", "setup", **as_role(keys, own_server, "operator"))
+    assert "ingest pipeline rq-legacy" in done.stdout
+
+
 def test_the_shipper_s_key_can_neither_read_change_nor_delete_a_record(
     keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
 ) -> None:
