@@ -60,7 +60,7 @@ def get(job_id: str, *, settings: Settings | None = None, redis: Redis | None = 
     had to be asked and could not.
     """
     made = settings or settings_module.load()
-    return _from_redis(job_id, made, redis) or _from_elasticsearch(job_id, made)
+    return _from_redis(job_id, made, redis) or kept(job_id, made)
 
 
 def find(
@@ -88,7 +88,8 @@ def find(
             yield _state(hit["_id"], hit["_source"])
 
 
-def _from_elasticsearch(job_id: str, made: Settings) -> JobState | None:
+def kept(job_id: str, made: Settings) -> JobState | None:
+    """The state that Elasticsearch has of a job, None if it has none. Raises DestinationError."""
     from elasticsearch import NotFoundError
 
     from .client import connect, translated

@@ -104,6 +104,18 @@ def test_an_end_that_is_imported_later_knows_its_start(
     assert end["code"]["function"]["name"] == "shop.jobs.send_mail"
 
 
+def test_a_job_of_years_ago_is_shown_though_no_redis_knows_it(
+    programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
+) -> None:
+    log = written(tmp_path / "worker-1.16.log", "worker-1.16.log")
+    programs.run("shipper", "import", str(log), "--format", "legacy")
+    assert len(records(search, namespace)) > 0
+    for redis_url in (programs.environment["SHIPPER_REDIS"], "redis://127.0.0.1:1/0"):
+        shown = programs.run("shipper", "job", JOB.format(5), SHIPPER_REDIS=redis_url)
+        assert [line.split()[2] for line in shown.stdout.splitlines()] == ["job-started", "job-dead"]
+        assert ("Redis cannot be asked" in shown.stderr) == redis_url.endswith(":1/0")
+
+
 def test_rotated_and_compressed_logs_are_read_in_the_order_in_which_they_were_written(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
