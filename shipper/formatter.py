@@ -17,9 +17,9 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
 
 from . import context, settings
-from .emit.redact import Redactor
 from .origin import Origin
 from .records import encode, record_id, shorten, timestamp
+from .redact import Redactor
 
 DATASET = "rq.app"
 

@@ -19,9 +19,9 @@ from ..context import Actor
 from ..errors import AuditError
 from ..origin import Origin
 from ..records import Record, encode, shorten, timestamp
+from ..redact import TEXT_LIMIT, Redactor
 from ..settings import Settings
 from .chaining import Chain
-from .redact import TEXT_LIMIT, Redactor
 from .sink import Sink
 
 DATASET = "rq.audit"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..records import Record
+from ..redact import Redactor
 from .facts import JobFacts
-from .redact import Redactor
 
 CUT_TAG = "contents-cut"
 

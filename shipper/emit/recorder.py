@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from .. import records
 from ..origin import Origin
+from ..redact import Redactor
 from ..settings import Settings
 from . import contents, lifecycle
 from .audit import Event, Trail
 from .callbacks import Callbacks
 from .facts import JobFacts
 from .hooks import Failure, Hooks, Operation, Progress, Success
-from .redact import Redactor
 from .sink import Sink
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from ..emit.redact import REDACTED, SENSITIVE
+from ..redact import REDACTED, SENSITIVE
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.emit.redact import REDACTED
 from shipper.legacy import dates, grammar, grok, lines
 from shipper.legacy.dates import Dates
 from shipper.legacy.grammar import Whence
+from shipper.redact import REDACTED
 from tests import legacy_samples
 
 JOB = "4f0c1d2e-0001-4a00-8000-000000000001"

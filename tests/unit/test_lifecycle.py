@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from shipper import records
-from shipper.emit import contents, lifecycle, redact
+from shipper import records, redact
+from shipper.emit import contents, lifecycle
 from shipper.emit.facts import JobFacts
 from shipper.emit.hooks import Failure, Killed, Progress, Raised, Success
-from shipper.emit.redact import Redactor
 from shipper.origin import Origin
 from shipper.records import Record
+from shipper.redact import Redactor
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

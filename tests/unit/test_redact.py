@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.emit.redact import BUDGET, REDACTED, Redactor, parameter_names
+from shipper.redact import BUDGET, REDACTED, Redactor, parameter_names
 
 NAMES = [
     "password", "PASSWORD", "user_password", "secret", "client_secret", "token", "accessToken", "Authorization",

@@ -10,9 +10,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from ...emit.redact import REDACTED
 from ...legacy import grammar, grok, lines
 from ...records import ECS_VERSION
+from ...redact import REDACTED
 
 NAME = "rq-legacy"
 VERSION = 1
