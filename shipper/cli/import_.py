@@ -40,9 +40,10 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
     made = settings.load(flags)
     logs.begin(made)
     earliest = moment(since, datetime.now(UTC)) if since else None
+    console = Console(stderr=True)
     with Progress(
         TextColumn("Importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True,
+        console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("")
         done = importing.run(made, files, earliest, lambda read, total: bar.update(task, completed=read, total=total))

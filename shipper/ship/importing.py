@@ -19,7 +19,7 @@ from ..settings import Settings
 from .compressed import is_compressed
 from .daemon import PATIENCE_S, SAVE_EVERY_S, Every, Signals, begin, end, save
 from .discover import LEFT_ALONE, Discovery, File
-from .lines import JsonLines, JsonLinesSince
+from .lines import JsonLines, JsonLinesSince, Reader
 from .pipeline import Stopped
 from .registry import Registry
 from .status import Counts
@@ -60,7 +60,8 @@ def run(
     try:
         pipeline.prepare()
         discovery.refresh()
-        pipeline.ship(_in_turn(registry, discovery, signals, progress))
+        blocks = _in_turn(discovery, reader, signals, progress)
+        pipeline.ship(_saved(blocks, registry, discovery))
     except Stopped:
         pass  # what was on its way is sent again by the next import
     finally:
@@ -110,19 +111,30 @@ class _Watch:
 
 
 def _in_turn(
-    registry: Registry, discovery: Discovery, signals: Signals, progress: Callable[[int, int], None]
+    discovery: Discovery, reader: Reader, signals: Signals, progress: Callable[[int, int], None]
 ) -> Iterator[Block]:
     """One file after the other, in the order in which they were written: a job may end in the next one."""
-    due = Every(SAVE_EVERY_S)
     files = sorted(discovery.files, key=lambda file: file.changed_at())
     total, before = sum(_size(file) for file in files), 0
+    imported: list[tuple[File, int]] = []  # before, and how far
     for file in files:
+        if file.read_to:
+            imported.append((file, file.read_to))
         while not signals.stop.is_set() and (block := file.read(to_the_end=True)) is not None:
+            while imported and isinstance(reader, Paired):
+                reader.recall(*imported.pop(0))
             yield block
             progress(before + min(_size(file), file.read_to), total)
-            if due.due():
-                save(registry, discovery)
         before += _size(file)
+
+
+def _saved(blocks: Iterator[Block], registry: Registry, discovery: Discovery) -> Iterator[Block]:
+    """The blocks; while they are gone through the positions are saved, for an import that is killed."""
+    due = Every(SAVE_EVERY_S)
+    for block in blocks:
+        yield block
+        if due.due():
+            save(registry, discovery)
 
 
 def _size(file: File) -> int:

@@ -131,15 +131,10 @@ class Paired(Texts):
         self._pairs = Pairs()
         self._seen = seen
 
-    def take(self, block: Block, batch: Batch) -> None:
-        if block.start and block.source not in self._files:
-            self._recall(block)
-        super().take(block, batch)
-
-    def _recall(self, block: Block) -> None:
-        """Read what an earlier run has imported: its last starts are those of the ends to come."""
-        whence = Whence(self._host, str(block.source.path), self._service)
-        for earlier in block.source.behind(block):
+    def recall(self, source: Source, end: int) -> None:
+        """Read again what an earlier run has imported of a file: its last starts are those of the ends to come."""
+        whence = Whence(self._host, str(source.path), self._service)
+        for earlier in source.behind(Block(source, end, b"")):
             for line in self._lines(earlier):
                 self._document(line, whence, "")
 

@@ -104,6 +104,19 @@ def test_an_end_that_is_imported_later_knows_its_start(
     assert end["code"]["function"]["name"] == "shop.jobs.send_mail"
 
 
+def test_an_end_in_the_next_file_knows_its_start_though_that_was_imported_before(
+    programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "worker.log.1", tmp_path / "worker.log"
+    old.write_text(f"2026-11-20 10:00:00 default: shop.jobs.send_mail(42) ({JOB.format(1)})\n")
+    os.utime(old, (time.time() - 3600,) * 2)
+    programs.run("shipper", "import", str(old), "--format", "legacy")
+    new.write_text(f"2026-11-20 10:00:07 default: Job OK ({JOB.format(1)})\n")
+    done = programs.run("shipper", "import", str(old), str(new), "--format", "legacy")
+    assert "1 records indexed, 0 were there already" in done.stderr
+    assert records(search, namespace)[-1]["event"]["duration"] == 7_000_000_000
+
+
 def test_a_job_of_years_ago_is_shown_though_no_redis_knows_it(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
