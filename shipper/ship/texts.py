@@ -47,7 +47,7 @@ class _File:
 
 
 class Texts:
-    """Takes blocks of text logs in. `make` says what becomes of a line; a line before `since` is left out."""
+    """Takes blocks of text logs in; a line of before `since` is left out, and `skipped` counts it."""
 
     def __init__(self, settings: Settings, since: datetime | None = None) -> None:
         self.skipped = 0
