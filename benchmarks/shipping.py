@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from shipper import records
 from stack.processes import free_port, wait_until
@@ -80,14 +81,27 @@ class NullServer:
         self._process = subprocess.Popen([sys.executable, "-m", "benchmarks.null_server", str(self.port)])
         wait_until(self._answers, 10, "the null server")
 
+    def begin(self) -> None:
+        """Forget what came until now."""
+        self._asked("begin")
+
     @property
     def count(self) -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/count", timeout=10) as answer:
-            return int(answer.read())
+        """How many documents came since then."""
+        return int(self._asked("count")[0])
+
+    @property
+    def took_s(self) -> float:
+        """From the first of them to the last."""
+        return float(self._asked("count")[1])
 
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    def _asked(self, what: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=10) as answer:
+            return json.loads(answer.read())
 
     def _answers(self) -> bool:
         try:
@@ -98,7 +112,7 @@ class NullServer:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What one run took: seconds of CPU and of the clock, and the largest resident memory in bytes."""
+    """What one run took: seconds of CPU, of the server's clock, and the largest resident memory in bytes."""
 
     cpu_s: float
     wall_s: float
@@ -107,28 +121,25 @@ class Used:
 
 def run(peer: Peer, count: int, server: NullServer) -> Used:
     """Let a peer send all of its records. Those that do not end by themselves are ended when all are there."""
-    before, started = server.count, time.monotonic()
+    server.begin()
+    started = time.monotonic()
     process = subprocess.Popen(
         peer.command, env={**os.environ, **peer.environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    ended, left = None, LIMIT_S
-    while left > 0 and ended is None:
+    while (taken := time.monotonic() - started) < LIMIT_S:
         gone, status, used = os.wait4(process.pid, os.WNOHANG)
+        if not gone and not peer.ends and taken > SETTLE_S and server.count >= count:
+            process.kill()
+            gone, status, used = os.wait4(process.pid, 0)
         if gone:
             process.returncode = os.waitstatus_to_exitcode(status)
-            ended = time.monotonic()
-        elif not peer.ends and server.count - before >= count and time.monotonic() - started > SETTLE_S:
-            ended = time.monotonic()
-            process.kill()
-            _, _, used = os.wait4(process.pid, 0)
-            process.returncode = 0
-        else:
-            time.sleep(0.02)
-            left = LIMIT_S - (time.monotonic() - started)
-    if ended is None or server.count - before < count:
+            break
+        time.sleep(0.02)
+    else:
         process.kill()
-        raise RuntimeError(f"{peer.name} sent only {server.count - before} of {count} records")
-    return Used(used.ru_utime + used.ru_stime, ended - started, used.ru_maxrss << 10)
+    if server.count < count:
+        raise RuntimeError(f"{peer.name} sent only {server.count} of {count} records")
+    return Used(used.ru_utime + used.ru_stime, server.took_s, used.ru_maxrss << 10)
 
 
 def measure(make: Callable[[str, Path], Peer], file: Path, count: int, server: NullServer, rounds: int) -> Figure:
@@ -139,7 +150,7 @@ def measure(make: Callable[[str, Path], Peer], file: Path, count: int, server: N
     start = run(make(f"start-{next(numbers)}", empty), 0, server)
     runs = [run(make(f"run-{next(numbers)}", file), count, server) for _ in range(rounds)]
     cpu_s = statistics.median(one.cpu_s for one in runs) - start.cpu_s
-    wall_s = statistics.median(one.wall_s for one in runs) - start.wall_s
+    wall_s = statistics.median(one.wall_s for one in runs)
     return Figure(count / cpu_s, count / wall_s, max(one.memory for one in runs))
 
 
