@@ -24,6 +24,7 @@ from .memory import keep_what_is_freed
 from .pipeline import Pipeline, Stopped
 from .registry import Registry
 from .rotation import Rotation
+from .senders import take_turns_often
 from .status import Counts, Status, Watcher
 from .tail import Block, Stream
 
@@ -298,6 +299,7 @@ def _begin(
     """What ships the files of the settings, from where the last run left off; `_end` closes it."""
     allow_many_files()
     keep_what_is_freed()
+    take_turns_often()
     registry = Registry(settings.state)
     discovery = Discovery(settings.files, registry.entries)
     return registry, discovery, Pipeline(settings, DeadLetters(settings.state), stop, patience_s, counts)
