@@ -137,7 +137,8 @@ class Batch:
         self.others.append(Item(replace(made, is_record=False), line, "<shipper>", 0))
 
     def body(self) -> bytes:
-        return _body([run.body for run in self.runs], [*self.others, *self._state_items()])
+        states = [state_document(state, self.settings) for state in self.states.values()]
+        return _body([run.body for run in self.runs], [*(item.document for item in self.others), *states])
 
     def items(self) -> list[Item]:
         return [*self._own_items(), *self.others, *self._state_items()]
@@ -184,14 +185,14 @@ class Rest:
     documents: list[Item]
 
     def body(self) -> bytes:
-        return _body([], self.documents)
+        return _body([], (item.document for item in self.documents))
 
     def items(self) -> list[Item]:
         return self.documents
 
 
-def _body(ready: list[bytes], items: Iterable[Item]) -> bytes:
-    """What is ready, and then the action and source of each item."""
-    for item in items:
-        ready += (item.document.action, b"\n", item.document.source, b"\n")
+def _body(ready: list[bytes], documents: Iterable[Document]) -> bytes:
+    """What is ready, and then the action and source of each document."""
+    for one in documents:
+        ready += (one.action, b"\n", one.source, b"\n")
     return b"".join(ready)  # of one part alone it is that part, and no copy

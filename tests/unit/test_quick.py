@@ -39,7 +39,7 @@ def test_both_make_the_same_of_a_record(line: bytes) -> None:
     assert parts == [made.action, made.source]
     assert state is not None
     assert states[state.job_id].version == state.version
-    assert states[state.job_id].document == state.document
+    assert states[state.job_id].source == state.source
 
 
 @pytest.mark.parametrize(
