@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
+
+import msgspec
 
 from ..records import LINE_START, TIME_AT, Record, encode
 from ..settings import Settings
@@ -159,20 +161,41 @@ class Batch:
 
     def _add_line(self, line: bytes, place: Place, path: str, now: datetime) -> None:
         """Take a line in; where records were torn and glued together, each whole one that stands in it."""
-        while line.strip():
+        for at, part in _parts(line):
+            there = replace(place, offset=place.offset + at)
             try:
-                made, state = document(line, place, self.settings, now)
+                made, state = document(part, there, self.settings, now)
             except NotShippable as reason:
-                # A writer died in the middle of a record: the next one stands on the same line, and may be whole.
-                next_record = line.find(LINE_START, 1)
-                torn = line if next_record < 0 else line[:next_record]
-                self.letters.append(Letter(str(reason), torn, path, place.offset, None, place.file_id))
-                line = line[len(torn) :]
-                place = Place(place.host, place.file_id, place.offset + len(torn))
+                self.letters.append(Letter(str(reason), part, path, there.offset, None, place.file_id))
             else:
-                self.others.append(Item(made, line, path, place.offset, place.file_id))
+                self.others.append(Item(made, part, path, there.offset, place.file_id))
                 keep_last(self.states, state)
-                return
+
+
+def _parts(line: bytes) -> Iterator[tuple[int, bytes]]:
+    """A line, or what stands on it one after the other, each with its place: a writer died in the middle of a
+    record, and the next record stands on the same line.
+
+    What is JSON up to the line's end is one part, whatever begins in it. To ask that takes no longer than to where
+    it is none: a line of thousands of torn records is gone through once.
+    """
+    at = 0
+    while (following := line.find(LINE_START, at + 1)) >= 0 and not _is_json(memoryview(line)[at:]):
+        yield at, line[at:following]
+        at = following
+    if part := line[at:].strip() and line[at:]:
+        yield at, part
+
+
+def _is_json(text: memoryview) -> bool:
+    try:
+        _read_through(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+_read_through = msgspec.json.Decoder(msgspec.Raw).decode  # which builds nothing
 
 
 STATE = "<state>"
