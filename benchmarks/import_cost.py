@@ -13,6 +13,8 @@ import statistics
 import subprocess
 import sys
 
+from .promises import Promise, show
+
 PLAIN = "import rq, rq.worker, rq.cli"
 OURS = f"{PLAIN}; from shipper import LoggedJob"
 LIMIT_MS = 60
@@ -26,8 +28,8 @@ def cpu_ms(code: str) -> float:
     return 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def main(runs: int = 15) -> bool:
-    """Print the table. True if the promise holds."""
+def main(runs: int = 15) -> list[Promise]:
+    """Print the figures."""
     figures = {"rq": [], "rq and shipper": []}  # type: dict[str, list[float]]
     for _ in range(runs):
         figures["rq"].append(cpu_ms(PLAIN))
@@ -37,9 +39,9 @@ def main(runs: int = 15) -> bool:
     print("Import, CPU time of a process (median)")
     for name, median in medians.items():
         print(f"  {name:16} {median:6.0f} ms")
-    print(f"  {'added':16} {added:6.0f} ms   (promised: under {LIMIT_MS} ms)")
-    return added < LIMIT_MS
+    print(f"  {'added':16} {added:6.0f} ms")
+    return [Promise("import added to a worker's start", added, most=LIMIT_MS, shown="{:.0f} ms")]
 
 
 if __name__ == "__main__":
-    sys.exit(not main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))
+    sys.exit(not show(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)))

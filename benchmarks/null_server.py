@@ -2,7 +2,9 @@
 
     python -m benchmarks.null_server PORT
 
-Each document is answered with 201. `GET /count` says how many there were.
+Each document is answered with 201. `GET /count` says how many there were since `GET /begin`, and how many seconds
+passed from the first request's head to the last one's answer: the same clock for everybody, whether they end by
+themselves or not, and however long they take to start.
 """
 
 from __future__ import annotations
@@ -10,14 +12,37 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 import zlib
 
 ITEM = b'{"create":{"_index":"null","_id":"0","status":201}}'
 SHORT_ITEM = b'{"create":{"status":201}}'  # what `filter_path=…status` asks for
 BLOCK = 1 << 20
 
-_lock = threading.Lock()
-_count = 0
+
+class Seen:
+    """What came since somebody said `/begin`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.begin()
+
+    def begin(self) -> None:
+        self.count, self.first, self.last = 0, 0.0, 0.0
+
+    def request(self) -> None:
+        """A `_bulk` request begins to come."""
+        with self._lock:
+            self.first = self.first or time.monotonic()
+
+    def documents(self, count: int) -> None:
+        """These are here, and are answered now."""
+        with self._lock:
+            self.count += count
+            self.last = time.monotonic()
+
+
+seen = Seen()
 
 
 def main(port: int) -> None:
@@ -30,7 +55,7 @@ def main(port: int) -> None:
 
 def _serve(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    data = b""
+    data, room = b"", bytearray(BLOCK)
     with connection:
         while True:
             while (end := data.find(b"\r\n\r\n")) < 0:
@@ -39,33 +64,38 @@ def _serve(connection: socket.socket) -> None:
                     return
                 data += more
             head, data = data[:end].lower(), data[end + 4 :]
+            if b"/_bulk" in head.partition(b"\r\n")[0]:
+                seen.request()
             if b"\r\nexpect: 100-continue" in head:
                 connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             length = int(head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0] or 0)
-            parts = [data[:length]]
-            data, missing = data[length:], length - len(data)
-            while missing > 0:
-                more = connection.recv(min(BLOCK, missing))
-                if not more:
+            if len(room) < length:
+                room = bytearray(length)
+            got = min(len(data), length)
+            room[:got], data = data[:got], data[got:]
+            while got < length:
+                more_length = connection.recv_into(memoryview(room)[got:length])
+                if not more_length:
                     return
-                parts.append(more)
-                missing -= len(more)
-            body = b"".join(parts)
+                got += more_length
             if b"\r\ncontent-encoding: gzip" in head:
-                body = zlib.decompress(body, wbits=31)
-            connection.sendall(_answer(head, body))
+                lines = zlib.decompress(memoryview(room)[:length], wbits=31).count(b"\n")
+            else:
+                lines = room.count(b"\n", 0, length)
+            connection.sendall(_answer(head, lines // 2))
 
 
-def _answer(head: bytes, body: bytes) -> bytes:
-    global _count  # noqa: PLW0603 - one program, one count
-    if b"/_bulk" in head.partition(b"\r\n")[0]:
-        documents = body.count(b"\n") // 2
-        with _lock:
-            _count += documents
+def _answer(head: bytes, documents: int) -> bytes:
+    target = head.partition(b"\r\n")[0]
+    if b"/_bulk" in target:
+        seen.documents(documents)
         item = SHORT_ITEM if b"filter_path" in head else ITEM
         content = b'{"errors":false,"items":[' + b",".join([item] * documents) + b"]}"
-    elif b"/count" in head:
-        content = b"%d" % _count
+    elif b"/begin" in target:
+        seen.begin()
+        content = b"{}"
+    elif b"/count" in target:
+        content = b"[%d,%f]" % (seen.count, seen.last - seen.first)
     elif head.startswith(b"get /_"):
         return _http(
             b"404 Not Found", b'{"error":{"type":"resource_not_found_exception","reason":"null"},"status":404}'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,8 @@ def find(
         "job_type": function, "queue": queue, "state": state,
     }  # fmt: skip
     filters = [{"term": {field: value}} for field, value in asked.items() if value is not None]
-    with connect(made) as client:
-        for hit in matching(client, made, filters, "desc"):
+    with connect(made) as client, closing(matching(client, made, filters, "desc")) as hits:
+        for hit in hits:
             yield _state(hit["_id"], hit["_source"])
 
 

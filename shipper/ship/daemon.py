@@ -25,6 +25,7 @@ from .memory import keep_what_is_freed
 from .pipeline import Pipeline, Stopped
 from .registry import Registry
 from .rotation import Rotation
+from .senders import take_turns_often
 from .status import Counts, Status, Watcher
 from .tail import Block, Stream
 from .texts import Texts
@@ -304,6 +305,7 @@ def begin(
     """What ships the files of the settings, from where the last run left off; `end` closes it."""
     allow_many_files()
     keep_what_is_freed()
+    take_turns_often()
     registry = Registry(settings.state)
     discovery = Discovery(settings.files, registry.entries, joined=settings.format == "legacy")
     pipeline = Pipeline(settings, DeadLetters(settings.state), stop, patience_s, counts, reader or _reader(settings))

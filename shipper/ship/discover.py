@@ -59,6 +59,7 @@ class Known:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self._by_key: dict[Key, list[Entry]] = {}
         self._by_head: dict[Fingerprint, list[Entry]] = {}
+        self._lengths: set[int] = set()  # of the heads: few, however many files there are
         for entry in entries:
             self.add(entry)
 
@@ -69,6 +70,7 @@ class Known:
         self._by_key.setdefault((entry.device, entry.inode), []).append(entry)
         if entry.head.length:
             self._by_head.setdefault(entry.head, []).append(entry)
+            self._lengths.add(entry.head.length)
 
     def remove(self, entry: Entry) -> None:
         """Take an entry out, if it is in here."""
@@ -82,8 +84,8 @@ class Known:
 
     def beginning_with(self, data: bytes) -> list[Entry]:
         """Those whose file began as this one does."""
-        lengths = {head.length for head in self._by_head if head.length <= len(data)}
-        return [entry for length in sorted(lengths, reverse=True) for entry in self._of_head(data[:length])]
+        lengths = sorted((length for length in self._lengths if length <= len(data)), reverse=True)
+        return [entry for length in lengths for entry in self._of_head(data[:length])]
 
     def _of_head(self, data: bytes) -> list[Entry]:
         return self._by_head.get(fingerprint(data), [])

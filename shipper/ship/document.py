@@ -22,7 +22,6 @@ from ..records import (
     ID_MARK_AT,
     LINE_START,
     PERIODS,
-    encode,
     index_name,
     moment_of,
     record_id,
@@ -81,13 +80,9 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
 
 def state_document(state: State, settings: Settings) -> Document:
     """The document of a job's state: the highest version stays, whatever comes in which order."""
-    target = {
-        "_index": state_index_name(settings.namespace),
-        "_id": state.job_id,
-        "version": state.version,
-        "version_type": "external",
-    }
-    return Document(orjson.dumps({"index": target}), encode(state.document)[:-1], is_record=False)
+    index, job = state_index_name(settings.namespace).encode(), orjson.dumps(state.job_id)
+    target = b'{"index":{"_index":"%b","_id":%b,"version":%d,"version_type":"external"}}' % (index, job, state.version)
+    return Document(target, state.source, is_record=False)
 
 
 def _cut(line: bytes) -> tuple[str, str, bytes] | None:

@@ -4,13 +4,17 @@ A record of ours has its time, id and dataset at fixed places (records.py). What
 it is whole and right: msgspec reads through a line and keeps what it is asked for, a quarter of the time of
 building it all. Whatever looks odd in the least is left to document.py, which looks at it closely.
 
-Of some 2 us for a record of 1.1 kB, 0.8 are the check and 0.3 the slices (make bench).
+A block in which all is well is taken in a few steps, each of which goes through all of its lines in C. Of 1.3 us
+for a record of 1.1 kB, 0.8 are the check, 0.2 what is compared, 0.1 cutting it into lines and 0.1 the copy
+that is sent; line by line it is 1.7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from operator import itemgetter
 
 import msgspec
 
@@ -30,7 +34,7 @@ from ..settings import Settings
 from ..state import JobRecord, State, told_by
 
 
-class Bare(msgspec.Struct, rename={"timestamp": "@timestamp"}):
+class Bare(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False):
     """The least to decode of a line: the rest is read through all the same."""
 
     timestamp: datetime
@@ -41,8 +45,12 @@ _DAY_AT = slice(0, TIME_AT.start + 10)
 _KIND_AT = slice(DATASET_MARK_AT.start, DATASET_START + 7)  # enough of the dataset to tell ours apart
 _MARK_AT, _MARK = slice(TIME_AT.stop - 1, ID_MARK_AT.stop), b"Z" + ID_MARK
 _LAST = ord("}")
+_DAY, _KIND, _ID, _BETWEEN = itemgetter(_DAY_AT), itemgetter(_KIND_AT), itemgetter(ID_AT), itemgetter(_MARK_AT)
+_END = itemgetter(slice(-2, None))
+_AFTER_ID = b'"}}'
 _JOB = DATASET_MARK + b'rq.job"'
-_ODD = (msgspec.MsgspecError, ValueError, IndexError)  # ValueError: bytes that are no UTF-8, a time that is none
+# A line that is too short, a day or dataset that is not ours; bytes that are no UTF-8, a time that is none.
+_ODD = (msgspec.MsgspecError, ValueError, LookupError)
 
 
 class Quick:
@@ -50,21 +58,68 @@ class Quick:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._bare = msgspec.json.Decoder(Bare).decode
-        self._job = msgspec.json.Decoder(JobRecord).decode
+        self._bare, self._job = msgspec.json.Decoder(Bare), msgspec.json.Decoder(JobRecord)
         self._heads: dict[bytes, bytes] = {}  # by day and dataset: the action line up to the id
         self._day = 0
+
+    def take_all(self, block: bytes, states: dict[str, State]) -> tuple[bytes, int] | None:
+        """Action and source of each line of a block, newlines included, and how many there are.
+
+        None if any line is not as ours are: then nothing was taken, and each of them has to be looked at.
+        """
+        lines = BytesIO(block).readlines()  # 0.12 us a line; split(b"\n") goes byte by byte: 0.40
+        try:
+            if not _have_our_shape(lines):
+                return None
+            days, kinds = list(map(_DAY, lines)), list(map(_KIND, lines))
+            known = self._heads_now()
+            if _are_equal(days) and _are_equal(kinds):
+                heads = [known[days[0] + kinds[0]]] * len(lines)
+            else:
+                heads = [known[day + kind] for day, kind in zip(days, kinds, strict=True)]
+            if not self._are_values(block, lines, kinds, states):
+                return None
+        except _ODD:
+            return None
+        parts = [b"", b"", _AFTER_ID + b"\n", b""] * len(lines)
+        parts[0::4], parts[1::4], parts[3::4] = heads, map(_ID, lines), lines
+        return b"".join(parts), len(lines)
+
+    def _are_values(self, block: bytes, lines: list[bytes], kinds: list[bytes], states: dict[str, State]) -> bool:
+        """Whether each line is one JSON object; the states that they tell are added. Raises what is in _ODD.
+
+        As each begins with { and ends with }, and }{ stands inside of no JSON value, no object goes beyond its
+        line: when there are as many objects as lines, each line is one.
+        """
+        if not block.isascii():
+            for line in lines:
+                if not line.isascii():
+                    line.decode()
+        if not self._settings.states or _JOB not in kinds:
+            return len(self._bare.decode_lines(block)) == len(lines)
+        if not _are_equal(kinds):
+            return False  # a mixture is rare: two decoders for one block are not worth their lines
+        jobs = self._job.decode_lines(block)
+        if len(jobs) != len(lines):
+            return False
+        for job in jobs:
+            keep_last(states, told_by(job))
+        return True
+
+    def _heads_now(self) -> dict[bytes, bytes]:
+        """The action lines' beginnings, by day and dataset."""
+        today = datetime.now(UTC)
+        if today.toordinal() != self._day:
+            self._day, self._heads = today.toordinal(), _heads(self._settings, today)
+        return self._heads
 
     def take(self, lines: Iterator[bytes], parts: list[bytes], states: dict[str, State]) -> int:
         """Add action and source of each line to `parts`, and of each job the last word to `states`.
 
         Stops at the first line that is not as ours are, which is out of `lines` then; returns how many were taken.
         """
-        today = datetime.now(UTC)
-        if today.toordinal() != self._day:
-            self._day = today.toordinal()
-            self._heads = _heads(self._settings, today)
-        heads, bare, job, with_states, before = self._heads, self._bare, self._job, self._settings.states, len(parts)
+        heads, with_states, before = self._heads_now(), self._settings.states, len(parts)
+        bare, job = self._bare.decode, self._job.decode
         day = kind = head = b""
         is_state = False
         try:
@@ -81,10 +136,20 @@ class Quick:
                     keep_last(states, told_by(job(line)))
                 else:
                     bare(line)
-                parts += (head + line[ID_AT] + b'"}}', line)
-        except (KeyError, *_ODD):
+                parts += (head + line[ID_AT] + _AFTER_ID, line)
+        except _ODD:
             pass
         return (len(parts) - before) // 2
+
+
+def _have_our_shape(lines: list[bytes]) -> bool:
+    """Whether each has what stands around the id of ours, and ends with an object's end and a newline."""
+    between, ends = list(map(_BETWEEN, lines)), list(map(_END, lines))
+    return _are_equal(between) and between[0] == _MARK and _are_equal(ends) and ends[0] == b"}\n"
+
+
+def _are_equal(parts: list[bytes]) -> bool:
+    return parts.count(parts[0]) == len(parts)
 
 
 def keep_last(states: dict[str, State], state: State | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,6 +11,18 @@ from typing import Generic, TypeVar
 
 Load = TypeVar("Load")
 Result = TypeVar("Result")
+
+
+SWITCH_S = 0.0005  # between a thread's wish for the interpreter and its turn
+
+
+def take_turns_often() -> None:
+    """Let a sender go on as soon as it can: it needs the interpreter for some microseconds before it waits again.
+
+    With Python's own 5 ms a sender waits for longer than a batch takes to be made: 300,000 records a second by the
+    clock, and 400,000 so, at the same CPU.
+    """
+    sys.setswitchinterval(SWITCH_S)
 
 
 class Senders(Generic[Load, Result]):

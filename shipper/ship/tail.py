@@ -114,12 +114,10 @@ class Tailed:
             return None  # nobody has touched it since there was nothing new
         size = BLOCK
         while True:
-            before = len(self._last)
-            data = self._bytes(before + size, self.read_to - before)
-            if self._was_emptied(data):
+            data = self._bytes(size, self.read_to)
+            if self._was_emptied():  # asked after reading: what was read before it happened stands where it is read
                 self.emptied = True
                 return None
-            data = data[before:]
             cut = data.rfind(b"\n") + 1
             if cut or len(data) < size:
                 break
@@ -190,9 +188,9 @@ class Tailed:
     def _bytes(self, length: int, offset: int) -> bytes:
         return os.pread(self.descriptor, length, offset)
 
-    def _was_emptied(self, data: bytes) -> bool:
+    def _was_emptied(self) -> bool:
         """Whether the bytes that were read last are there no more: then all that is there now is new."""
-        if data[: len(self._last)] != self._last:
+        if self._bytes(len(self._last), self.read_to - len(self._last)) != self._last:
             return True
         return self.read_to > 0 and not self.head.fits(self._bytes(self.head.length, 0))
 

@@ -69,6 +69,21 @@ def test_jobs_are_found_by_what_they_are(
     assert found(user="nobody") == set()
 
 
+def test_jobs_of_one_moment_are_all_found_beyond_a_page_s_edge(
+    made: Settings, programs: Programs, search: Elasticsearch, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(shipper.jobs.find(settings=made)) == []  # of an index that is not there
+    programs.run("shipper", "run", "--once")  # which brings the mappings
+    monkeypatch.setattr("shipper.read.states.PAGE", 3)
+    moment = "2026-11-21T03:17:30Z"
+    state = {"@timestamp": moment, "updated_at": moment, "created_at": moment, "state": "queued", "queue": "letters"}
+    for number in range(10):
+        search.index(index=f"rq-state-{namespace}", id=f"job-{number}", document=state, refresh=True)
+    found = [job.job_id for job in shipper.jobs.find(settings=made)]
+    assert sorted(found) == [f"job-{number}" for number in range(10)]
+    assert next(shipper.jobs.find(settings=made)).state == "queued"  # who has seen enough may go
+
+
 def test_progress_is_in_redis_at_once_and_in_few_records(queue: Queue, made: Settings, programs: Programs) -> None:
     job = queue.enqueue(work.tell_progress)
     programs.work("letters")

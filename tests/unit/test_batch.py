@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from shipper import settings
+from shipper.records import LINE_START
 from shipper.ship.batch import Batch
+from shipper.ship.document import document
 from shipper.ship.quick import Quick
 from shipper.ship.tail import Block
 
@@ -17,6 +19,7 @@ MADE = settings.load(environment={})
 GOLDEN = (Path(__file__).parent.parent / "golden/job-finished.jsonl").read_bytes().rstrip()
 OURS = GOLDEN.replace(GOLDEN[15:25], datetime.now(UTC).strftime("%Y-%m-%d").encode())
 OTHERS, BROKEN, BLANK = b'{"message":"of another program"}', b"no JSON", b""
+OTHERS_TIMED = b'{"@timestamp":"%b","message":"of another program"}' % datetime.now(UTC).isoformat().encode()
 START = 1000
 
 
@@ -74,3 +77,38 @@ def test_a_block_of_odd_lines_is_gone_through_once(odd: bytes, monkeypatch: pyte
     lines = [odd, odd, OURS, OURS] * 500
     assert added(Data(b"\n".join(lines))).records == lines.count(OURS) + lines.count(OTHERS)
     assert Lines.copied <= len(lines)
+
+
+HEAD = LINE_START + b"2026-11-21T03:17:32.12"
+
+
+@pytest.mark.parametrize("torn", [HEAD, HEAD + b'","event":', LINE_START, OURS[:-1]])
+def test_a_line_of_torn_records_is_gone_through_once(torn: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them was looked at with all that stands behind it: minutes for a line of some megabytes."""
+    looked_at = []
+
+    def counted(line: bytes, *others: object) -> object:
+        looked_at.append(len(line))
+        return document(line, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("shipper.ship.batch.document", counted)
+    line = torn * 300 + OURS
+    batch = added(line + b"\n")
+    assert sum(looked_at) == len(line)
+    assert [(letter.line, letter.offset) for letter in batch.letters] == [
+        (torn, START + at * len(torn)) for at in range(300)
+    ]
+    assert [(item.line, item.offset) for item in batch.items()[:1]] == [(OURS, START + 300 * len(torn))]
+
+
+def test_whole_records_on_one_line_are_each_taken() -> None:
+    batch = added(OURS + OTHERS_TIMED + HEAD + OURS + b"\n")
+    assert [item.line for item in batch.items()[: batch.records]] == [OURS, OTHERS_TIMED, OURS]
+    assert [letter.line for letter in batch.letters] == [HEAD]
+
+
+def test_a_record_in_which_another_begins_stays_whole() -> None:
+    line = b'{"before":' + OTHERS_TIMED + b"}"
+    batch = added(HEAD + line + b"\n" + line + b"\n")
+    assert [item.line for item in batch.items()[: batch.records]] == [line]
+    assert b"".join(letter.line for letter in batch.letters) == HEAD + line

@@ -39,7 +39,7 @@ def test_both_make_the_same_of_a_record(line: bytes) -> None:
     assert parts == [made.action, made.source]
     assert state is not None
     assert states[state.job_id].version == state.version
-    assert states[state.job_id].document == state.document
+    assert states[state.job_id].source == state.source
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,49 @@ def test_nothing_is_taken_that_is_not_json() -> None:
             accepted += 1
             assert isinstance(json.loads(line.decode("utf-8"), parse_constant=_no_constant), dict)
     assert accepted > 1000  # most mutations are of a text, and leave it a record
+
+
+def block_of(dice: random.Random) -> bytes:
+    """Some records, of which one or another is spoilt, or ends early, or goes on in the next line."""
+    lines = dice.choices(LINES, k=dice.randrange(1, 6))
+    data = bytearray(b"\n".join([*lines, b""]))
+    for _ in range(dice.choice((0, 1, 1, 2))):
+        at = dice.randrange(len(data))
+        match dice.randrange(4):
+            case 0:
+                data[at : at + 1] = dice.choice([*ODD, b"\n"])
+            case 1:
+                data[at:at] = dice.choice([*ODD, b"\n", b"\n\n", b"}\n{", lines[0], lines[0] + b"\n"])
+            case 2:
+                del data[at : at + dice.randrange(1, 5)]
+            case _:
+                data[at] = dice.randrange(256)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("with_states", [True, False])
+def test_a_block_taken_at_once_is_what_its_lines_are(with_states: bool) -> None:
+    dice = random.Random(20261122)  # noqa: S311
+    made = settings.load(environment={"SHIPPER_STATES": str(with_states).lower()})
+    at_once, by_line = Quick(made), Quick(made)
+    whole = 0
+    for _ in range(10_000):
+        data, states, parts, expected = block_of(dice), {}, [], {}  # type: ignore[var-annotated]
+        taken = at_once.take_all(data, states)
+        lines = data.split(b"\n")[:-1]
+        count = by_line.take(iter(lines), parts, expected)
+        if taken is None:
+            assert count < len(lines) or not data.endswith(b"\n") or not lines
+            continue
+        whole += 1
+        assert (count, states) == (len(lines), expected)
+        assert taken == (b"".join(part + b"\n" for part in parts), count)
+    assert whole > 3000
+
+
+@pytest.mark.parametrize("between", [b"}\n{", b',"x":[{"a":1}\n', b'","x":{\n', b'}\n{"x":"\n'])
+def test_a_record_that_goes_on_in_the_next_line_is_not_taken(between: bytes) -> None:
+    """Also not where two records on one line make up for it."""
+    line = LINES[0]
+    torn = line[:-1] + between + line
+    assert Quick(MADE).take_all(line + line + b"\n" + torn + b"\n", {}) is None
