@@ -21,6 +21,8 @@ from .registry import Entry
 from .tail import BLOCK, LINE_LIMIT, Block, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+SEAL_LENGTH = 64  # bytes
+TICK_S = 0.05  # of a file system's clock, generously
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
@@ -52,6 +54,7 @@ class Compressed:
         self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self._descriptor)
         self.device, self.inode, self.compressed_size = found.st_dev, found.st_ino, found.st_size
+        self.seal = _seal(self._descriptor, found.st_size)
         self.read_to = self.acknowledged = 0
         self.emptied = self.final = self.ended = False
         self.moved_at = time.monotonic()
@@ -61,6 +64,7 @@ class Compressed:
         self._rest = b""  # what was taken from the stream beyond the last line's end
         self._tried: Version | None = None  # which ended too early
         self._read_whole: Version | None = None  # which was read to its end
+        self._surely_another_at = 0.0
         self._id: str | None = None
 
     def begin(self) -> bytes:
@@ -96,13 +100,13 @@ class Compressed:
         self.read_to = self.acknowledged = entry.position
         self._tail = entry.tail
         if entry.whole is not None:
-            self._end()
+            self._was_read(self._version())
 
     def read(self, *, to_the_end: bool = False) -> Block | None:  # noqa: ARG002 - it always is
         """The next whole lines; at the end of the file the rest, whatever it is."""
         version = self._version()  # before it is read: what is written meanwhile makes another
         if self.ended or self._tried == version:
-            self.emptied = self._read_whole not in (None, version, _GONE)
+            self.emptied = self._read_whole not in (None, version, _GONE) or self._was_overwritten()
             return None
         if self._stream is None:
             self._stream, self._rest = self._open(), b""
@@ -116,13 +120,28 @@ class Compressed:
             self._tried = version  # when this has changed there may be more
             self._close_stream()
         if how is _End.WHOLE:
-            self.compressed_size, self._read_whole = self.size, version
-            self._end()
+            self._was_read(version)
         if not cut:
             return None
         block = Block(self, self.read_to, data[:cut])
         self.read_to = block.end
         return block
+
+    def _was_read(self, version: Version) -> None:
+        """All of it, and nothing will come but from another file in its place."""
+        self.compressed_size, self._read_whole = version[1], version
+        if self._descriptor is not None:
+            self.seal = _seal(self._descriptor, self.compressed_size)
+        self._surely_another_at = version[2] / 1e9 + TICK_S
+        self._end()
+
+    def _was_overwritten(self) -> bool:
+        """Whether others than were read stand there, though size and time are the same: the clock of a file system
+        ticks some hundred times a second, and what is written within one tick has one time.
+        """
+        if not self.ended or time.time() > self._surely_another_at:
+            return False
+        return not self.is_continued_by(self.entry())
 
     def _skip(self, stream: IO[bytes]) -> None:
         with contextlib.suppress(*_BROKEN):  # the next read says so
@@ -173,7 +192,7 @@ class Compressed:
         return pieces(self, block.start, self.ahead(Block(self, 0, b"")))
 
     def entry(self) -> Entry:
-        whole = self.compressed_size if self.ended and self.acknowledged == self.read_to else None
+        whole = self.seal if self.ended and self.acknowledged == self.read_to else None
         return Entry(
             str(self.path), self.device, self.inode, self.head, self._tail, self.acknowledged, time.time(), whole
         )
@@ -216,6 +235,14 @@ class Compressed:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+
+
+def _seal(descriptor: int, size: int) -> int:
+    """What tells a compressed file from another in its place: its size, and a check of its last bytes.
+
+    Among them is, in all three formats, a check of the content: files of one size that hold other lines differ.
+    """
+    return size << 32 | zlib.crc32(os.pread(descriptor, SEAL_LENGTH, max(0, size - SEAL_LENGTH)))
 
 
 def is_compressed(path: Path) -> bool:

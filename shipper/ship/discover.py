@@ -9,6 +9,7 @@ import os
 import resource
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SourceError
@@ -113,7 +114,8 @@ class Discovery:
         for key, tailed in list(self._open.items()):
             if tailed.emptied:
                 log.info("%s was emptied: read anew.", tailed.path, extra={"event.action": "file-emptied"})
-                self._remembered.add(tailed.entry())  # a copy of it may be about
+                # A copy of it may be about; what took the place of a compressed file is not to pass for it by its size.
+                self._remembered.add(replace(tailed.entry(), whole=None))
                 self.changes += 1
                 if isinstance(tailed, Tailed):
                     self._open[key] = Tailed(tailed.path, tailed.descriptor, joined=self._joined)
@@ -220,7 +222,7 @@ class Discovery:
     def _compressed(self, key: Key, path: Path, open_now: Known) -> Compressed | None:
         tailed = Compressed(path, joined=self._joined)
         for entry in self._remembered.of(key):
-            if entry.whole == tailed.compressed_size:
+            if entry.whole == tailed.seal:
                 tailed.head = entry.head
                 self._continue(tailed, entry)
                 return tailed

@@ -33,7 +33,7 @@ class Entry:
     """A file that was seen: `position` is the offset of the first byte that is not acknowledged.
 
     `head` and `tail` tell whether a file is the one that this speaks of: see identity.py. `seen_at` is when the
-    file was there last, in seconds since the epoch. Of a compressed file that was read whole, `whole` is its size.
+    file was there last, in seconds since the epoch. Of a compressed file that was read whole, `whole` is its seal.
     """
 
     path: str
