@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import audit, emission, growth, import_cost, real_server, shipping
+from . import audit, emission, growth, import_cost, legacy, real_server, shipping
 from .promises import show
 
 figures: dict[str, Any] = {}
@@ -22,6 +22,7 @@ promises = [
     *growth.main(full=bool(os.environ.get("FULL"))),
     *real_server.main(),
     *audit.main(),
+    *legacy.main(),
 ]
 print()
 good = show(promises)
