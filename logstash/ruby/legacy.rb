@@ -19,6 +19,7 @@ module ::RqLegacy
     OTHERS = "rq.app"
     RECORD = '{"@timestamp":"' # how a record of the shipper's begins
     ID_LIMIT = 512 # bytes, Elasticsearch's own
+    BEATS = "beats_input_codec_plain_applied" # what the input tags
     MANY = 10_000 # files whose last time is remembered
 
     # One for the pipeline: its filters share what is known of files and jobs.
@@ -41,11 +42,10 @@ module ::RqLegacy
       object = object_of(event)
       return [object] if object
       pieces = pieces_of(event)
-      offsets = pieces.map(&:first)
-      ([event] + offsets.drop(1).map { event.clone }).zip(pieces).filter_map do |one, piece|
-        next unless piece
-        one.set("[@metadata][offset]", piece[0])
-        one.set("[@metadata][line]", piece[1])
+      ([event] + pieces.drop(1).map { event.clone }).zip(pieces).filter_map do |one, (offset, text)|
+        next unless text # blank lines and no others
+        one.set("[@metadata][offset]", offset)
+        one.set("[@metadata][line]", text)
         one.set("[@metadata][legacy]", true)
         one
       end
@@ -110,7 +110,7 @@ module ::RqLegacy
       bytes = %w[file tcp].include?(source) ? message.encode(Encoding::ISO_8859_1).b : message.b
       offset = event.get("[log][offset]")
       found = source == "file" && locate(event, bytes)
-      return (found || [[offset, bytes]]).flat_map do |start, raw|
+      (found || [[offset, bytes]]).flat_map do |start, raw|
         Lines.apart(start || 0, raw).map.with_index do |(at, piece), number|
           [start ? at : (number.zero? ? nil : "+#{number}"), Lines.text_of(piece)]
         end
@@ -133,7 +133,7 @@ module ::RqLegacy
     def moment_of(event, facts, host, path)
       file = event.get("[@metadata][source]") == "file" && event.get("[@metadata][offset]").is_a?(Integer) ? @files.of(path) : nil
       reference = (file && file.written) || micros(event.timestamp)
-      before = @last[[host, path]]
+      before = path && @last[[host, path]]
       return [before ? before[0] : reference, false] unless facts["clock"]
       day = if facts["date"]
               Dates.day_of(facts["date"], reference)
@@ -153,7 +153,7 @@ module ::RqLegacy
       before = @last.delete(place)
       before = [moment, {}] if before.nil? || before[0] != moment
       @last.shift if @last.size >= MANY
-      @last[place] = before if path
+      @last[place] = before
       return if event.get("[@metadata][offset]").is_a?(Integer)
       before[1][line.hash] = count = before[1].fetch(line.hash, 0) + 1
       event.set("[@metadata][offset]", "#{event.get("[@metadata][offset]")}##{count}")
@@ -216,7 +216,8 @@ module ::RqLegacy
       return nil unless moment && inner.is_a?(Hash)
       inner = inner.reject { |name, _| name == "original" }
       dataset = DATASETS.key?(inner["dataset"]) ? inner["dataset"] : OTHERS
-      content = object.reject { |name, _| %w[@timestamp @version @metadata].include?(name) }
+      object = object.merge("tags" => object["tags"] - [BEATS]) if object["tags"].is_a?(Array)
+      content = object.reject { |name, _| %w[@timestamp @version @metadata].include?(name) || (name == "tags" && object[name] == []) }
       made = LogStash::Event.new(content.merge("event" => inner.merge("dataset" => dataset)))
       made.timestamp = stamp(moment)
       id = inner["id"]

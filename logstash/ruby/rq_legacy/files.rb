@@ -9,7 +9,6 @@ module RqLegacy
   # One file, read in step with the events that come of it.
   class LogFile
     MISSES = 20 # after which a file is not searched any more, only looked at where the next line should be
-    LONGEST = 16 << 20
     REST_S = 1
     # A last line without an end, which belongs to the record before it: lines.py.
     CONTINUES = Regexp.new(<<'TEXT'.strip, Regexp::NOENCODING)
@@ -108,9 +107,8 @@ TEXT
 
     # The input waits for the end of a line. In a file at rest there may never be one.
     def with_rest(io, from, bytes)
-      return [[from, bytes]] unless @idle && @at < @size && @size - @at <= LONGEST
-      rest = io.read(@size - @at)
-      return [[from, bytes]] if rest.nil? || rest.include?("\n")
+      rest = io.gets if @idle
+      return [[from, bytes]] if rest.nil? || rest.end_with?("\n")
       return [[from, bytes + rest]] if rest.match?(CONTINUES)
       [[from, bytes], [from + bytes.bytesize, rest]]
     end
