@@ -42,13 +42,13 @@ module ::RqLegacy
       object = object_of(event)
       return [object] if object
       pieces = pieces_of(event)
-      ([event] + pieces.drop(1).map { event.clone }).zip(pieces).filter_map do |one, (offset, text)|
+      ([event] + pieces.drop(1).map { event.clone }).zip(pieces).map do |one, (offset, text)|
         next unless text # blank lines and no others
         one.set("[@metadata][offset]", offset)
         one.set("[@metadata][line]", text)
         one.set("[@metadata][legacy]", true)
         one
-      end
+      end.compact
     rescue StandardError => wrong
       [plain(event, wrong)]
     end

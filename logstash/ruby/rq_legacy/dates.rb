@@ -147,7 +147,7 @@ module RqLegacy
         if !@anchors.empty?
           _, day, behind = @anchors[[before - 1, 0].max]
         else
-          last = @last ? format("%02d:%02d:%02d", *@last.divmod(3600).then { |hour, rest| [hour, *rest.divmod(60)] }) : clock
+          last = @last ? format("%02d:%02d:%02d", @last / 3600, @last / 60 % 60, @last % 60) : clock
           day = Dates.latest(last, written, local)
           behind = @midnights.size
         end
