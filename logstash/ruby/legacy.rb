@@ -102,19 +102,23 @@ module ::RqLegacy
 
     # [offset, text] of each record of an event.
     def pieces_of(event)
-      message = event.get("message")
-      message = event.to_json if message.nil?
-      message = message.to_s
-      source = event.get("[@metadata][source]")
-      # These two hand every byte on as a character, see 10-inputs.conf.
-      bytes = %w[file tcp].include?(source) ? message.encode(Encoding::ISO_8859_1).b : message.b
+      bytes = bytes_of(event)
       offset = event.get("[log][offset]")
-      found = source == "file" && locate(event, bytes)
+      found = event.get("[@metadata][source]") == "file" && locate(event, bytes)
       (found || [[offset, bytes]]).flat_map do |start, raw|
         Lines.apart(start || 0, raw).map.with_index do |(at, piece), number|
           [start ? at : (number.zero? ? nil : "+#{number}"), Lines.text_of(piece)]
         end
       end
+    end
+
+    # The files' input and TCP's hand every byte on as a character, see 10-inputs.conf.
+    def bytes_of(event)
+      message = (event.get("message") || event.to_json).to_s
+      as_bytes = %w[file tcp].include?(event.get("[@metadata][source]"))
+      as_bytes ? message.encode(Encoding::ISO_8859_1).b : message.b
+    rescue EncodingError
+      message.b
     end
 
     def locate(event, bytes)
@@ -173,8 +177,7 @@ module ::RqLegacy
     # What is kept of an event of which something failed.
     def plain(event, wrong)
       warn("rq legacy: #{wrong.class}: #{wrong.message} #{wrong.backtrace&.first}") if wrong
-      text = event.get("[@metadata][line]") || event.get("message") || event.to_json
-      text = text.to_s
+      text = event.get("[@metadata][line]") || Lines.text_of(bytes_of(event))
       moment = micros(event.timestamp)
       host, path = host_of(event), event.get("[log][file][path]")
       become(event, @grammar.plain(text, host: host, path: path, service: @service), moment, host, path)
