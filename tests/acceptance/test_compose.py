@@ -7,6 +7,7 @@ folders, and the services start in the order of their conditions, each checked b
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,11 @@ from tests.programs import BIN, ROOT, count, wait_for
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 # Images of others: redis and elasticsearch are here anyway, kibana's place is taken by what answers as it does.
-OFFICIAL = {"redis", "elasticsearch", "kibana"}
+# Logstash's own test is tests/integration/test_logstash.py.
+OFFICIAL = {"redis", "elasticsearch", "kibana", "logstash"}
+
+
+LOGSTASH = SERVICES["logstash"]
 
 
 def compose_command() -> list[str]:
@@ -47,6 +52,43 @@ def test_compose_accepts_the_file() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_compose_accepts_the_file_with_logstash() -> None:
+    done = subprocess.run(
+        [*compose_command(), "-f", "docker-compose.yml", "--profile", "legacy", "config"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "logstash" in yaml.safe_load(done.stdout)["services"]
+
+
+def test_logstash_is_of_the_same_release_as_elasticsearch_and_starts_only_if_asked_for() -> None:
+    assert LOGSTASH["image"].rpartition(":")[2] == SERVICES["elasticsearch"]["image"].rpartition(":")[2]
+    assert LOGSTASH["profiles"] == ["legacy"]
+    assert not any("profiles" in service for name, service in SERVICES.items() if name != "logstash")
+    assert not any("logstash" in service.get("depends_on", {}) for service in SERVICES.values())
+
+
+def test_logstash_finds_in_its_container_what_it_reads() -> None:
+    own = [mount.rsplit(":", 2) for mount in LOGSTASH["volumes"] if mount.endswith(":ro")]
+    there = {Path(target): source.removeprefix("${LEGACY_LOGS:-").removesuffix("}") for source, target, _ in own}
+    assert all((ROOT / source).exists() for source in there.values())
+    assert not any((ROOT / source).is_symlink() for source in there.values()), "a link leads nowhere in a container"
+    home = Path("/usr/share/logstash")  # LEGACY_HOME's default
+    for name in ("pipeline", "ruby", "patterns", "grammar.json"):
+        assert (ROOT / there[home / name]).samefile(ROOT / "logstash" / name)
+    for name in ("logstash.yml", "pipelines.yml"):
+        assert (ROOT / there[home / "config" / name]).samefile(ROOT / "logstash" / name)
+    assert there[Path(LOGSTASH["environment"]["LEGACY_FILES"]).parent] == "./logstash/samples"
+
+
+def test_logstash_is_set_by_names_that_it_knows() -> None:
+    documented = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "logstash/README.md").read_text(), re.MULTILINE))
+    assert set(LOGSTASH["environment"]) - {"LS_JAVA_OPTS"} <= documented
+    published = {port.rsplit(":", 1)[1] for port in LOGSTASH["ports"]}
+    inputs = (ROOT / "logstash/pipeline/10-inputs.conf").read_text()
+    assert published == set(re.findall(r"_PORT:(\d+)\}", inputs))
 
 
 @pytest.mark.parametrize("name", SERVICES)
