@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -20,6 +21,7 @@ NOON = timedelta(hours=12)
 AHEAD = timedelta(minutes=1)  # by which a line may be ahead of its file's last change: clocks, and seconds cut off
 COPIED = timedelta(days=2)
 
+LEAP_YEARS = 9  # in one of so many years there is every day
 _DAY = timedelta(days=1)
 _NAMED_DATE = re.compile(r"(?<!\d)(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)")
 _STAMPS = re.compile(
@@ -40,12 +42,15 @@ def day_of(text: str, reference: datetime) -> date:
     if text[:4].isdigit():
         return date(int(text[:4]), int(text[5:7]), int(text[8:10]))
     if "/" in text:
-        day, month, year = text.split("/")
-        return date(int(year), MONTHS.index(month) + 1, int(day))
+        day, month, in_year = text.split("/")
+        return date(int(in_year), MONTHS.index(month) + 1, int(day))
     month, day = text.split()
     latest = (reference + _DAY).date()
-    found = date(latest.year, MONTHS.index(month) + 1, int(day))
-    return found if found <= latest else found.replace(year=latest.year - 1)
+    for year in range(latest.year, latest.year - LEAP_YEARS, -1):
+        with suppress(ValueError):  # the 29th of February
+            if (found := date(year, MONTHS.index(month) + 1, int(day))) <= latest:
+                return found
+    raise ValueError(f"no year has a {text}")
 
 
 def latest(clock: str, reference: datetime, local: tzinfo) -> date:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -73,7 +73,7 @@ def meaning(facts: Facts) -> Mapping[str, Any] | None:
 def record(facts: Facts, moment: datetime, whence: Whence, identifier: str) -> Record:
     """The record of a line by itself: of a job if it tells one's start or end, else of the application."""
     said = meaning(facts)
-    tags = _tags(facts, is_job=said is not None)
+    tags = _tags(facts, moment, is_job=said is not None)
     first, _, rest = facts["body"].partition("\n")
     event: Record = {"id": identifier, "dataset": "rq.job" if said else "rq.app", "kind": "event"}
     made: Record = {
@@ -161,19 +161,19 @@ def raised(stack: str) -> Record:
     return error
 
 
-def _tags(facts: Facts, *, is_job: bool) -> list[str]:
+def _tags(facts: Facts, moment: datetime, *, is_job: bool) -> list[str]:
     tags = [LEGACY]
     if not is_job and "notice" not in facts and "phrase" not in facts:
         tags.append(UNPARSED)
-    if "clock" not in facts or not _is_a_day(facts.get("date")):
+    if "clock" not in facts or not _is_a_day(facts.get("date"), moment):
         tags.append(UNDATED)
     return tags
 
 
-def _is_a_day(text: str | None) -> bool:
+def _is_a_day(text: str | None, moment: datetime) -> bool:
     """Whether a date is one: the 30th of February is none."""
     try:
-        return text is None or bool(day_of(text, datetime.now(UTC)))
+        return text is None or bool(day_of(text, moment))
     except ValueError:
         return False
 

@@ -178,3 +178,6 @@ def test_a_year_that_is_not_written_is_the_latest() -> None:
     reference = datetime(2026, 1, 2, tzinfo=UTC)
     assert dates.day_of("Dec 31", reference) == date(2025, 12, 31)
     assert dates.day_of("Jan  2", reference) == date(2026, 1, 2)
+    assert dates.day_of("Feb 29", reference) == date(2024, 2, 29)
+    with pytest.raises(ValueError, match="no year has a Feb 30"):
+        dates.day_of("Feb 30", reference)

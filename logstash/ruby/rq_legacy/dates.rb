@@ -61,8 +61,15 @@ module RqLegacy
       month, number = text.split
       latest = (reference + DAY).div(DAY)
       year = LocalDate.of_epoch_day(latest).year
-      found = day(year, MONTHS.index(month) + 1, number.to_i)
-      found <= latest ? found : day(year - 1, MONTHS.index(month) + 1, number.to_i)
+      year.downto(year - 8) do |one|
+        found = begin
+          day(one, MONTHS.index(month) + 1, number.to_i)
+        rescue Wrong
+          next # the 29th of February
+        end
+        return found if found <= latest
+      end
+      raise Wrong
     end
 
     # The last day on which this time of day is not after the reference.
