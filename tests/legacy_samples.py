@@ -69,19 +69,12 @@ def made(name: str) -> Iterator[Sample]:
     """What our own grammar makes of a file."""
     written, zone = WRITTEN[name]
     data, local, pairs = content(name), ZoneInfo(zone), Pairs()
-    days = Dates(datetime.fromisoformat(written), local)
+    days = Dates(dates.last_written(Path(name), datetime.fromisoformat(written)), local)
     days.learn([data], 0)
-    last = None
     for offset, raw in lines.records_in(data):
         text = lines.text_of(raw)
         facts = grammar.facts_of(text)
-        moment = last or days.ends_at
-        if "clock" in facts:
-            try:
-                day = dates.day_of(facts["date"], days.ends_at) if "date" in facts else days.day(offset, facts["clock"])
-                moment = last = dates.moment(day, facts["clock"], facts.get("fraction"), facts.get("zone"), local)
-            except ValueError:
-                pass
+        moment = days.moment(facts, offset)
         alone = grammar.record(facts, moment, Whence(HOST, name, {}), "")
         paired = deepcopy(alone)
         pairs.join(paired, facts, moment, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -73,14 +73,16 @@ def last_written(path: Path, changed: datetime) -> datetime:
 
 @dataclass(slots=True)
 class Dates:
-    """The days of the lines of a piece of a file that reaches to the file's end, as it was then."""
+    """When the lines of a piece of a file were written that reaches to the file's end, as it was then."""
 
     ends_at: datetime
     """When the last line was written, about."""
     local: tzinfo
+    last: datetime | None = None
+    """The time of the line that was asked for last, if it told one."""
     _midnights: list[int] = field(default_factory=list)  # offsets of lines that are of a later day than the one before
     _anchors: list[tuple[int, date, int]] = field(default_factory=list)  # offset, day, midnights before it
-    _last: tuple[int, int, int] | None = None
+    _clock: tuple[int, int, int] | None = None
     _day: date | None = None
     read_to: int = 0
 
@@ -94,6 +96,14 @@ class Dates:
             rest = data[cut:]
         self._learn(rest)
 
+    def moment(self, head: Mapping[str, str], offset: int) -> datetime:
+        """When the line at an offset was written. One that does not tell is of the time of the line before it."""
+        if "clock" in head:
+            with suppress(ValueError, OverflowError):  # the 30th of February
+                day = day_of(head["date"], self.ends_at) if "date" in head else self.day(offset, head["clock"])
+                self.last = moment(day, head["clock"], head.get("fraction"), head.get("zone"), self.local)
+        return self.last or self.ends_at
+
     def day(self, offset: int, clock: str) -> date:
         """The day of a line that tells only a time of day."""
         passed = bisect_right(self._midnights, offset)
@@ -103,7 +113,7 @@ class Dates:
         elif self._anchors:
             _, day, then = self._anchors[0]
         else:
-            last = ":".join(f"{part:02}" for part in self._last) if self._last else clock
+            last = ":".join(f"{part:02}" for part in self._clock) if self._clock else clock
             day, then = latest(last, self.ends_at, self.local), len(self._midnights)
         return day + _DAY * (passed - then)
 
@@ -116,10 +126,10 @@ class Dates:
             at = self.read_to + found.start()
             if year:
                 self._anchor(at, year, month, day)
-            elif self._last and _span(now) < _span(self._last) - NOON:
+            elif self._clock and _span(now) < _span(self._clock) - NOON:
                 self._midnights.append(at)
                 self._day = self._day + _DAY if self._day else None
-            self._last = now
+            self._clock = now
         self.read_to += len(data)
 
     def _anchor(self, at: int, year: bytes, month: bytes, day: bytes) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -38,14 +37,6 @@ class Line(NamedTuple):
     moment: datetime
 
 
-@dataclass(slots=True)
-class _File:
-    """What is known of a file: the days of its lines, as far as it was looked ahead, and its last line's time."""
-
-    dates: Dates
-    last: datetime | None = None
-
-
 class Texts:
     """Takes blocks of text logs in; a line of before `since` is left out, and `skipped` counts it."""
 
@@ -56,7 +47,7 @@ class Texts:
         self._zone = ZoneInfo(settings.timezone)
         self._host = socket.gethostname()
         self._service = Origin.here(settings).service
-        self._files: WeakKeyDictionary[Source, _File] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Source, Dates] = WeakKeyDictionary()
 
     def take(self, block: Block, batch: Batch) -> None:
         """Take a block's records into the batch."""
@@ -90,34 +81,20 @@ class Texts:
         return Document(orjson.dumps({"create": target}), source, moment)
 
     def _lines(self, block: Block) -> Iterator[Line]:
-        file = self._file(block)
+        days = self._dates(block)
         for at, raw in lines.records_in(block.data):
             text, offset = lines.text_of(raw), block.start + at
-            yield Line(offset, raw, text, self._moment(text, offset, file))
+            yield Line(offset, raw, text, days.moment(grammar.begin(text), offset))
 
-    def _moment(self, text: str, offset: int, file: _File) -> datetime:
-        """When a line was written; one that does not tell is of the time of the line before it."""
-        head = grammar.begin(text)
-        if "clock" in head:
-            try:
-                if "date" in head:
-                    day = dates.day_of(head["date"], file.dates.ends_at)
-                else:
-                    day = file.dates.day(offset, head["clock"])
-                file.last = dates.moment(day, head["clock"], head.get("fraction"), head.get("zone"), self._zone)
-            except (ValueError, OverflowError):
-                pass  # the 30th of February
-        return file.last or file.dates.ends_at
-
-    def _file(self, block: Block) -> _File:
-        """What is known of the block's file; it is read ahead to its end where that was not done yet."""
+    def _dates(self, block: Block) -> Dates:
+        """The days of the block's file, which is read ahead to its end where that was not done yet."""
         source = block.source
-        known = self._files.get(source)
-        if known is None or block.end > known.dates.read_to:
+        known = self._known.get(source)
+        if known is None or block.end > known.read_to:
             changed = datetime.fromtimestamp(source.changed_at(), UTC)
-            found = Dates(dates.last_written(source.path, changed), self._zone)
+            found = Dates(dates.last_written(source.path, changed), self._zone, known.last if known else None)
             found.learn(source.ahead(block), block.start)
-            known = self._files[source] = _File(found, known.last if known else None)
+            known = self._known[source] = found
         return known
 
 
