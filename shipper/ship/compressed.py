@@ -18,7 +18,7 @@ from ..legacy.lines import whole_records
 from . import identity
 from .identity import HEAD_LIMIT, TAIL_LIMIT, Fingerprint, fingerprint
 from .registry import Entry
-from .tail import BLOCK, LINE_LIMIT, Block, pieces
+from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEAL_LENGTH = 64  # bytes
@@ -152,13 +152,13 @@ class Compressed:
         data = self._rest
         while len(data) < LINE_LIMIT:
             try:
-                more = stream.read1(BLOCK)  # type: ignore[attr-defined]
+                more = stream.read1(TEXT_BLOCK if self._joined else BLOCK)  # type: ignore[attr-defined]
             except _BROKEN:
                 return data, _End.TOO_EARLY
             data += more
             if not more:
                 return data, _End.WHOLE
-            if b"\n" in more:
+            if b"\n" in more and (not self._joined or len(data) >= BLOCK or whole_records(data)):
                 break
         return data, None
 

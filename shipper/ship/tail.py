@@ -19,6 +19,7 @@ from .identity import HEAD_LIMIT, TAIL_LIMIT, fingerprint
 from .registry import Entry
 
 BLOCK = 1 << 20  # bytes of one read; larger ones fall out of the processor's cache
+TEXT_BLOCK = BLOCK // 64  # of text logs: a line of two bytes becomes a document of some hundred
 LINE_LIMIT = 1 << 24  # bytes; a longer line is no record of anybody's, and becomes a dead letter unread
 LOOK_CLOSELY_S = 1.0  # between two looks at whether a file of the same size was written anew
 MORE_S = 0.25  # for which a stream's last line waits for others that belong to it
@@ -112,22 +113,19 @@ class Tailed:
         if found.st_size == self.read_to and found.st_mtime_ns == self._changed_at:
             self._looks_closely_at = time.monotonic() + LOOK_CLOSELY_S
             return None  # nobody has touched it since there was nothing new
-        size = BLOCK
+        size = TEXT_BLOCK if self.joined else BLOCK
         while True:
             data = self._bytes(size, self.read_to)
             if self._was_emptied():  # asked after reading: what was read before it happened stands where it is read
                 self.emptied = True
                 return None
-            cut = data.rfind(b"\n") + 1
+            cut = self._whole(data, size)
             if cut or len(data) < size:
                 break
             if size >= LINE_LIMIT:
                 return self._beyond_limit()
             size *= 2  # a line longer than the block
-        whole = len(data) if len(data) < size else cut  # at the end of the file there may be half a line
-        if self.joined:
-            cut = whole_records(data[:cut]) or (cut if len(data) == size else 0)
-        if len(data) < size and cut < whole:
+        if len(data) < size and cut < len(data):
             cut = self._rest_too(data, cut, to_the_end=to_the_end)
         if not cut:
             self._changed_at = found.st_mtime_ns
@@ -187,6 +185,13 @@ class Tailed:
 
     def _bytes(self, length: int, offset: int) -> bytes:
         return os.pread(self.descriptor, length, offset)
+
+    def _whole(self, data: bytes, size: int) -> int:
+        """How much of what was read is whole lines, and in a joined file whole records; 0 of a part of one."""
+        cut = data.rfind(b"\n") + 1
+        if not self.joined:
+            return cut
+        return whole_records(data[:cut]) or (cut if len(data) == size >= BLOCK else 0)
 
     def _was_emptied(self) -> bool:
         """Whether the bytes that were read last are there no more: then all that is there now is new."""

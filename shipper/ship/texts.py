@@ -61,6 +61,7 @@ class Texts:
             if self._since is not None and line.moment < self._since:
                 self.skipped += 1
             else:
+                batch.size += len(document.source)
                 batch.others.append(Item(document, document.source, path, line.offset, file_id))
 
     def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
