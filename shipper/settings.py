@@ -225,9 +225,13 @@ def _timezone(value: Any) -> str:
 
     text = _text(value)
     try:
-        ZoneInfo(text)
+        if text != "UTC":  # which a machine without any zones knows, too
+            ZoneInfo(text)
     except (LookupError, ValueError, OSError):
-        raise ValueError("must be the name of a time zone, such as Europe/Berlin") from None
+        raise ValueError(
+            "must be the name of a time zone, such as Europe/Berlin, that this machine knows: where there are none, "
+            "`pip install tzdata` brings them"
+        ) from None
     return text
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
@@ -44,7 +44,7 @@ class Texts:
         self.skipped = 0
         self._settings = settings
         self._since = since
-        self._zone = ZoneInfo(settings.timezone)
+        self._zone: tzinfo = UTC if settings.timezone == "UTC" else ZoneInfo(settings.timezone)
         self._host = socket.gethostname()
         self._service = Origin.here(settings).service
         self._known: WeakKeyDictionary[Source, Dates] = WeakKeyDictionary()
