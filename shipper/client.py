@@ -23,11 +23,13 @@ REQUEST_TIMEOUT_S = 30.0
 
 def connect(settings: Settings) -> Elasticsearch:
     """A client for setup and questions. Connects at the first request, not here. Raises SettingsError."""
+    known = nodes(settings)
     return Elasticsearch(
-        nodes(settings),
+        known,
         node_class=node_class(settings),
         request_timeout=REQUEST_TIMEOUT_S,
-        max_retries=0,
+        # A node that is dead is no reason to begin a row of questions anew: the next one is asked.
+        max_retries=len(known) - 1,
         serializer=OrjsonSerializer(),  # whoever reads the whole trail spends half of the time on JSON otherwise
     )
 
