@@ -242,10 +242,21 @@ def handle_job_failure(
                 observers.tell("failed", before, failure)
 
 
+def execute_stopped_callback(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
+    """Since RQ 3 a job is stopped as it should be, though this raises: the record tells both."""
+    try:
+        return original(job, *args, **kwargs)
+    except Exception:
+        job.__dict__["_shipper_callback_raised"] = sys.exc_info()
+        raise
+
+
 def _failure(worker: Any, job: Any, text: str) -> Failure:
     stopped = worker._stopped_job_id == job.id
     execution_id = _execution_id(worker, job)
     raised = _as_raised(job.__dict__.pop("_shipper_raised", None))
+    if raised is None:
+        raised = _as_raised(job.__dict__.pop("_shipper_callback_raised", None), "callback")
     killed = worker.__dict__.get("_shipper_killed") if raised is None and execution_id else None
     reason = None
     if worker.__dict__.get("_shipper_overdue"):

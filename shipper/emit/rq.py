@@ -8,9 +8,11 @@ they came (`*args, **kwargs`): they differ between releases.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
+from types import ModuleType
 from typing import Any
 
 import rq.cron
@@ -50,6 +52,7 @@ def instrument() -> None:
         for classes, methods in _WRAPPERS:
             for name, wrapper in methods.items():
                 _wrap(classes, name, wrapper)
+        _wrap_function(sys.modules.get("rq.worker.worker_classes"), "execute_stopped_callback")
         operating.wrap_functions()
 
 
@@ -64,6 +67,12 @@ def _wrap(classes: tuple[type, ...], name: str, wrapper: Wrapper) -> None:
             setattr(owner, name, classmethod(_around(original.__func__, wrapper)))
         elif original is not None:
             setattr(owner, name, _around(original, wrapper))
+
+
+def _wrap_function(module: ModuleType | None, name: str) -> None:
+    """The same for a function that RQ's worker calls by its name: only since RQ 3 it is no method of the job's."""
+    if (original := getattr(module, name, None)) is not None:
+        setattr(module, name, _around(original, executing.execute_stopped_callback))
 
 
 def _around(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
