@@ -22,6 +22,8 @@ ECS_VERSION = "9.5.0"
 
 Record = dict[str, Any]
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some systems put before a file's first line
+
 LINE_START = b'{"@timestamp":"'
 TIME_AT = slice(15, 42)  # 2026-11-21T03:17:32.123456Z
 ID_MARK_AT, ID_MARK = slice(42, 59), b'","event":{"id":"'

@@ -8,6 +8,7 @@ ends are put together. What is the same on all records (service, host, file, ecs
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -54,6 +55,14 @@ def content(name: str) -> bytes:
     """A sample's bytes; to the ugly ones a line is added that is too long to be kept."""
     data = (FOLDER / name).read_bytes()
     return data + b"\n" + HUGE.encode() + b"\n" if name == "ugly.log" else data
+
+
+def write(path: Path, name: str) -> Path:
+    """A sample as a file that was last written to when the table says."""
+    path.write_bytes(content(name))
+    when = datetime.fromisoformat(WRITTEN[name][0]).timestamp()
+    os.utime(path, (when, when))
+    return path
 
 
 def expected(name: str) -> list[Sample]:

@@ -46,7 +46,7 @@ class Whence:
 
 @cache
 def meanings() -> Mapping[str, Any]:
-    """grammar.json: `phrases`, `signals`, `levels` and `months`."""
+    """grammar.json: `phrases`, `signals` and `levels`."""
     found: Mapping[str, Any] = json.loads(files(__package__).joinpath("grammar.json").read_text(encoding="utf-8"))
     return found
 
@@ -58,7 +58,11 @@ def begin(text: str) -> Facts:
 
 def facts_of(text: str) -> Facts:
     """All that a line says."""
-    head = begin(text)
+    return read_on(begin(text))
+
+
+def read_on(head: Facts) -> Facts:
+    """All that a line says whose beginning was read."""
     return {**head, **_first(_lines(), head["body"])}
 
 

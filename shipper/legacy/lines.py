@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from ..records import BYTE_ORDER_MARK
 from ..redact import REDACTED, SENSITIVE
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # A line that belongs to the one before it: it is indented, or a part of a traceback. One rule for each line alone,
 # so that Logstash's multiline codec, which sees no more, has the same.

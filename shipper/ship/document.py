@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from ..records import (
+    BYTE_ORDER_MARK,
     DATASET_MARK,
     DATASET_MARK_AT,
     DATASET_OF_OTHERS,
@@ -31,7 +32,6 @@ from ..settings import Settings
 from ..state import State, state_of
 from ..state import index_name as state_index_name
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some systems put before the first line
 ID_LIMIT = 512  # bytes of an _id, Elasticsearch's own limit
 
 
@@ -105,11 +105,16 @@ def _complete(line: bytes, content: dict[str, Any], place: Place, moment: dateti
         dataset = DATASET_OF_OTHERS
     identifier = event.get("id")
     if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= ID_LIMIT:
-        identifier = record_id(moment, place.host, place.file_id, str(place.offset), line.rstrip().hex())
+        identifier = line_id(line, place, moment)
     if "@timestamp" in content and event.get("dataset") == dataset:
         return identifier, dataset, line.rstrip()
     completed = {**content, "@timestamp": timestamp(moment), "event": {**event, "dataset": dataset}}
     return identifier, dataset, orjson.dumps(completed)
+
+
+def line_id(line: bytes, place: Place, moment: datetime) -> str:
+    """The id of a line that has none: the same whenever it is read from there."""
+    return record_id(moment, place.host, place.file_id, str(place.offset), line.rstrip().hex())
 
 
 def _moment(value: object, now: datetime) -> datetime:

@@ -18,13 +18,13 @@ import orjson
 from ..index.pipelines import CLEAN, NAME
 from ..legacy import dates, grammar, lines
 from ..legacy.dates import Dates
-from ..legacy.grammar import Whence
+from ..legacy.grammar import Facts, Whence
 from ..legacy.pairing import Pairs
 from ..origin import Origin
-from ..records import encode, index_name, record_id, timestamp
+from ..records import encode, index_name, timestamp
 from ..settings import Settings
 from .batch import Batch, Item
-from .document import Document
+from .document import Document, Place, line_id
 from .tail import Block, Source
 
 
@@ -34,6 +34,7 @@ class Line(NamedTuple):
     offset: int
     raw: bytes
     text: str
+    head: Facts
     moment: datetime
 
 
@@ -56,7 +57,7 @@ class Texts:
         path, file_id = str(block.source.path), block.source.file_id()
         whence = Whence(self._host, path, self._service)
         for line in self._lines(block):
-            identifier = record_id(line.moment, self._host, file_id, str(line.offset), line.raw.rstrip().hex())
+            identifier = line_id(line.raw, Place(self._host, file_id, line.offset), line.moment)
             document = self._document(line, whence, identifier)
             if self._since is not None and line.moment < self._since:
                 self.skipped += 1
@@ -85,7 +86,8 @@ class Texts:
         days = self._dates(block)
         for at, raw in lines.records_in(block.data):
             text, offset = lines.text_of(raw), block.start + at
-            yield Line(offset, raw, text, days.moment(grammar.begin(text), offset))
+            head = grammar.begin(text)
+            yield Line(offset, raw, text, head, days.moment(head, offset))
 
     def _dates(self, block: Block) -> Dates:
         """The days of the block's file, which is read ahead to its end where that was not done yet."""
@@ -117,7 +119,7 @@ class Paired(Texts):
                 self._document(line, whence, "")
 
     def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
-        facts = grammar.facts_of(line.text)
+        facts = grammar.read_on(line.head)
         record = grammar.record(facts, line.moment, whence, identifier)
         self._pairs.join(record, facts, line.moment, whence.path)
         self._seen(line.moment)

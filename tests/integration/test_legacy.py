@@ -32,14 +32,6 @@ def records(search: Elasticsearch, namespace: str, dataset: str = "*") -> list[d
     return [{**hit["_source"], "_index": hit["_index"]} for hit in hits]
 
 
-def written(path: Path, name: str) -> Path:
-    """A sample as a file that was last written to when the table says."""
-    path.write_bytes(legacy_samples.content(name))
-    when = datetime.fromisoformat(legacy_samples.WRITTEN[name][0]).timestamp()
-    os.utime(path, (when, when))
-    return path
-
-
 def by_line(found: list[dict[str, Any]]) -> list[str]:
     """Records without what is the same on all, in an order of their own: lines of one second have none."""
     host = os.uname().nodename
@@ -57,7 +49,7 @@ def by_line(found: list[dict[str, Any]]) -> list[str]:
 def test_samples_through_the_ingest_pipeline(
     name: str, programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
-    log = written(tmp_path / name, name)
+    log = legacy_samples.write(tmp_path / name, name)
     zone = legacy_samples.WRITTEN[name][1]
     programs.run("shipper", "run", "--once", "--format", "legacy", "--files", str(log), "--timezone", zone)
     expected = [json.dumps(sample.alone, sort_keys=True) for sample in legacy_samples.expected(name)]
@@ -68,7 +60,7 @@ def test_samples_through_the_ingest_pipeline(
 def test_samples_by_import(
     name: str, programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
-    log = written(tmp_path / name, name)
+    log = legacy_samples.write(tmp_path / name, name)
     flags = ("import", str(log), "--format", "legacy", "--timezone", legacy_samples.WRITTEN[name][1])
     programs.run("shipper", *flags)
     expected = [json.dumps(sample.paired, sort_keys=True) for sample in legacy_samples.expected(name)]
@@ -82,7 +74,7 @@ def test_samples_by_import(
 def test_an_import_and_the_pipeline_give_a_line_one_id(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
-    log = written(tmp_path / "worker-2.12.log", "worker-2.12.log")
+    log = legacy_samples.write(tmp_path / "worker-2.12.log", "worker-2.12.log")
     programs.run("shipper", "import", str(log), "--format", "legacy")
     before = len(records(search, namespace))
     done = programs.run("shipper", "run", "--once", "--format", "legacy", "--files", str(log))
@@ -120,7 +112,7 @@ def test_an_end_in_the_next_file_knows_its_start_though_that_was_imported_before
 def test_a_job_of_years_ago_is_shown_though_no_redis_knows_it(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
-    log = written(tmp_path / "worker-1.16.log", "worker-1.16.log")
+    log = legacy_samples.write(tmp_path / "worker-1.16.log", "worker-1.16.log")
     programs.run("shipper", "import", str(log), "--format", "legacy")
     assert len(records(search, namespace)) > 0
     for redis_url in (programs.environment["SHIPPER_REDIS"], "redis://127.0.0.1:1/0"):
@@ -197,7 +189,7 @@ def test_json_records_of_years_ago_are_imported(
 
 
 def test_old_records_that_are_about_to_be_pruned_are_said(programs: Programs, tmp_path: Path) -> None:
-    log = written(tmp_path / "task-logger.log", "task-logger.log")
+    log = legacy_samples.write(tmp_path / "task-logger.log", "task-logger.log")
     assert "SHIPPER_RETENTION" in programs.run("shipper", "import", str(log), "--format", "legacy").stderr
     longer = {"SHIPPER_RETENTION": "job=36500,app=36500", "SHIPPER_STATE": str(tmp_path / "another")}
     assert "SHIPPER_RETENTION" not in programs.run("shipper", "import", str(log), "--format", "legacy", **longer).stderr
@@ -280,7 +272,7 @@ def test_a_pipeline_that_somebody_deleted_is_installed_again(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
     search.options(ignore_status=404).ingest.delete_pipeline(id=pipelines.NAME)
-    log = written(tmp_path / "rq-scheduler.log", "rq-scheduler.log")
+    log = legacy_samples.write(tmp_path / "rq-scheduler.log", "rq-scheduler.log")
     programs.run("shipper", "run", "--once", "--format", "legacy", "--files", str(log))
     assert count(search, f"rq-job-{namespace}-*") == 1
     planned = programs.run("shipper", "setup", "--dry-run").stdout

@@ -45,10 +45,7 @@ class Logstash:
 
     def write(self, name: str) -> None:
         """A sample as a file that was last written to when the table says."""
-        path = self.logs / name
-        path.write_bytes(legacy_samples.content(name))
-        when = datetime.fromisoformat(legacy_samples.WRITTEN[name][0]).timestamp()
-        os.utime(path, (when, when))
+        legacy_samples.write(self.logs / name, name)
 
     def start(self, *, anew: bool = True, **environment: str) -> None:
         """Start it; `anew` it knows nothing of what it read before."""

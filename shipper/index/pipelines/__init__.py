@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from ...legacy import grammar, grok, lines
+from ...legacy import dates, grammar, grok, lines
 from ...records import ECS_VERSION
 from ...redact import REDACTED
 
@@ -36,7 +36,8 @@ def body() -> dict[str, Any]:
                 "script": {
                     "source": files(__package__).joinpath("rq-legacy.painless").read_text(encoding="utf-8"),
                     "params": {
-                        **{name: meanings[name] for name in ("phrases", "signals", "levels", "months")},
+                        **{name: meanings[name] for name in ("phrases", "signals", "levels")},
+                        "months": dates.MONTHS,
                         "ecs": ECS_VERSION,
                     },
                 }
