@@ -9,11 +9,13 @@ reloaded, and finds its registry torn or gone. What the server holds at the end 
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -24,6 +26,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 from shipper import records
 from shipper.emit.sink import Sink
@@ -36,24 +39,31 @@ EMITTERS = 3
 A_SECOND = 400  # records of each emitter
 GOLDEN = json.loads((Path(__file__).parent / "golden/job-finished.jsonl").read_text())
 DRAIN_LIMIT_S = 120.0
+# Of one look alone a file may be missing that was made since the globs were looked at: up to a second, and the looks
+# are two seconds apart.
+IDLE_LOOKS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Records by what became of them, and what was done to the shipper meanwhile."""
+    """Records by what became of them, and what was done to the shipper meanwhile.
+
+    `unread` are the lost ones that still stand in a file: a shipper that went on would come to them.
+    """
 
     written: int
     indexed: int
     dead: int
     lost: int
     doubled: int
+    unread: int
     done: Counter[str]
 
     def __str__(self) -> str:
         what = ", ".join(f"{count} {name}" for name, count in sorted(self.done.items()))
         return (
             f"{self.written} written, {self.indexed} indexed, {self.dead} dead-lettered, "
-            f"{self.lost} lost, {self.doubled} doubled ({what})"
+            f"{self.lost} lost ({self.unread} of them unread), {self.doubled} doubled ({what})"
         )
 
 
@@ -152,25 +162,27 @@ class _Shipper:
     def drain(self, limit_s: float) -> None:
         """Let it come to the end of everything, and stop it."""
         deadline = time.monotonic() + limit_s
-        while not self._is_idle():
+        idle: set[str] = set()  # the times of the looks in a row at which nothing was left to do
+        while len(idle) < IDLE_LOOKS:
             if time.monotonic() > deadline:
                 stop(self._process)
                 raise RuntimeError(f"the shipper did not come to an end:\n{tail_of(self._folder / 'shipper.log')}")
             time.sleep(0.3)
+            status = self._status()
+            idle = idle | {status["at"]} if _is_idle(status) else set()
         stop(self._process)
         if self._process.returncode:
             raise RuntimeError(f"the shipper ended badly:\n{tail_of(self._folder / 'shipper.log')}")
 
-    def _is_idle(self) -> bool:
+    def _status(self) -> dict[str, Any]:
+        """What the daemon that runs now said last; nothing if it has not said a word yet."""
         if self._process.poll() is not None:
             raise RuntimeError(f"the shipper ended:\n{tail_of(self._folder / 'shipper.log')}")
         try:
-            status = json.loads((self._folder / "state/status.json").read_bytes())
+            status: dict[str, Any] = json.loads((self._folder / "state/status.json").read_bytes())
         except (OSError, ValueError):
-            return False
-        mine = status["pid"] == self._process.pid
-        # What is left of a file without a newline waits for its writer, who is gone.
-        return mine and status["files"] and status["backlog_bytes"] < 200 and status["state"] == "shipping"
+            return {}
+        return status if status["pid"] == self._process.pid else {}
 
     def _start(self):  # type: ignore[no-untyped-def]
         return start([str(BIN / "shipper"), "run"], self._folder / "shipper.log", environment=self._environment)
@@ -201,12 +213,30 @@ class _Shipper:
         if renamed and (path := renamed[-1]).exists():
             time.sleep(1.5)  # until no writer has it any more, as delaycompress sees to
             try:
+                if _is_written_to(path):
+                    return
                 content = path.read_bytes()
             except FileNotFoundError:
                 return  # the shipper was done with it
             with gzip.open(f"{path}.gz", "wb") as out:
                 out.write(content)
             path.unlink(missing_ok=True)
+
+
+def _is_written_to(path: Path) -> bool:
+    """Whether any process has the file open for writing: Linux grants no read lease then (fcntl(2), F_SETLEASE)."""
+    with path.open("rb") as file:
+        try:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def _is_idle(status: dict[str, Any]) -> bool:
+    # What is left of a file without a newline waits for its writer, who is gone.
+    return bool(status and status["files"] and status["backlog_bytes"] < 200 and status["state"] == "shipping")
 
 
 def _answer(dice: random.Random, done: Counter[str]) -> Answer:
@@ -249,14 +279,25 @@ def _account(folder: Path, server: BulkServer, done: Counter[str]) -> Report:
         content = json.loads(line).get("line", "")
         if content.startswith('{"@timestamp"') and len(content) > 91:
             dead.add(content[59:91])
+    lost = written - indexed.keys() - dead
     return Report(
         written=len(written),
         indexed=len(indexed),
         dead=len(dead & written),
-        lost=len(written - indexed.keys() - dead),
+        lost=len(lost),
         doubled=sum(count - 1 for count in indexed.values()) + len(dead & indexed.keys()),
+        unread=len(lost & _standing_in(folder)) if lost else 0,
         done=done,
     )
+
+
+def _standing_in(folder: Path) -> set[str]:
+    """The ids of all records in the logs that are there, compressed or not."""
+    found: set[str] = set()
+    for path in folder.glob("records.jsonl*"):
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        found.update(identifier.decode() for identifier in re.findall(rb'"event":{"id":"([0-9a-f]{32})"', content))
+    return found
 
 
 def main(seconds: str = "60", seed: str = "") -> int:
