@@ -75,7 +75,7 @@ python=$(find_python)
 # --- the virtual environment ---
 
 client=$("$python" -m stack.elasticsearch client)
-wanted="$("$python" -V) $client $(cksum <pyproject.toml)"
+wanted="$("$python" -V) $client $(cat pyproject.toml hatch_build.py shipper/ship/framing.c | cksum)"
 if [ "$(cat .venv/.installed 2>/dev/null || true)" != "$wanted" ]; then
     echo "Setting up .venv ($client) …"
     rm -rf .venv

@@ -105,13 +105,14 @@ def test_nothing_waits_for_a_health_that_is_never_checked(name: str) -> None:
 
 
 def test_the_image_holds_what_the_services_run() -> None:
+    lines = [line.split()[1:] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
     copied = {
-        line.split()[1].removeprefix("./")
-        for line in (ROOT / "Dockerfile").read_text().splitlines()
-        if line.startswith("COPY")
+        source.removeprefix("./") for sources in lines if "--from=build" not in sources for source in sources[:-1]
     }
-    assert {"shipper", "demo"} <= copied
+    assert {"shipper", "hatch_build.py", "demo"} <= copied
     assert all((ROOT / name).exists() for name in copied)
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == let_through
 
 
 class Containers:
