@@ -44,7 +44,8 @@ def measured(search: Elasticsearch, url: str, folder: Path) -> Promise:
         lags, began = [], time.monotonic()
         while len(lags) < count and time.monotonic() - began < LIMIT_S:
             asked = {"index": "rq-job-lag-*", "ignore_unavailable": True, "allow_no_indices": True}
-            seen = search.options(request_timeout=LIMIT_S).count(**asked)["count"]
+            answer = search.options(request_timeout=LIMIT_S, ignore_status=503).count(**asked)
+            seen = answer.get("count", 0)  # 503: the index is there, and its shard only starting
             now = time.monotonic()
             lags += [now - moment for moment in written[len(lags) : seen]]
             time.sleep(POLL_S)

@@ -21,7 +21,7 @@ from .registry import Entry
 BLOCK = 1 << 20  # bytes of one read; larger ones fall out of the processor's cache
 TEXT_BLOCK = BLOCK // 64  # of text logs: a line of two bytes becomes a document of some hundred
 LINE_LIMIT = 1 << 24  # bytes; a longer line is no record of anybody's, and becomes a dead letter unread
-LOOK_CLOSELY_S = 1.0  # between two looks at whether a file of the same size was written anew
+LOOK_CLOSELY_S = 3.0  # between two looks at whether a file of the same size was written anew
 MORE_S = 0.25  # for which a stream's last line waits for others that belong to it
 SETTLED_S = 5.0  # after which a last line without a newline is taken, if it is a whole record
 
