@@ -201,10 +201,9 @@ class Compressed:
     def size(self) -> int:
         return self._version()[1] or self.compressed_size
 
-    @property
-    def backlog(self) -> int:
+    def backlog(self, size: int) -> int:
         """Bytes that are not indexed yet, as far as one can know before reading them."""
-        return self.read_to - self.acknowledged if self.ended else self.size
+        return self.read_to - self.acknowledged if self.ended else size
 
     @property
     def is_safe(self) -> bool:

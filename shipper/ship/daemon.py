@@ -18,11 +18,12 @@ from ..settings import Settings
 from . import status
 from .backoff import EveryMinute
 from .deadletter import DeadLetters
-from .discover import Discovery, allow_many_files, check_folders
+from .discover import Discovery, File, allow_many_files, check_folders
 from .lines import JsonLines, Reader
 from .listen import Listener
 from .memory import keep_what_is_freed
 from .pipeline import Pipeline, Stopped
+from .quiet import Quiet
 from .registry import Registry
 from .rotation import Rotation
 from .senders import take_turns_often
@@ -36,7 +37,7 @@ REST_S = 0.22  # between two looks at files that had nothing new: a line is read
 LOOK_EVERY_S = 1.0  # between two looks at the globs
 ROTATE_EVERY_S = 3.0  # between two looks at the size of the log
 SAVE_EVERY_S = 1.0  # positions may lag by this after a crash; ids absorb what is sent again
-WATCH_EVERY_S = 2.0  # between two writings of the status file
+WATCH_EVERY_S = 3.0  # between two writings of the status file
 TELL_EVERY_S = 30.0  # between two status records
 PREPARE_EVERY_S = 300.0  # between two looks at the templates, which somebody may delete
 PRUNE_EVERY_S = 86_400.0
@@ -68,7 +69,7 @@ def run_once(settings: Settings) -> Counts:
     try:
         pipeline.prepare()
         discovery.refresh()
-        pipeline.ship(_blocks(discovery, signals.stop, to_the_end=True))
+        pipeline.ship(_blocks(discovery.files, signals.stop, to_the_end=True))
     finally:
         signals.drained()
         end(registry, discovery, pipeline)
@@ -96,6 +97,7 @@ class _Daemon:
         self._settings = settings
         self._stop = stop
         self._registry, self._discovery, self._pipeline = begin(settings, stop, None, counts)
+        self._quiet = Quiet(self._discovery)
         self._rotation = Rotation(settings)
         self._watch = _Watch(settings, counts, self._discovery)
         self._folders, self._disk = EveryMinute(), EveryMinute()
@@ -129,7 +131,7 @@ class _Daemon:
             for task, every in due.items():
                 if every.due():
                     task()
-            if not self._pipeline.ship(_blocks(self._discovery, self._stop)):
+            if not self._pipeline.ship(_blocks(self._quiet.awake(), self._stop)):
                 self._stop.wait(REST_S)
 
     def _look(self) -> None:
@@ -283,9 +285,8 @@ def _give_up(_number: int, _frame: FrameType | None) -> None:
     raise Stopped("Elasticsearch did not answer in time; what was on its way is sent again at the next start.")
 
 
-def _blocks(discovery: Discovery, stop: threading.Event, *, to_the_end: bool = False) -> Iterator[Block]:
-    """What is new in the files, a block of each in turn, so that a busy file keeps no quiet one waiting."""
-    reading = discovery.files
+def _blocks(reading: list[File], stop: threading.Event, *, to_the_end: bool = False) -> Iterator[Block]:
+    """What is new in the files, a block of each in turn, so that a busy file keeps no other one waiting."""
     while reading and not stop.is_set():
         still = []
         for tailed in reading:

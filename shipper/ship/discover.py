@@ -7,6 +7,7 @@ import glob
 import logging
 import os
 import resource
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -148,11 +149,7 @@ class Discovery:
     def refresh(self) -> None:
         """Look at the globs again."""
         found = {}
-        for path in self._paths():
-            try:
-                status = path.stat()
-            except OSError:
-                continue  # it vanished since it was listed
+        for path, status in self._paths():
             found[status.st_dev, status.st_ino] = path
         if found.keys() - self._open.keys():
             self.changes += 1
@@ -174,6 +171,7 @@ class Discovery:
         """Close a file that was deleted by us."""
         self._open.pop((tailed.device, tailed.inode), None)
         tailed.close()
+        self.changes += 1
 
     def entries(self) -> list[Entry]:
         """The registry's content: open files, and those of earlier runs that may yet come back."""
@@ -184,10 +182,15 @@ class Discovery:
             tailed.close()
         self._open.clear()
 
-    def _paths(self) -> list[Path]:
+    def _paths(self) -> list[tuple[Path, os.stat_result]]:
         """The oldest first: a rotated file before the one that took its place, and what is plain before copies."""
-        paths = {Path(name) for pattern in self._globs for name in glob.iglob(pattern)}
-        return sorted((path for path in paths if path.suffix not in LEFT_ALONE and path.is_file()), key=_age)
+        found = []
+        for name in {name for pattern in self._globs for name in glob.iglob(pattern)}:
+            with contextlib.suppress(OSError):  # it vanished since it was listed
+                path, status = Path(name), os.stat(name)
+                if stat.S_ISREG(status.st_mode) and path.suffix not in LEFT_ALONE:
+                    found.append((path, status))
+        return sorted(found, key=_age)
 
     def _begin(self, key: Key, path: Path, open_now: Known) -> None:
         try:
@@ -268,8 +271,6 @@ class Discovery:
         self.changes += 1
 
 
-def _age(path: Path) -> tuple[bool, float, str]:
-    try:
-        return is_compressed(path), path.stat().st_mtime, str(path)
-    except OSError:
-        return False, 0.0, str(path)
+def _age(found: tuple[Path, os.stat_result]) -> tuple[bool, float, str]:
+    path, status = found
+    return is_compressed(path), status.st_mtime, str(path)

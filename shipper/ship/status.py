@@ -121,9 +121,10 @@ class Watcher:
 
 def file_status(file: Any) -> FileStatus:
     """How far a tailed file is."""
-    behind = file.backlog
+    size = file.size
+    behind = file.backlog(size)
     age = round(time.monotonic() - file.moved_at, 1) if behind else 0.0
-    return FileStatus(str(file.path), file.acknowledged, file.size, behind, age)
+    return FileStatus(str(file.path), file.acknowledged, size, behind, age)
 
 
 def record(status: Status, origin: Origin) -> Record:

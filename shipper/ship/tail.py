@@ -21,7 +21,6 @@ from .registry import Entry
 BLOCK = 1 << 20  # bytes of one read; larger ones fall out of the processor's cache
 TEXT_BLOCK = BLOCK // 64  # of text logs: a line of two bytes becomes a document of some hundred
 LINE_LIMIT = 1 << 24  # bytes; a longer line is no record of anybody's, and becomes a dead letter unread
-LOOK_CLOSELY_S = 3.0  # between two looks at whether a file of the same size was written anew
 MORE_S = 0.25  # for which a stream's last line waits for others that belong to it
 SETTLED_S = 5.0  # after which a last line without a newline is taken, if it is a whole record
 
@@ -86,12 +85,12 @@ class Tailed:
         self.head = fingerprint(self._bytes(HEAD_LIMIT, 0))
         self.read_to = self.acknowledged = 0
         self.emptied = self.final = False
+        self.quiet = False  # nobody had touched it since there was nothing new
         self.moved_at = time.monotonic()
         self._id: str | None = None
         self._last = b""  # the bytes before read_to, to notice when others stand there
         self._tail = identity.NOTHING  # of those before `acknowledged`
         self._changed_at: int | None = None  # when it was changed before it had nothing new
-        self._looks_closely_at = 0.0
         self._searched = 0  # of a line that is too long: up to where no end was found
         self._rest: tuple[int, float] | None = None  # size, and since when the file ends in half a line
 
@@ -107,12 +106,10 @@ class Tailed:
         `to_the_end`: take a last line without a newline too, if it is a whole JSON object (the beginning of
         one never is).
         """
-        if os.lseek(self.descriptor, 0, os.SEEK_END) == self.read_to and time.monotonic() < self._looks_closely_at:
-            return None  # all that most looks at a quiet file have to ask: a third of the time of fstat()
         found = os.fstat(self.descriptor)
-        if found.st_size == self.read_to and found.st_mtime_ns == self._changed_at:
-            self._looks_closely_at = time.monotonic() + LOOK_CLOSELY_S
-            return None  # nobody has touched it since there was nothing new
+        self.quiet = found.st_size == self.read_to and found.st_mtime_ns == self._changed_at
+        if self.quiet:
+            return None
         size = TEXT_BLOCK if self.joined else BLOCK
         while True:
             data = self._bytes(size, self.read_to)
@@ -170,10 +167,9 @@ class Tailed:
     def size(self) -> int:
         return os.lseek(self.descriptor, 0, os.SEEK_END)  # nobody reads from where the descriptor stands
 
-    @property
-    def backlog(self) -> int:
-        """Bytes that are not indexed yet."""
-        return max(0, self.size - self.acknowledged)
+    def backlog(self, size: int) -> int:
+        """Bytes that are not indexed yet, of a file that has this size."""
+        return max(0, size - self.acknowledged)
 
     @property
     def is_safe(self) -> bool:
