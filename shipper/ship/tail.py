@@ -7,6 +7,7 @@ import select
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +19,8 @@ from . import identity
 from .identity import HEAD_LIMIT, TAIL_LIMIT, fingerprint
 from .registry import Entry
 
-BLOCK = 1 << 20  # bytes of one read; larger ones fall out of the processor's cache
-TEXT_BLOCK = BLOCK // 64  # of text logs: a line of two bytes becomes a document of some hundred
+BLOCK = 1 << 21  # bytes of one read, and enough for one request: two that are joined are copied once more
+TEXT_BLOCK = 1 << 14  # of text logs: a line of two bytes becomes a document of some hundred
 LINE_LIMIT = 1 << 24  # bytes; a longer line is no record of anybody's, and becomes a dead letter unread
 MORE_S = 0.25  # for which a stream's last line waits for others that belong to it
 SETTLED_S = 5.0  # after which a last line without a newline is taken, if it is a whole record
@@ -127,7 +128,11 @@ class Tailed:
         if not cut:
             self._changed_at = found.st_mtime_ns
             return None
-        return self._block(Block(self, self.read_to, data[:cut]), data[max(0, cut - TAIL_LIMIT) : cut])
+        last = data[max(0, cut - TAIL_LIMIT) : cut]
+        lines = BytesIO(data)
+        del data  # whose only owner cuts it where it stands: a slice is a copy, a tenth of what a record costs
+        lines.truncate(cut)
+        return self._block(Block(self, self.read_to, lines.getvalue()), last)
 
     def acknowledge(self, block: Block) -> None:
         self.acknowledged, self.moved_at = block.end, time.monotonic()
