@@ -2,7 +2,7 @@
 
     python -m benchmarks.real_server [RECORDS]
 
-Both send the same documents over one connection, in requests of the same size. Elasticsearch does nearly all of
+Both send the same documents over as many connections, in requests of the same size. Elasticsearch does nearly all of
 the work here, on the same cores; what is asked is whether the shipper keeps it waiting, and what it adds itself.
 """
 
@@ -15,11 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
 from elasticsearch import Elasticsearch
 
+from shipper.ship.pipeline import SENDERS
 from stack.elasticsearch import Elasticsearch as Server
 
 from . import lag
@@ -45,17 +48,22 @@ def bodies(file: Path, index: str) -> list[bytes]:
 
 
 def load(port: int, requests: list[bytes]) -> float:
-    """Seconds to post them all, one after the other."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
+    """Seconds to post them all, over as many connections as the shipper has."""
     began = time.monotonic()
+    with ThreadPoolExecutor(SENDERS) as threads:
+        list(threads.map(partial(_post, port), (requests[at::SENDERS] for at in range(SENDERS))))
+    return time.monotonic() - began
+
+
+def _post(port: int, requests: list[bytes]) -> None:
+    """Post them one after the other."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
     for body in requests:
         connection.request("POST", "/_bulk?filter_path=errors", body, {"content-type": "application/x-ndjson"})
         answer = connection.getresponse().read()
         if answer != b'{"errors":false}':
             raise RuntimeError(f"the bare loader was refused: {answer[:200]!r}")
-    took = time.monotonic() - began
     connection.close()
-    return took
 
 
 def ship(url: str, namespace: str, file: Path, folder: Path) -> tuple[float, float]:

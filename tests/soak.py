@@ -9,7 +9,6 @@ reloaded, and finds its registry torn or gone. What the server holds at the end 
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import multiprocessing
@@ -30,6 +29,7 @@ from typing import Any
 
 from shipper import records
 from shipper.emit.sink import Sink
+from shipper.ship.rotation import is_written_to
 from stack.processes import start, stop, tail_of
 from tests import bulk_server
 from tests.bulk_server import Answer, BulkServer, serving
@@ -213,25 +213,15 @@ class _Shipper:
         if renamed and (path := renamed[-1]).exists():
             time.sleep(1.5)  # until no writer has it any more, as delaycompress sees to
             try:
-                if _is_written_to(path):
-                    return
-                content = path.read_bytes()
+                with path.open("rb") as log:
+                    if is_written_to(log.fileno()):
+                        return
+                    content = log.read()
             except FileNotFoundError:
                 return  # the shipper was done with it
             with gzip.open(f"{path}.gz", "wb") as out:
                 out.write(content)
             path.unlink(missing_ok=True)
-
-
-def _is_written_to(path: Path) -> bool:
-    """Whether any process has the file open for writing: Linux grants no read lease then (fcntl(2), F_SETLEASE)."""
-    with path.open("rb") as file:
-        try:
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except BlockingIOError:
-            return True
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
 
 
 def _is_idle(status: dict[str, Any]) -> bool:

@@ -27,19 +27,20 @@ class Backoff:
 
 
 class EveryMinute:
-    """True the first time, and then once a minute, for as long as something lasts; `over()` ends it."""
+    """True the first time, and then once a minute at most, for as long as something lasts; `over()` ends it."""
 
     def __init__(self) -> None:
         self._said: float | None = None
+        self._is_open = False
 
     def due(self) -> bool:
         now = time.monotonic()
         if self._said is not None and now - self._said < SAY_EVERY_S:
             return False
-        self._said = now
+        self._said, self._is_open = now, True
         return True
 
     def over(self) -> bool:
         """Whether there was something to speak of."""
-        was, self._said = self._said is not None, None
+        was, self._is_open = self._is_open, False
         return was

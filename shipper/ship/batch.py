@@ -15,7 +15,7 @@ from ..state import State
 from .deadletter import Letter
 from .document import Document, NotShippable, Place, document, state_document
 from .quick import Quick, keep_last
-from .tail import LINE_LIMIT, Block, Source
+from .tail import LINE_LIMIT, Block, Mark, Source
 
 BODY_LIMIT = 2_000_000  # bytes of one request; a request costs 0.4 ms of CPU besides its documents, so few large ones
 COUNT_LIMIT = 10_000  # documents of one request
@@ -39,6 +39,14 @@ class Item:
 class Portion(Protocol):
     """What goes into one request."""
 
+    @property
+    def count(self) -> int:
+        """How many documents it holds."""
+
+    @property
+    def records(self) -> int:
+        """How many of them are lines of files."""
+
     def body(self) -> bytes:
         """The `_bulk` request's body."""
 
@@ -50,7 +58,7 @@ class Portion(Protocol):
 class Run:
     """Lines of ours that stand one after the other in a source: action and source of each, as they are sent."""
 
-    block: Block
+    source: Source
     offset: int
     body: bytes
     count: int
@@ -60,8 +68,8 @@ class Run:
 class Batch:
     """What is sent at once.
 
-    `runs` are records of ours; `others` are the documents that had to be looked at one by one. `marks` holds the
-    last block of each source, which is safe when the whole batch is. `size` is in bytes, `read` counts those of
+    `runs` are records of ours; `others` are the documents that had to be looked at one by one. `marks` says
+    how far each source is safe when the whole batch is. `size` is in bytes, `read` counts those of
     the files. Of each job only the state with the last word is sent.
     """
 
@@ -69,7 +77,7 @@ class Batch:
     runs: list[Run] = field(default_factory=list)
     others: list[Item] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
-    marks: dict[Source, Block] = field(default_factory=dict)
+    marks: dict[Source, Mark] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     size: int = 0
     read: int = 0
@@ -80,13 +88,18 @@ class Batch:
 
     @property
     def count(self) -> int:
-        """How many documents it holds."""
-        return self.records + sum(not item.document.is_record for item in self.others) + len(self.states)
+        return sum(run.count for run in self.runs) + len(self.others)
 
     @property
     def records(self) -> int:
-        """How many of them are lines of files."""
         return sum(run.count for run in self.runs) + sum(item.document.is_record for item in self.others)
+
+    def portions(self) -> list[Portion]:
+        """The requests that it becomes, the first one last. States go by themselves: megabytes of records that are
+        ready to be sent would be copied to stand in one request with them.
+        """
+        states = Rest([self._item(state) for state in self.states.values()])
+        return [portion for portion in (states, self) if portion.count]
 
     @property
     def newest(self) -> str | None:
@@ -105,7 +118,7 @@ class Batch:
         if not self.mark(block):
             return
         if (whole := quick.take_all(block.data, self.states)) is not None:
-            self.runs.append(Run(block, block.start, *whole))
+            self.runs.append(Run(block.source, block.start, *whole))
             return
         lines = block.data.split(b"\n")
         if not lines[-1]:
@@ -114,7 +127,7 @@ class Batch:
         while at < len(lines):
             parts: list[bytes] = []
             if taken := quick.take(rest, parts, self.states):
-                self.runs.append(Run(block, offset, b"\n".join([*parts, b""]), taken))
+                self.runs.append(Run(block.source, offset, b"\n".join([*parts, b""]), taken))
                 offset += sum(map(len, parts[1::2])) + taken
                 at += taken
             if at < len(lines):  # the odd one, which is out of `rest` by now
@@ -135,7 +148,7 @@ class Batch:
 
     def reached(self, block: Block) -> None:
         """Once this batch is safe, so is all up to the end of the block."""
-        self.marks[block.source] = block
+        self.marks[block.source] = block.mark
 
     def add_again(self, letter: Letter, read_at: datetime, host: str) -> None:
         """Take a dead letter's line in, as it would have been when it was read."""
@@ -148,25 +161,24 @@ class Batch:
         self.others.append(Item(replace(made, is_record=False), line, "<shipper>", 0))
 
     def body(self) -> bytes:
-        states = [state_document(state, self.settings) for state in self.states.values()]
-        return _body([run.body for run in self.runs], [*(item.document for item in self.others), *states])
+        return _body([run.body for run in self.runs], (item.document for item in self.others))
 
     def items(self) -> list[Item]:
-        return [*self._own_items(), *self.others, *self._state_items()]
+        return [*self._own_items(), *self.others]
 
     def _own_items(self) -> list[Item]:
         items = []
         for run in self.runs:
-            offset, path, file_id = run.offset, str(run.block.source.path), run.block.source.file_id()
+            offset, path, file_id = run.offset, str(run.source.path), run.source.file_id()
             parts = iter(run.body.split(b"\n")[:-1])
             for action, line in zip(parts, parts, strict=True):
                 items.append(Item(Document(action, line), line, path, offset, file_id))
                 offset += len(line) + 1
         return items
 
-    def _state_items(self) -> list[Item]:
-        """The states. What they were made of is in the records' dead letters, should there be any."""
-        return [Item(state_document(state, self.settings), b"", STATE, 0) for state in self.states.values()]
+    def _item(self, state: State) -> Item:
+        """What it was made of is in the records' dead letters, should there be any."""
+        return Item(state_document(state, self.settings), b"", STATE, 0)
 
     def _add_line(self, line: bytes, place: Place, path: str, now: datetime) -> None:
         """Take a line in; where records were torn and glued together, each whole one that stands in it."""
@@ -212,9 +224,17 @@ STATE = "<state>"
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The documents of a batch that have to be sent again."""
+    """Documents of a batch that are sent by themselves: its states, and what has to be sent again."""
 
     documents: list[Item]
+
+    @property
+    def count(self) -> int:
+        return len(self.documents)
+
+    @property
+    def records(self) -> int:
+        return sum(item.document.is_record for item in self.documents)
 
     def body(self) -> bytes:
         return _body([], (item.document for item in self.documents))

@@ -18,7 +18,7 @@ from ..legacy.lines import whole_records
 from . import identity
 from .identity import HEAD_LIMIT, TAIL_LIMIT, Fingerprint, fingerprint
 from .registry import Entry
-from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, pieces
+from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEAL_LENGTH = 64  # bytes
@@ -162,9 +162,9 @@ class Compressed:
                 break
         return data, None
 
-    def acknowledge(self, block: Block) -> None:
-        self.acknowledged, self.moved_at = block.end, time.monotonic()
-        self._tail = fingerprint(block.data[-TAIL_LIMIT:])
+    def acknowledge(self, mark: Mark) -> None:
+        self.acknowledged, self.moved_at = mark.end, time.monotonic()
+        self._tail = fingerprint(mark.last)
 
     def file_id(self) -> str:
         if self._id is None:

@@ -22,7 +22,7 @@ from .discover import Discovery, File, allow_many_files, check_folders
 from .lines import JsonLines, Reader
 from .listen import Listener
 from .memory import keep_what_is_freed
-from .pipeline import Pipeline, Stopped
+from .pipeline import Pipeline
 from .quiet import Quiet
 from .registry import Registry
 from .rotation import Rotation
@@ -30,6 +30,7 @@ from .senders import take_turns_often
 from .status import Counts, Status, Watcher
 from .tail import Block, Stream
 from .texts import Texts
+from .trouble import Stopped
 
 log = logging.getLogger("shipper")
 

@@ -89,8 +89,8 @@ def _cut(line: bytes) -> tuple[str, str, bytes] | None:
     """(id, dataset, line) of one of our own records; None if the line is not one."""
     if not (line.startswith(LINE_START) and line[ID_MARK_AT] == ID_MARK and line[DATASET_MARK_AT] == DATASET_MARK):
         return None
-    if not line[ID_AT].isalnum():
-        return None  # its id ends early, and something else stands before the dataset
+    if not line[ID_AT].isalnum():  # it ends early, and something else stands before the dataset
+        return None
     dataset = line[DATASET_START : line.find(b'"', DATASET_START)].decode()
     if dataset not in PERIODS:
         return None

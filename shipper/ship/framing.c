@@ -4,7 +4,7 @@
  * whatever is odd in the least, and says nothing about why: the Python beside it looks again, line by line. Nothing
  * here decides what becomes of a line that is not as ours are.
  *
- * Half of the time of quick.py's steps (docs/performance.md). The grammar is RFC 8259's, the encoding
+ * Half of the time of the steps in Python (docs/performance.md). The grammar is RFC 8259's, the encoding
  * RFC 3629's, and both are meant to be no wider than msgspec's and Python's: tests/unit/test_quick.py compares them.
  */
 #define PY_SSIZE_T_CLEAN

@@ -20,11 +20,11 @@ from .compressed import is_compressed
 from .daemon import PATIENCE_S, SAVE_EVERY_S, Every, Signals, begin, end, save
 from .discover import LEFT_ALONE, Discovery, File
 from .lines import JsonLines, JsonLinesSince, Reader
-from .pipeline import Stopped
 from .registry import Registry
 from .status import Counts
 from .tail import Block
 from .texts import Paired, Texts
+from .trouble import Stopped
 
 log = logging.getLogger("shipper")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _KEEP = 16 << 20  # bytes that stay with the process when they are free
 _LARGE = 32 << 20  # bytes from which on a block is the kernel's own
 
@@ -20,3 +20,4 @@ def keep_what_is_freed() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEEP)
+        libc.mallopt(_M_ARENA_MAX, 1)  # what one thread gave back is another's to take

@@ -11,15 +11,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from .. import client
-from ..errors import DestinationError, Refused, ShipperError
+from ..errors import DestinationError
 from ..index import setup
 from ..records import Record, moment_of
 from ..settings import Settings
-from .backoff import Backoff, EveryMinute
 from .batch import Batch, Item, Portion, Rest
 from .bulk import Bulk, TooLarge
 from .deadletter import DeadLetters, Letter
@@ -28,15 +27,14 @@ from .outcome import BrokenAnswer, is_all_well, judge
 from .senders import Senders
 from .status import Counts
 from .tail import Block
+from .trouble import Trouble
 
 log = logging.getLogger("shipper")
 
 
-class Stopped(ShipperError):
-    """Somebody asked the shipper to stop while it was waiting to try again."""
-
-
-SENDERS = 1  # batches on their way: one travels while the next one is made; more cost more than they bring
+SENDERS = 2  # requests at once, at most: half as many records again as with one; three bring a tenth more
+AHEAD = 1  # batches that are ready for the sender that is done first
+BESIDE_S = 0.05  # what takes longer is Elasticsearch's to work on, which can work on another meanwhile
 CLOSE_S = 0.5  # for a sender that is in the middle of a request when all is over
 
 
@@ -59,13 +57,11 @@ class Pipeline:
         self.counts = counts or Counts()
         self._settings = settings
         self._letters = letters
-        self._stop = stop
-        self._patience_s = patience_s
+        self._trouble = Trouble(self.counts, stop, patience_s)
         self._bulk = Bulk(settings)
         self._reader = reader or JsonLines(settings)
         self._senders: Senders[Batch, Delivery] = Senders(self._send, SENDERS)
-        self._on_their_way: deque[tuple[Batch, Future[Delivery]]] = deque()
-        self._trouble = EveryMinute()
+        self._on_their_way: deque[tuple[float, Batch, Future[Delivery]]] = deque()  # since when
         self._to_tell: Record | None = None
 
     def prepare(self) -> None:
@@ -73,16 +69,16 @@ class Pipeline:
 
         And of the ingest pipeline, if text logs go through it.
         """
-        backoff, started = Backoff(), time.monotonic()
+        attempts = self._trouble.attempts()
         with client.connect(self._settings) as elasticsearch:
             while True:
                 try:
                     changes = setup.plan(elasticsearch, self._settings, pipeline=self._settings.format == "legacy")
                     setup.apply(elasticsearch, self._settings, changes)
                 except DestinationError as trouble:
-                    self._wait(str(trouble), backoff, started, trouble)
+                    attempts.failed(str(trouble), trouble)
                 else:
-                    return self._fine_again()
+                    return attempts.done()
 
     def ship(self, blocks: Iterable[Block]) -> bool:
         """Carry all of the blocks. False if there were none."""
@@ -118,17 +114,25 @@ class Pipeline:
         self._bulk.close()
 
     def _hand_over(self, batch: Batch) -> None:
-        while len(self._on_their_way) >= SENDERS:
+        while self._on_their_way and not self._may_go_beside_them():
             self._land()
-        self._on_their_way.append((batch, self._senders.submit(batch)))
+        self._on_their_way.append((time.monotonic(), batch, self._senders.submit(batch)))
+
+    def _may_go_beside_them(self) -> bool:
+        """Whether Elasticsearch takes its time with the oldest, and is well: then it can work on another, too."""
+        if len(self._on_their_way) == SENDERS + AHEAD:
+            return False
+        since, _, arriving = self._on_their_way[0]
+        arrived = wait([arriving], max(0.0, since + BESIDE_S - time.monotonic())).done
+        return not arrived and not self._trouble
 
     def _land(self) -> None:
         """See the oldest batch to its end, then move the positions: in the order in which the lines were read."""
-        batch, arriving = self._on_their_way[0]
+        _, batch, arriving = self._on_their_way[0]
         delivery = arriving.result()
         self.counts.dead += self._keep([*batch.letters, *delivery.dead])
-        for block in batch.marks.values():
-            block.source.acknowledge(block)
+        for source, mark in batch.marks.items():
+            source.acknowledge(mark)
         self._on_their_way.popleft()
         self.counts.indexed += delivery.indexed
         self.counts.doubled += delivery.doubled
@@ -138,26 +142,28 @@ class Pipeline:
 
     def _keep(self, letters: list[Letter]) -> int:
         """Keep the dead letters, however long the disk takes to have room for them."""
-        backoff, started = Backoff(), time.monotonic()
+        attempts = self._trouble.attempts()
         while True:
             try:
-                return self._letters.append(letters)
+                kept = self._letters.append(letters)
             except OSError as trouble:
                 where = self._letters.file
-                self._wait(f"Dead letters cannot be written to {where}: {trouble.strerror}.", backoff, started, trouble)
+                attempts.failed(f"Dead letters cannot be written to {where}: {trouble.strerror}.", trouble)
+            else:
+                attempts.done()
+                return kept
 
     def _send(self, batch: Batch) -> Delivery:
         """Send until each document is indexed or refused for good. In a thread of its own."""
         delivery = Delivery()
-        portions: list[Portion] = [batch] if batch.count else []
-        backoff, started = Backoff(), time.monotonic()
+        portions = batch.portions()
+        attempts = self._trouble.attempts()
         while portions:
             portion = portions.pop()
             try:
                 answer = self._bulk.send(portion.body())
-                if portion is batch and is_all_well(answer, batch.count):
-                    delivery.indexed += batch.records
-                    self._fine_again()
+                if is_all_well(answer, portion.count):
+                    delivery.indexed += portion.records
                     continue
                 outcome = judge(portion.items(), answer)
             except TooLarge as trouble:
@@ -165,16 +171,15 @@ class Pipeline:
                 continue
             except (DestinationError, BrokenAnswer) as trouble:
                 portions.append(portion)
-                self._wait(str(trouble), backoff, started, trouble)
+                attempts.failed(str(trouble), trouble)
                 continue
             delivery.indexed += outcome.done - outcome.doubled
             delivery.doubled += outcome.doubled
             delivery.dead += outcome.dead
             if outcome.again:
                 portions.append(Rest(outcome.again))
-                self._wait(f"Elasticsearch puts documents off ({outcome.trouble}).", backoff, started)
-            else:
-                self._fine_again()
+                attempts.failed(f"Elasticsearch puts documents off ({outcome.trouble}).")
+        attempts.done()
         return delivery
 
     def _halved(self, items: Sequence[Item], trouble: TooLarge, delivery: Delivery) -> list[Portion]:
@@ -185,27 +190,3 @@ class Pipeline:
             return []
         middle = len(items) // 2
         return [Rest(list(items[middle:])), Rest(list(items[:middle]))]
-
-    def _wait(self, what: str, backoff: Backoff, started: float, cause: Exception | None = None) -> None:
-        """Say what is wrong, once a minute, and let some time pass. Raises when it is time to give up."""
-        self.counts.retries += 1
-        self.counts.trouble = what
-        self.counts.trouble_since = self.counts.trouble_since or time.time()
-        if self._patience_s is not None:  # of a run that is meant to end
-            if isinstance(cause, Refused):
-                raise cause  # waiting does not mend credentials
-            if time.monotonic() - started > self._patience_s:
-                raise DestinationError(what) from cause
-        if self._trouble.due():
-            log.warning(
-                "%s Trying again; nothing is lost meanwhile.",
-                what,
-                extra={"event.action": "destination-trouble"},
-            )
-        if self._stop.wait(backoff.next_delay()):
-            raise Stopped("Stopped before everything could be sent; the rest is sent at the next start.")
-
-    def _fine_again(self) -> None:
-        self.counts.trouble = self.counts.trouble_since = None
-        if self._trouble.over():
-            log.info("Elasticsearch takes documents again.", extra={"event.action": "destination-recovered"})

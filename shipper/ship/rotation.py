@@ -95,7 +95,7 @@ def is_renamed(path: Path, log_path: Path) -> bool:
 
 def is_done_with(file: Tailed, now: float) -> bool:
     """Whether all of a file is safe and nobody can add to it. A torn last line is taken first."""
-    written_to = _is_written_to(file)
+    written_to = is_written_to(file.descriptor)
     if written_to is None:
         written_to = now - os.fstat(file.descriptor).st_mtime < QUIET_S
     if written_to:
@@ -106,11 +106,11 @@ def is_done_with(file: Tailed, now: float) -> bool:
     return True
 
 
-def _is_written_to(file: Tailed) -> bool | None:
+def is_written_to(descriptor: int) -> bool | None:
     """Whether any process has the file open for writing. None where that cannot be asked."""
     try:
-        fcntl.fcntl(file.descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as answer:
         return True if answer.errno in (errno.EAGAIN, errno.EBUSY) else None
-    fcntl.fcntl(file.descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -42,11 +43,12 @@ class Senders(Generic[Load, Result]):
         return future
 
     def close(self, patience_s: float) -> None:
-        """Let the threads end, but wait no longer than this for each."""
+        """Let the threads end, but wait no longer than this for all of them."""
+        until = time.monotonic() + patience_s
         for _ in self._threads:
             self._work.put(None)
         for thread in self._threads:
-            thread.join(patience_s)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
@@ -55,3 +57,4 @@ class Senders(Generic[Load, Result]):
                 future.set_result(self._send(load))
             except BaseException as raised:
                 future.set_exception(raised)
+            del work, load, future  # a batch is megabytes, and the next one may be another thread's

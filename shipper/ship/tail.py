@@ -31,8 +31,8 @@ class Source(Protocol):
 
     path: Path
 
-    def acknowledge(self, block: Block) -> None:
-        """All up to the end of this block is safe."""
+    def acknowledge(self, mark: Mark) -> None:
+        """All up to there is safe."""
 
     def file_id(self) -> str:
         """What tells this source from others of the host: a hash of its first line."""
@@ -51,6 +51,14 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A place between two lines, and the bytes that stand before it."""
+
+    end: int
+    last: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Whole lines, with their newlines: `data` stands at `start` in `source`.
 
@@ -66,6 +74,11 @@ class Block:
     @property
     def end(self) -> int:
         return self.start + (self.too_long or len(self.data))
+
+    @property
+    def mark(self) -> Mark:
+        """What is left to know of it when its lines were taken."""
+        return Mark(self.end, self.data[-TAIL_LIMIT:])
 
 
 class Tailed:
@@ -134,9 +147,9 @@ class Tailed:
         lines.truncate(cut)
         return self._block(Block(self, self.read_to, lines.getvalue()), last)
 
-    def acknowledge(self, block: Block) -> None:
-        self.acknowledged, self.moved_at = block.end, time.monotonic()
-        self._tail = fingerprint(block.data[-TAIL_LIMIT:])
+    def acknowledge(self, mark: Mark) -> None:
+        self.acknowledged, self.moved_at = mark.end, time.monotonic()
+        self._tail = fingerprint(mark.last)
 
     def file_id(self) -> str:
         if self._id is None:  # asked for when a first line is there
@@ -267,7 +280,7 @@ class Stream:
         self._start += cut
         return block
 
-    def acknowledge(self, block: Block) -> None:
+    def acknowledge(self, mark: Mark) -> None:
         """There is nothing to keep."""
 
     def file_id(self) -> str:

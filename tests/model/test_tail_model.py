@@ -128,7 +128,7 @@ class TailMachine(RuleBasedStateMachine):
             for tailed in self.discovery.files:
                 while block := tailed.read():
                     self.arrived.update(block.data.splitlines())
-                    tailed.acknowledge(block)
+                    tailed.acknowledge(block.mark)
         self.saved.append(self.discovery.entries())
         assert not there - self.arrived.keys()
 

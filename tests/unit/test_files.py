@@ -33,7 +33,7 @@ def everything(discovery: Discovery) -> bytes:
     for tailed in discovery.files:
         while block := tailed.read():
             data += block.data
-            tailed.acknowledge(block)
+            tailed.acknowledge(block.mark)
     return data
 
 
@@ -392,7 +392,7 @@ def test_a_missing_folder_is_named() -> None:
 def test_positions_survive(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"one\n")
     tailed = opened(tmp_path / "log")
-    tailed.acknowledge(tailed.read())
+    tailed.acknowledge(tailed.read().mark)
     registry = Registry(tmp_path / "state")
     registry.save([tailed.entry()])
     registry.close()

@@ -30,7 +30,7 @@ def log(tmp_path: Path) -> Path:
 def blocks(source: Tailed | Compressed) -> Iterator[Block]:
     while block := source.read(to_the_end=True):
         yield block
-        source.acknowledge(block)
+        source.acknowledge(block.mark)
 
 
 @pytest.mark.parametrize("compressed", [False, True])

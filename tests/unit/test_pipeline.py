@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 
 from shipper import settings
 from shipper.errors import DestinationError
-from shipper.ship import backoff
+from shipper.ship import backoff, batch, pipeline, tail
 from shipper.ship.deadletter import DeadLetters
 from shipper.ship.discover import Discovery
-from shipper.ship.pipeline import Pipeline, Stopped
+from shipper.ship.pipeline import Pipeline
+from shipper.ship.trouble import Stopped
+from stack.processes import wait_until
 from tests import bulk_server
 from tests.bulk_server import Answer, BulkServer, each, kept_but_lost, serving
 
@@ -38,7 +41,7 @@ def lines(count: int) -> bytes:
 class Run:
     """A pipeline on a folder with one log."""
 
-    def __init__(self, folder: Path, server: BulkServer, patience_s: float | None = 5.0) -> None:
+    def __init__(self, folder: Path, server: BulkServer, patience_s: float | None = 5.0, **settings_: str) -> None:
         self.log = folder / "log"
         self.letters = DeadLetters(folder / "state")
         made = settings.load(
@@ -46,6 +49,7 @@ class Run:
                 "XDG_STATE_HOME": str(folder),
                 "SHIPPER_ELASTICSEARCH": server.url,
                 "SHIPPER_PAST_DAYS": "9999",
+                **settings_,
             }
         )
         self.stop = threading.Event()
@@ -213,6 +217,77 @@ def test_a_stop_ends_the_waiting_and_moves_nothing(tmp_path: Path) -> None:
         with pytest.raises(Stopped):
             run.ship()
         assert run.acknowledged == 0
+
+
+@pytest.fixture
+def few_lines_a_request(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many; so that a short log makes many requests."""
+    monkeypatch.setattr(tail, "BLOCK", 5 * len(lines(1)))
+    monkeypatch.setattr(batch, "BODY_LIMIT", 1)
+    return 5
+
+
+def test_a_server_that_takes_its_time_is_given_two_requests_at_once(tmp_path: Path, few_lines_a_request: int) -> None:
+    now, most = [0], [0]
+
+    def slowly(handler: bulk_server.Handler, pairs: list[tuple[dict[str, object], bytes]]) -> None:
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        time.sleep(3 * pipeline.BESIDE_S)
+        now[0] -= 1
+        bulk_server.well(handler, pairs)
+
+    with serving() as server:
+        server.choose = lambda: slowly
+        run = Run(tmp_path, server, SHIPPER_STATES="false")
+        run.log.write_bytes(lines(6 * few_lines_a_request))
+        run.ship()
+        assert most == [pipeline.SENDERS]
+        assert server.requests == [few_lines_a_request] * 6
+        assert run.acknowledged == run.log.stat().st_size
+
+
+def test_a_server_that_is_quick_is_given_one_request_after_the_other(tmp_path: Path, few_lines_a_request: int) -> None:
+    with serving() as server:
+        run = Run(tmp_path, server, SHIPPER_STATES="false")
+        run.log.write_bytes(lines(6 * few_lines_a_request))
+        seen: list[int] = []
+        landed = run.pipeline._land
+        run.pipeline._land = lambda: (seen.append(len(run.pipeline._on_their_way)), landed())[0]  # type: ignore[method-assign]
+        run.ship()
+        assert set(seen) == {1}
+
+
+def test_positions_move_in_the_lines_order_whichever_request_is_done_first(
+    tmp_path: Path, few_lines_a_request: int
+) -> None:
+    gate = threading.Event()
+
+    def held_up(handler: bulk_server.Handler, pairs: list[tuple[dict[str, object], bytes]]) -> None:
+        gate.wait(10)
+        bulk_server.well(handler, pairs)
+
+    with serving(held_up) as server:
+        run = Run(tmp_path, server, SHIPPER_STATES="false")
+        run.log.write_bytes(lines(3 * few_lines_a_request))
+        shipping = threading.Thread(target=run.ship)
+        shipping.start()
+        wait_until(lambda: len(server.documents) == 2 * few_lines_a_request, 10, "the later ones")
+        assert run.acknowledged == 0
+        gate.set()
+        shipping.join()
+        assert len(server.documents) == 3 * few_lines_a_request
+        assert run.acknowledged == run.log.stat().st_size
+
+
+def test_a_server_in_trouble_is_given_no_second_request(tmp_path: Path, few_lines_a_request: int) -> None:
+    with serving(*[bulk_server.status(429)] * 12) as server:
+        run = Run(tmp_path, server, SHIPPER_STATES="false")
+        run.log.write_bytes(
+            lines(few_lines_a_request) + lines(2 * few_lines_a_request - 1)[len(lines(few_lines_a_request)) :]
+        )
+        run.ship()
+        assert server.requests == [few_lines_a_request] * 13 + [few_lines_a_request - 1]
 
 
 def test_shipping_everything_again_changes_nothing(tmp_path: Path) -> None:

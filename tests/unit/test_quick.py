@@ -162,6 +162,20 @@ def test_a_block_taken_at_once_is_what_its_lines_are(with_states: bool) -> None:
 
 
 @pytest.mark.usefixtures("way")
+def test_what_jobs_tell_is_known_though_others_records_stand_between() -> None:
+    others = [line.replace(b'"dataset":"rq.job"', b'"dataset":"rq.app"', 1) for line in LINES]
+    states: dict[str, State] = {}
+    alone: dict[str, State] = {}
+    mixed = [line for pair in zip(LINES, others, strict=True) for line in pair]
+    taken = Quick(MADE).take_all(b"\n".join([*mixed, b""]), states)
+    assert taken is not None
+    assert taken[1] == 2 * len(LINES)
+    Quick(MADE).take_all(b"\n".join([*LINES, b""]), alone)
+    assert states == alone
+    assert Quick(MADE).take_all(b"\n".join([*others, b""]), {}) is not None
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("between", [b"}\n{", b',"x":[{"a":1}\n', b'","x":{\n', b'}\n{"x":"\n'])
 def test_a_record_that_goes_on_in_the_next_line_is_not_taken(between: bytes) -> None:
     """Also not where two records on one line make up for it."""

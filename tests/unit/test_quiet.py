@@ -32,7 +32,7 @@ class Run:
         self.looked_at = sorted(file.path.name for file in files)
         for file in files:
             while (block := file.read()) is not None:
-                file.acknowledge(block)
+                file.acknowledge(block.mark)
                 read.append(block.data)
         return read
 

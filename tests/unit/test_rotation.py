@@ -37,7 +37,7 @@ class Run:
         for tailed in self.discovery.files:
             while block := tailed.read():
                 if acknowledge:
-                    tailed.acknowledge(block)
+                    tailed.acknowledge(block.mark)
         self.rotation.run(self.discovery)
         return sorted(path.name for path in self.log.parent.glob("records.jsonl*"))
 
@@ -113,7 +113,7 @@ def test_a_child_that_inherited_the_writer_counts_too(tmp_path: Path) -> None:
 
 
 def test_without_a_lease_a_quiet_time_has_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "_is_written_to", lambda file: None)  # another's file, or one on a network
+    monkeypatch.setattr(rotation, "is_written_to", lambda descriptor: None)  # another's file, or one on a network
     run = Run(tmp_path)
     run.fill(100)
     run.look()
