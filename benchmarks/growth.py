@@ -1,68 +1,102 @@
-"""Whether cost grows with work only: a record among millions and among few, in many files and in few.
+"""Whether cost grows with work only: a record after millions and after few, in many files and in few.
 
     python -m benchmarks.growth [RECORDS]
 
-The same records are written again and again, as the server keeps none (null_server.py). What is compared is CPU
-for a record, less that of a run that finds nothing new: of one file on an empty one, of many files on the same
-files, all read before. The many records are also what memory is measured with: nothing large is held here, as
-a process begins with the largest size of the one that started it (getrusage(2), ru_maxrss).
+The same records are written again and again, as the server keeps none (null_server.py). While the shipper runs, its
+CPU time and how many records have arrived are noted side by side, so that what a record takes is known at each
+moment, and its start, or the opening of files, is no part of it. The many records are also what memory is measured
+with: nothing large is held here, as a process begins with the largest size of the one that started it (getrusage(2),
+ru_maxrss).
+
+Each file is read once before it is shipped: to a virtual machine the first reading of a page may cost several times
+the second, which would be taken for the shipper's.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
+from bisect import bisect_left
 from itertools import islice
 from pathlib import Path
 
-from .peers import Peer
 from .promises import Promise, show
-from .shipping import MOST_MIB, NullServer, Used, run, write_records
+from .shipping import MOST_MIB, NullServer, cpu_of, write_records
 
 FEW, MANY, MOST = 100_000, 4_500_000, 10_000_000  # records; 4.5 million are 5 GB
+STRETCH = 1_000_000  # records whose cost is compared: those after the first FEW, and the last ones
 FEW_FILES, MANY_FILES = 10, 10_000
 FILES_RECORDS = 1_000_000  # in all files together
 MOST_BY_RECORDS, MOST_BY_FILES = 1.10, 1.20  # times the CPU of a record
-ROUNDS = 5  # of the short runs
+ROUNDS = 3
+LOOK_S = 0.02  # between two notes
 
 
-def ship(files: str, state: Path, server: NullServer, count: int) -> Used:
-    """A whole `shipper run --once`, without states."""
-    command = [str(Path(sys.executable).parent / "shipper"), "run", "--once", "--files", files]
-    command += ["--state", str(state), "--elasticsearch", f"http://127.0.0.1:{server.port}"]
-    return run(Peer("shipper", command, {"SHIPPER_STATES": "false"}, ends=True), count, server)
+class Run:
+    """A whole `shipper run --once`, without states, and what it had used when."""
+
+    def __init__(self, files: str, state: Path, server: NullServer) -> None:
+        command = [str(Path(sys.executable).parent / "shipper"), "run", "--once", "--files", files]
+        command += ["--state", str(state), "--elasticsearch", f"http://127.0.0.1:{server.port}"]
+        self._arrived: list[int] = []
+        self._cpu_s: list[float] = []
+        server.begin()
+        process = subprocess.Popen(command, env={**os.environ, "SHIPPER_STATES": "false"}, stderr=subprocess.DEVNULL)
+        gone = 0
+        while not gone:
+            self._arrived.append(server.count)
+            self._cpu_s.append(cpu_of(process.pid))
+            time.sleep(LOOK_S)
+            gone, status, used = os.wait4(process.pid, os.WNOHANG)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.count = server.count
+        self.memory = used.ru_maxrss << 10
+
+    def cost_us(self, begin: int, end: int) -> float:
+        """CPU of a record, of those between these two, in microseconds."""
+        first, last = bisect_left(self._arrived, begin), bisect_left(self._arrived, end)
+        last = min(last, len(self._arrived) - 1)
+        records = self._arrived[last] - self._arrived[first]
+        return (self._cpu_s[last] - self._cpu_s[first]) / records * 1e6
 
 
 def by_records(folder: Path, server: NullServer, many: int) -> list[Promise]:
-    """One file of few records, and one of many."""
-    few, empty, large = folder / "few", folder / "empty", folder / "large"
+    """One large file: its first records, and its last."""
+    few, large = folder / "few", folder / "large"
     write_records(few, FEW)
-    empty.touch()
     if shutil.disk_usage(folder).free < 2 * many // FEW * few.stat().st_size:
         print(f"  {folder} has no room for {many:,} records, which were left out")
         return []
-    times = range(ROUNDS)
-    start_s = statistics.median(ship(str(empty), folder / f"empty-{at}", server, 0).cpu_s for at in times)
-    runs = [ship(str(few), folder / f"few-{at}", server, FEW) for at in times]
-    few_s = (statistics.median(one.cpu_s for one in runs) - start_s) / FEW
     with large.open("wb") as out:
         for _ in range(many // FEW):
             with few.open("rb") as again:
                 shutil.copyfileobj(again, out)
-    used = ship(str(large), folder / "large-state", server, many)
-    many_s = (used.cpu_s - start_s) / many
+    _read_through(large)
+    runs = [Run(str(large), folder / f"large-{number}", server) for number in range(ROUNDS)]
+    if any(run.count < many for run in runs):
+        raise RuntimeError(f"of {many} records there came {[run.count for run in runs]}")
+    early = [run.cost_us(FEW, FEW + STRETCH) for run in runs]
+    late = [run.cost_us(many - STRETCH, many) for run in runs]
     size = large.stat().st_size
     large.unlink()
     print(
-        f"  {FEW:,} records: {few_s * 1e6:.2f} us of CPU each; {many:,}: {many_s * 1e6:.2f} us, in {used.wall_s:.0f} s"
+        f"  a record after {FEW:,} takes {statistics.median(early):.2f} us of CPU, one of the last of {many:,} "
+        f"{statistics.median(late):.2f} (median of {ROUNDS})"
     )
+    growth = statistics.median(last / first for first, last in zip(early, late, strict=True))
     return [
+        Promise(f"CPU of a record after {many:,}, of one after {FEW:,}", growth, most=MOST_BY_RECORDS, shown=TIMES),
         Promise(
-            f"CPU of a record among {many:,}, of one among {FEW:,}", many_s / few_s, most=MOST_BY_RECORDS, shown=TIMES
+            f"memory after {size / 1e9:.1f} GB",
+            max(run.memory for run in runs) / (1 << 20),
+            most=MOST_MIB,
+            shown="{:.0f} MiB",
         ),
-        Promise(f"memory after {size / 1e9:.1f} GB", used.memory / (1 << 20), most=MOST_MIB, shown="{:.0f} MiB"),
     ]
 
 
@@ -72,25 +106,27 @@ def by_files(folder: Path, server: NullServer) -> Promise:
     source = folder / "all"
     write_records(source, FILES_RECORDS)
     for number in (FEW_FILES, MANY_FILES):
-        logs, state = folder / f"logs-{number}", folder / f"state-{number}"
+        logs = folder / f"logs-{number}"
         logs.mkdir()
-        share = FILES_RECORDS // number
         with source.open("rb") as lines:
             for at in range(number):
-                (logs / f"{at}.log").write_bytes(next(lines))
-            ship(f"{logs}/*.log", state, server, number)
-            idle_s = min(ship(f"{logs}/*.log", state, server, 0).cpu_s for _ in range(3))
-            for at in range(number):
-                with (logs / f"{at}.log").open("ab") as log:
-                    log.writelines(islice(lines, share - 1))
-        count = FILES_RECORDS - number
-        used = ship(f"{logs}/*.log", state, server, count)
-        costs.append((used.cpu_s - idle_s) / count)
-        print(f"  {number:,} files: {costs[-1] * 1e6:.2f} us of CPU a record, {used.memory >> 20} MiB resident")
+                with (logs / f"{at}.log").open("wb") as log:
+                    log.writelines(islice(lines, FILES_RECORDS // number))
+                _read_through(logs / f"{at}.log")
+        runs = [Run(f"{logs}/*.log", folder / f"state-{number}-{again}", server) for again in range(ROUNDS)]
+        costs.append(statistics.median(run.cost_us(FEW, FILES_RECORDS) for run in runs))
+        memory = max(run.memory for run in runs) >> 20
+        print(f"  {number:,} files: {costs[-1]:.2f} us of CPU a record, {memory} MiB resident (median of {ROUNDS})")
         shutil.rmtree(logs)
-    few_s, many_s = costs
+    few, many = costs
     what = f"CPU of a record in {MANY_FILES:,} files, of one in {FEW_FILES}"
-    return Promise(what, many_s / few_s, most=MOST_BY_FILES, shown=TIMES)
+    return Promise(what, many / few, most=MOST_BY_FILES, shown=TIMES)
+
+
+def _read_through(file: Path) -> None:
+    with file.open("rb", buffering=0) as data:
+        while data.read(1 << 20):
+            pass
 
 
 TIMES = "{:.2f} x"

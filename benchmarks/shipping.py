@@ -213,15 +213,15 @@ def idle(server: NullServer, folder: Path) -> float:
         command, env={**os.environ, "SHIPPER_LISTEN": "off"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     time.sleep(8)
-    cpu, began = _cpu(process.pid), time.monotonic()
+    cpu, began = cpu_of(process.pid), time.monotonic()
     time.sleep(20)
-    share = (_cpu(process.pid) - cpu) / (time.monotonic() - began)
+    share = (cpu_of(process.pid) - cpu) / (time.monotonic() - began)
     process.terminate()
     process.wait()
     return share
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     """User and system time of a process and all its threads (proc(5), stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
