@@ -46,6 +46,8 @@ class Compressed:
     end: whatever becomes of its name, it is read.
     """
 
+    at_end = False  # the end is found by reading it
+
     def __init__(self, path: Path, *, joined: bool = False) -> None:
         """Raises OSError."""
         self.path = path

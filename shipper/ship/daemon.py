@@ -34,7 +34,7 @@ from .trouble import Stopped
 
 log = logging.getLogger("shipper")
 
-REST_S = 0.22  # between two looks at files that had nothing new: a line is read within 250 ms
+REST_S = 0.22  # between two looks at the files, whatever there is to do: a line is read within 250 ms
 LOOK_EVERY_S = 1.0  # between two looks at the globs
 ROTATE_EVERY_S = 3.0  # between two looks at the size of the log
 SAVE_EVERY_S = 1.0  # positions may lag by this after a crash; ids absorb what is sent again
@@ -132,8 +132,9 @@ class _Daemon:
             for task, every in due.items():
                 if every.due():
                     task()
-            if not self._pipeline.ship(_blocks(self._quiet.awake(), self._stop)):
+            if not self._pipeline.ship(_blocks(self._quiet.awake(), self._stop), REST_S):
                 self._stop.wait(REST_S)
+        self._pipeline.ship(())  # what is on its way
 
     def _look(self) -> None:
         try:
@@ -293,7 +294,8 @@ def _blocks(reading: list[File], stop: threading.Event, *, to_the_end: bool = Fa
         for tailed in reading:
             if (block := tailed.read(to_the_end=to_the_end)) is not None:
                 yield block
-                still.append(tailed)
+                if not tailed.at_end:
+                    still.append(tailed)
         reading = still
 
 

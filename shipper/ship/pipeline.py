@@ -7,6 +7,7 @@ or in the dead letters. Whatever goes wrong before that is tried again; ids make
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -62,7 +63,7 @@ class Pipeline:
         self._reader = reader or JsonLines(settings)
         self._senders: Senders[Batch, Delivery] = Senders(self._send, SENDERS)
         self._on_their_way: deque[tuple[float, Batch, Future[Delivery]]] = deque()  # since when
-        self._to_tell: Record | None = None
+        self._batch = Batch(settings)  # the next one
 
     def prepare(self) -> None:
         """Make sure of the templates: without them Elasticsearch would guess the mappings at the first record.
@@ -80,27 +81,29 @@ class Pipeline:
                 else:
                     return attempts.done()
 
-    def ship(self, blocks: Iterable[Block]) -> bool:
-        """Carry all of the blocks. False if there were none."""
-        batch, any_at_all = Batch(self._settings), False
+    def ship(self, blocks: Iterable[Block], for_s: float = math.inf) -> bool:
+        """Carry all of the blocks, and return when they are safe. False if there were none.
+
+        If they take longer than `for_s` seconds the rest of them is left alone, and what is on its way stays there
+        for the next call to see to.
+        """
+        until, any_at_all = time.monotonic() + for_s, False
         for block in blocks:
             any_at_all = True
-            self._reader.take(block, batch)
-            if batch.full:
-                self._hand_over(batch)
-                batch = Batch(self._settings)
-        if self._to_tell is not None:
-            batch.add_own(self._to_tell)
-            self._to_tell = None
-        if batch:
-            self._hand_over(batch)
+            self._reader.take(block, self._batch)
+            if self._batch.full:
+                self._send_off()
+            if time.monotonic() > until:
+                return True
+        if self._batch:
+            self._send_off()
         while self._on_their_way:
             self._land()
         return any_at_all
 
     def tell(self, record: Record) -> None:
-        """Send a record of the shipper's own with the next batch. Only the latest one: an older one is of no use."""
-        self._to_tell = record
+        """Send a record of the shipper's own with the next batch."""
+        self._batch.add_own(record)
 
     def send(self, batch: Batch) -> list[Letter]:
         """Send a batch that comes from no file; what is refused is returned, and kept by nobody."""
@@ -113,10 +116,12 @@ class Pipeline:
         self._senders.close(CLOSE_S)
         self._bulk.close()
 
-    def _hand_over(self, batch: Batch) -> None:
+    def _send_off(self) -> None:
+        """Hand the batch over, and begin another."""
         while self._on_their_way and not self._may_go_beside_them():
             self._land()
-        self._on_their_way.append((time.monotonic(), batch, self._senders.submit(batch)))
+        self._on_their_way.append((time.monotonic(), self._batch, self._senders.submit(self._batch)))
+        self._batch = Batch(self._settings)
 
     def _may_go_beside_them(self) -> bool:
         """Whether Elasticsearch takes its time with the oldest, and is well: then it can work on another, too."""

@@ -99,6 +99,7 @@ class Tailed:
         self.head = fingerprint(self._bytes(HEAD_LIMIT, 0))
         self.read_to = self.acknowledged = 0
         self.emptied = self.final = False
+        self.at_end = False  # when it was read last
         self.quiet = False  # nobody had touched it since there was nothing new
         self.moved_at = time.monotonic()
         self._id: str | None = None
@@ -138,6 +139,7 @@ class Tailed:
             size *= 2  # a line longer than the block
         if len(data) < size and cut < len(data):
             cut = self._rest_too(data, cut, to_the_end=to_the_end)
+        self.at_end = len(data) < size
         if not cut:
             self._changed_at = found.st_mtime_ns
             return None

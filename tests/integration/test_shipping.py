@@ -14,7 +14,7 @@ from elasticsearch import Elasticsearch
 
 from shipper import records
 from shipper.settings import Settings
-from tests.bulk_server import serving
+from tests.bulk_server import serving, slow
 from tests.programs import Programs, count, wait_for
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/job-finished.jsonl").read_text())
@@ -171,3 +171,27 @@ def test_wrong_credentials_say_what_to_do(programs: Programs) -> None:
     assert "SHIPPER_API_KEY" in done.stderr
     assert "401" in done.stderr
     assert "wrong" not in done.stderr
+
+
+def test_while_a_backlog_is_shipped_positions_are_saved_and_other_files_are_read(
+    programs: Programs, made: Settings
+) -> None:
+    """Also with a server that is slow: what is behind is no reason to forget what is there already."""
+
+    def saved() -> list[int]:
+        file = made.state / "registry.json"
+        return [entry["position"] for entry in json.loads(file.read_text())["files"]] if file.exists() else []
+
+    with serving() as server:
+        server.choose = lambda: slow(0.3)
+        programs.log.write_bytes(lines(30_000))
+        quiet = programs.log.with_name(programs.log.name + ".other")
+        quiet.touch()
+        programs.start("shipper", "run", SHIPPER_ELASTICSEARCH=server.url)
+        wait_for(lambda: len(server.jobs) > 2_000, "the first of the backlog")
+        quiet.write_bytes(b'{"message":"from the quiet one"}\n')
+        wait_for(
+            lambda: any(b"the quiet one" in source for source in list(server.documents.values())), "the other file"
+        )
+        wait_for(lambda: any(0 < position < programs.log.stat().st_size for position in saved()), "the positions")
+        assert len(server.jobs) < 30_000

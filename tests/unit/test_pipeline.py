@@ -280,6 +280,21 @@ def test_positions_move_in_the_lines_order_whichever_request_is_done_first(
         assert run.acknowledged == run.log.stat().st_size
 
 
+def test_a_turn_that_takes_too_long_leaves_the_rest_alone(tmp_path: Path, few_lines_a_request: int) -> None:
+    with serving() as server:
+        run = Run(tmp_path, server, SHIPPER_STATES="false")
+        run.log.write_bytes(lines(3 * few_lines_a_request))
+        run.discovery.refresh()
+        (tailed,) = run.discovery.files
+        assert run.pipeline.ship(iter(tailed.read, None), for_s=0.0)  # type: ignore[arg-type]
+        assert tailed.read_to == len(lines(few_lines_a_request))
+        assert tailed.acknowledged == 0
+        assert not run.pipeline.ship(())
+        assert tailed.acknowledged == tailed.read_to
+        run.ship()
+        assert len(server.documents) == 3 * few_lines_a_request
+
+
 def test_a_server_in_trouble_is_given_no_second_request(tmp_path: Path, few_lines_a_request: int) -> None:
     with serving(*[bulk_server.status(429)] * 12) as server:
         run = Run(tmp_path, server, SHIPPER_STATES="false")
