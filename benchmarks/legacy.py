@@ -72,6 +72,9 @@ def worst() -> tuple[float, str, float]:
         for short, long in zip(hostile(LENGTH), hostile(2 * LENGTH), strict=True):
             once, twice = _took(pattern, short), _took(pattern, long)
             longest = max(longest, twice)
+            if twice > 2.5 * once:  # it may be the machine that was busy: a closer look, at both by turns
+                looks = [(_took(pattern, short), _took(pattern, long)) for _ in range(10)]
+                once, twice = map(min, zip(*looks, strict=True))
             if twice > 0.002 and twice / once > growth:  # below that the clock is what one measures
                 growth, whose = twice / once, f"{name} on {short[:40]!r}"
     return growth, whose, longest
@@ -122,7 +125,8 @@ def main() -> list[Promise]:
             client.cluster.put_settings(persistent={"action.destructive_requires_name": False})
             size = _log(folder / "worker.log")
             log = folder / "worker.log"
-            run = _rate(client, server.url, folder, "run", "--once", "--format", "legacy", "--files", str(log))
+            for _ in ("warm", "measured"):  # Java compiles what is used often
+                run = _rate(client, server.url, folder, "run", "--once", "--format", "legacy", "--files", str(log))
             imported = _rate(client, server.url, folder, "import", str(log), "--format", "legacy")
     finally:
         server.stop()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -46,6 +47,7 @@ PROMISED = {
 MOST_GZIP = 1.6  # times the CPU
 IDLE_FILES = 1000
 MOST_IDLE = 0.01  # of a core
+MOST_UNREAD_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +203,10 @@ def _there(peer: Peer | None) -> Peer:
     return peer
 
 
-def idle(server: NullServer, folder: Path) -> float:
-    """The share of a core that the shipper takes while nobody writes to its many files."""
+def idle(server: NullServer, folder: Path) -> tuple[float, float]:
+    """The share of a core that the shipper takes while nobody writes to its many files; then a line is written to one
+    of them, and to another: the longest time until it was at the server, in seconds.
+    """
     logs = folder / "idle"
     logs.mkdir()
     for number in range(IDLE_FILES):
@@ -216,9 +220,21 @@ def idle(server: NullServer, folder: Path) -> float:
     cpu, began = cpu_of(process.pid), time.monotonic()
     time.sleep(20)
     share = (cpu_of(process.pid) - cpu) / (time.monotonic() - began)
+    longest = max(_time_to_arrive(server, logs / f"log.{number}") for number in range(0, IDLE_FILES, IDLE_FILES // 20))
     process.terminate()
     process.wait()
-    return share
+    return share, longest
+
+
+def _time_to_arrive(server: NullServer, log: Path) -> float:
+    time.sleep(random.uniform(0.3, 0.6))
+    server.begin()
+    with log.open("ab") as out:
+        out.write(b'{"message":"new"}\n')
+    written = time.monotonic()
+    while not server.count:
+        time.sleep(0.002)
+    return time.monotonic() - written
 
 
 def cpu_of(pid: int) -> float:
@@ -248,16 +264,17 @@ def main(count: int = 600_000, rounds: int = 3, report: dict[str, Any] | None = 
                 figure = figures[title] = measure(make, few, portion, server, rounds)
                 memory = f"{figure.memory / (1 << 20):.0f} MiB"
                 print(f"  {title:22} {figure.per_cpu_s:>10,.0f} {figure.per_s:>9,.0f} {memory:>8}", flush=True)
-            share = idle(server, folder)
+            share, longest = idle(server, folder)
         finally:
             server.stop()
     for missing in PROMISED.keys() - figures.keys():
         print(f"  {missing} is not here, and was left out")
     if report is not None:
-        report.update({name: asdict(one) for name, one in figures.items()} | {"idle": share})
+        report.update({name: asdict(one) for name, one in figures.items()} | {"idle": share, "read_after_s": longest})
     return [
         *_compared(figures),
         Promise(f"{IDLE_FILES} idle files: share of a core", share, most=MOST_IDLE, shown=PER_CENT),
+        Promise(f"a line in one of {IDLE_FILES} idle files: sent after", longest, most=MOST_UNREAD_S, shown="{:.2f} s"),
     ]
 
 
