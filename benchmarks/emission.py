@@ -135,10 +135,11 @@ def main(rounds: int = 7) -> list[Promise]:
                     figures[kind].append(round_(redis.url, kind))
         finally:
             redis.stop()
-    cpu = {kind: statistics.median(one["cpu"] for one in figures[kind]) / JOBS for kind in KINDS}
-    wall = {kind: statistics.median(one["wall"] for one in figures[kind]) / JOBS for kind in KINDS}
+    # The best round of each: what others do on the machine only adds, and more than what is measured.
+    cpu = {kind: min(one["cpu"] for one in figures[kind]) / JOBS for kind in KINDS}
+    wall = {kind: min(one["wall"] for one in figures[kind]) / JOBS for kind in KINDS}
     record_us = statistics.median(one_record() for _ in range(3)) * 1e6
-    print(f"SimpleWorker, {JOBS} jobs that do nothing, {RECORDS_A_JOB} records a job (median of {rounds} rounds)")
+    print(f"SimpleWorker, {JOBS} jobs that do nothing, {RECORDS_A_JOB} records a job (best of {rounds} rounds)")
     for kind, name in (("plain", "plain RQ"), ("bare", "two bare lines"), ("watched", "with records")):
         slower = 1 - wall["plain"] / wall[kind]
         print(f"  {name:15} {1 / wall[kind]:6.0f} jobs/s ({-slower:+6.1%})   {cpu[kind] * 1e6:6.0f} us CPU a job")

@@ -170,9 +170,9 @@ class Compressed:
 
     def file_id(self) -> str:
         if self._id is None:
-            with self._open() as stream:
+            with contextlib.suppress(*_BROKEN), self._open() as stream:  # it may be gone by now, or another's
                 self._id = identity.file_id(stream.read(identity.FIRST_LINE_LIMIT).split(b"\n", 1)[0])
-        return self._id
+        return self._id or ""
 
     def copy(self, start: int, length: int, to: int) -> None:
         """Its blocks hold all there is."""

@@ -34,7 +34,7 @@ from .trouble import Stopped
 
 log = logging.getLogger("shipper")
 
-REST_S = 0.22  # between two looks at the files, whatever there is to do: a line is read within 250 ms
+REST_S = 0.2  # between two looks at the files, whatever there is to do: a line is read within 250 ms
 LOOK_EVERY_S = 1.0  # between two looks at the globs
 ROTATE_EVERY_S = 3.0  # between two looks at the size of the log
 SAVE_EVERY_S = 1.0  # positions may lag by this after a crash; ids absorb what is sent again

@@ -228,13 +228,16 @@ def few_lines_a_request(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_a_server_that_takes_its_time_is_given_two_requests_at_once(tmp_path: Path, few_lines_a_request: int) -> None:
-    now, most = [0], [0]
+    at_once, most, lock = 0, 0, threading.Lock()
 
     def slowly(handler: bulk_server.Handler, pairs: list[tuple[dict[str, object], bytes]]) -> None:
-        now[0] += 1
-        most[0] = max(most[0], now[0])
-        time.sleep(3 * pipeline.BESIDE_S)
-        now[0] -= 1
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(10 * pipeline.BESIDE_S)
+        with lock:
+            at_once -= 1
         bulk_server.well(handler, pairs)
 
     with serving() as server:
@@ -242,12 +245,15 @@ def test_a_server_that_takes_its_time_is_given_two_requests_at_once(tmp_path: Pa
         run = Run(tmp_path, server, SHIPPER_STATES="false")
         run.log.write_bytes(lines(6 * few_lines_a_request))
         run.ship()
-        assert most == [pipeline.SENDERS]
+        assert most == pipeline.SENDERS
         assert server.requests == [few_lines_a_request] * 6
         assert run.acknowledged == run.log.stat().st_size
 
 
-def test_a_server_that_is_quick_is_given_one_request_after_the_other(tmp_path: Path, few_lines_a_request: int) -> None:
+def test_a_server_that_is_quick_is_given_one_request_after_the_other(
+    tmp_path: Path, few_lines_a_request: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "BESIDE_S", 10.0)  # however busy the machine is
     with serving() as server:
         run = Run(tmp_path, server, SHIPPER_STATES="false")
         run.log.write_bytes(lines(6 * few_lines_a_request))
@@ -295,14 +301,20 @@ def test_a_turn_that_takes_too_long_leaves_the_rest_alone(tmp_path: Path, few_li
         assert len(server.documents) == 3 * few_lines_a_request
 
 
-def test_a_server_in_trouble_is_given_no_second_request(tmp_path: Path, few_lines_a_request: int) -> None:
-    with serving(*[bulk_server.status(429)] * 12) as server:
-        run = Run(tmp_path, server, SHIPPER_STATES="false")
-        run.log.write_bytes(
-            lines(few_lines_a_request) + lines(2 * few_lines_a_request - 1)[len(lines(few_lines_a_request)) :]
-        )
+def test_a_server_in_trouble_is_given_no_second_request(
+    tmp_path: Path, few_lines_a_request: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "BESIDE_S", 0.5)  # until then the trouble is known
+    well_again = threading.Event()
+    with serving() as server:
+        server.choose = lambda: bulk_server.well if well_again.is_set() else bulk_server.status(429)
+        run = Run(tmp_path, server, None, SHIPPER_STATES="false")
+        run.log.write_bytes(lines(2 * few_lines_a_request - 1))
+        threading.Timer(1.0, well_again.set).start()
         run.ship()
-        assert server.requests == [few_lines_a_request] * 13 + [few_lines_a_request - 1]
+        refused = len(server.requests) - 2
+        assert refused > 2
+        assert server.requests == [few_lines_a_request] * (refused + 1) + [few_lines_a_request - 1]
 
 
 def test_shipping_everything_again_changes_nothing(tmp_path: Path) -> None:
