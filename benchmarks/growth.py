@@ -26,7 +26,7 @@ from itertools import islice
 from pathlib import Path
 
 from .promises import Promise, show
-from .shipping import MOST_MIB, NullServer, cpu_of, write_records
+from .shipping import MOST_MIB, NullServer, cpu_of, once, write_records
 
 FEW, MANY, MOST = 100_000, 4_500_000, 10_000_000  # records; 4.5 million are 5 GB
 STRETCH = 1_000_000  # records whose cost is compared: those after the first FEW, and the last ones
@@ -41,8 +41,7 @@ class Run:
     """A whole `shipper run --once`, without states, and what it had used when."""
 
     def __init__(self, files: str, state: Path, server: NullServer) -> None:
-        command = [str(Path(sys.executable).parent / "shipper"), "run", "--once", "--files", files]
-        command += ["--state", str(state), "--elasticsearch", f"http://127.0.0.1:{server.port}"]
+        command = once(files, state, f"http://127.0.0.1:{server.port}")
         self._arrived: list[int] = []
         self._cpu_s: list[float] = []
         server.begin()

@@ -27,7 +27,7 @@ from stack.elasticsearch import Elasticsearch as Server
 
 from . import lag
 from .promises import Promise, show
-from .shipping import write_records
+from .shipping import once, write_records
 
 LEAST_SPEED = 0.95  # of the bare loader's
 MOST_CPU = 0.06  # of Elasticsearch's
@@ -68,8 +68,7 @@ def _post(port: int, requests: list[bytes]) -> None:
 
 def ship(url: str, namespace: str, file: Path, folder: Path) -> tuple[float, float]:
     """(seconds, CPU seconds) of a whole `shipper run --once`."""
-    command = [str(Path(sys.executable).parent / "shipper"), "run", "--once", "--files", str(file)]
-    command += ["--state", str(folder / namespace), "--elasticsearch", url, "--namespace", namespace]
+    command = [*once(str(file), folder / namespace, url), "--namespace", namespace]
     began = time.monotonic()
     process = subprocess.Popen(command, env={**os.environ, "SHIPPER_STATES": "false"}, stderr=subprocess.DEVNULL)
     _, _, used = os.wait4(process.pid, 0)

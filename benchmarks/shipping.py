@@ -76,6 +76,12 @@ def write_records(path: Path, count: int) -> None:
             out.write(records.encode({**record, **changed}))
 
 
+def once(files: str, state: Path, url: str) -> list[str]:
+    """The command that ships all that is there."""
+    command = [str(Path(sys.executable).parent / "shipper"), "run", "--once", "--files", files]
+    return [*command, "--state", str(state), "--elasticsearch", url]
+
+
 class NullServer:
     """The server, in a process of its own."""
 
@@ -167,9 +173,8 @@ def competitors(file: Path, server: NullServer, folder: Path) -> Iterator[tuple[
 
     def ours(**environment: str) -> Callable[[str, Path], Peer]:
         def make(name: str, file: Path) -> Peer:
-            command = [str(Path(python).parent / "shipper"), "run", "--once", "--files", str(file)]
-            command += ["--state", str(folder / f"{name}-{len(list(folder.iterdir()))}")]
-            command += ["--elasticsearch", f"http://127.0.0.1:{server.port}"]
+            state = folder / f"{name}-{len(list(folder.iterdir()))}"
+            command = once(str(file), state, f"http://127.0.0.1:{server.port}")
             return Peer(name, command, {"SHIPPER_STATES": "false", **environment}, ends=True)
 
         return make

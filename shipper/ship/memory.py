@@ -1,4 +1,4 @@
-"""How this process keeps its memory: blocks of a megabyte come and go a thousand times a second.
+"""How this process keeps its memory: blocks of megabytes come and go some hundred times a second.
 
 glibc gives such blocks back to the kernel at once and asks for new ones, whose every page is a fault: 2.3 us
 of system time for each record, against 0.4 when they are kept (mallopt(3)).

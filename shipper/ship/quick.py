@@ -116,7 +116,10 @@ class Quick:
 
     def _add_states(self, block: bytes, count: int, states: dict[str, State]) -> None:
         """Add what a block of `count` lines tells of jobs. Raises what is in _ODD."""
-        if block.count(_JOB) != count:
+        jobs = block.count(_JOB)
+        if not jobs:
+            return
+        if jobs != count:
             for line in BytesIO(block):
                 if line[_KIND_AT] == _JOB:
                     keep_last(states, told_by(self._job.decode(line)))

@@ -143,11 +143,11 @@ class Tailed:
         if not cut:
             self._changed_at = found.st_mtime_ns
             return None
-        last = data[max(0, cut - TAIL_LIMIT) : cut]
         lines = BytesIO(data)
         del data  # whose only owner cuts it where it stands: a slice is a copy, a tenth of what a record costs
         lines.truncate(cut)
-        return self._block(Block(self, self.read_to, lines.getvalue()), last)
+        block = Block(self, self.read_to, lines.getvalue())
+        return self._block(block, block.mark.last)
 
     def acknowledge(self, mark: Mark) -> None:
         self.acknowledged, self.moved_at = mark.end, time.monotonic()
