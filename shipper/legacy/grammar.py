@@ -27,11 +27,11 @@ NS_PER_S = 1_000_000_000
 NUMBER_LIMIT = 40  # characters
 
 _SIGNAL_BITS = 0x7F  # of a status of waitpid(2)
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})++(?:\.\d++)?")
-_DECIMAL = re.compile(r"\d{1,18}(?:[.,]\d++)?")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_DECIMAL = re.compile(r"\d{1,18}(?:[.,]\d+)?")
 _UNITS = ("seconds", "second", "secs", "sec", "s")
 _TOOK = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?")
-_RAISED = re.compile(r"([A-Za-z_][\w.]*+)(?:: (.*+)|\Z)")
+_RAISED = re.compile(r"([A-Za-z_][\w.]*)(?:: (.*)|\Z)")
 Facts = Mapping[str, str]
 
 

@@ -13,8 +13,8 @@ from ..redact import REDACTED, SENSITIVE
 # so that Logstash's multiline codec, which sees no more, has the same.
 CONTINUES = (
     r"^(?:[ \t]|[\])}]|\r?$|Traceback \(most recent|During handling of the above|The above exception was|\+-|\| "
-    r"|(?:[A-Za-z_]\w*+\.)*+\w*(?:Error|Exception|Warning|Exit|Interrupt|Iteration|Group|Timeout)(?::|\r?$)"
-    r"|(?:[a-z_]\w*+\.)++[A-Z]\w*+(?::|\r?$))"
+    r"|(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception|Warning|Exit|Interrupt|Iteration|Group|Timeout)(?::|\r?$)"
+    r"|(?:[a-z_]\w*\.)+[A-Z]\w*(?::|\r?$))"
 )
 # Where a second record begins on a line: two processes wrote at once, or a newline was lost.
 GLUED = r"(?<=\S)(?=Time: \d{4}-\d{2}-\d{2} \d{2}:)|(?<=\))(?=\d{2}:\d{2}:\d{2} [^\s:]{1,200}: )"

@@ -12,7 +12,7 @@ module RqLegacy
     REST_S = 1
     # A last line without an end, which belongs to the record before it: lines.py.
     CONTINUES = Regexp.new(<<'TEXT'.strip, Regexp::NOENCODING)
-^(?:[ \t]|[\])}]|\r?$|Traceback \(most recent|During handling of the above|The above exception was|\+-|\| |(?:[A-Za-z_]\w*+\.)*+\w*(?:Error|Exception|Warning|Exit|Interrupt|Iteration|Group|Timeout)(?::|\r?$)|(?:[a-z_]\w*+\.)++[A-Z]\w*+(?::|\r?$))
+^(?:[ \t]|[\])}]|\r?$|Traceback \(most recent|During handling of the above|The above exception was|\+-|\| |(?:[A-Za-z_]\w*\.)*\w*(?:Error|Exception|Warning|Exit|Interrupt|Iteration|Group|Timeout)(?::|\r?$)|(?:[a-z_]\w*\.)+[A-Z]\w*(?::|\r?$))
 TEXT
 
     attr_reader :written

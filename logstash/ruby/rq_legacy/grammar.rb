@@ -11,10 +11,10 @@ module RqLegacy
     NUMBER_LIMIT = 40 # characters
     NS_PER_S = 1_000_000_000
     SIGNAL_BITS = 0x7F # of a status of waitpid(2)
-    THOUSANDS = /\A\d{1,3}(?:,\d{3})++(?:\.\d++)?\z/
-    DECIMAL = /\A\d{1,18}(?:[.,]\d++)?\z/
+    THOUSANDS = /\A\d{1,3}(?:,\d{3})+(?:\.\d+)?\z/
+    DECIMAL = /\A\d{1,18}(?:[.,]\d+)?\z/
     TOOK = /\A(?:(\d{1,6}) days?, )?(\d{1,2}):(\d{2}):(\d{2})(?:\.(\d{1,6}))?\z/
-    RAISED = /(?u)\A([A-Za-z_][\w.]*+)(?:: (.*+))?\z/
+    RAISED = /(?u)\A([A-Za-z_][\w.]*)(?:: (.*))?\z/
     FUNCTION = /(?u)\A[A-Za-z_<][\w.<>]*\z/
     WORDS = /(?u)[^\w.]+/
     LOGGER = /(?u)\A[A-Za-z]\w*[._]/
