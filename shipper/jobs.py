@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import settings as settings_module
 from .records import moment_of
 from .settings import Settings
-from .state import index_name
+from .state import document_id, index_name, job_id_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -86,7 +86,7 @@ def find(
     filters = [{"term": {field: value}} for field, value in asked.items() if value is not None]
     with connect(made) as client, closing(matching(client, made, filters, "desc")) as hits:
         for hit in hits:
-            yield _state(hit["_id"], hit["_source"])
+            yield _state(job_id_of(hit), hit["_source"])
 
 
 def kept(job_id: str, made: Settings) -> JobState | None:
@@ -97,7 +97,7 @@ def kept(job_id: str, made: Settings) -> JobState | None:
 
     with connect(made) as client, translated(made):
         try:
-            return _state(job_id, client.get(index=index_name(made.namespace), id=job_id)["_source"])
+            return _state(job_id, client.get(index=index_name(made.namespace), id=document_id(job_id))["_source"])
         except NotFoundError:
             return None
 

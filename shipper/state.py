@@ -9,6 +9,7 @@ state within it, and a sequence for what repeats. Pure.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -52,6 +53,12 @@ _STATES = {
 }
 _RANK_BITS, _SEQUENCE_BITS = 4, 16
 _SEQUENCE_MOST = (1 << _SEQUENCE_BITS) - 1
+# External versions are 0 to 2**63 - 1; one beyond has Elasticsearch refuse the whole request.
+_EPOCH_MOST_MS = (1 << 63 - _RANK_BITS - _SEQUENCE_BITS) - 1
+_AHEAD_MS = 86_400_000  # by which a push may be later than a record of it: clocks differ
+
+ID_LIMIT = 512  # bytes of an _id, Elasticsearch's own limit: a longer one has it refuse the whole request
+_ID_KEPT = 400  # bytes of a longer job id that are kept, before the hash that tells it from others
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -122,6 +129,7 @@ class _Document(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False, om
     state: str
     updated_at: datetime
     service: _Named
+    job_id: str | None = None  # where it is too long to be the document's id
     job_type: str | None = None
     family: str | None = None
     queue: str | None = None
@@ -136,7 +144,7 @@ class _Document(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False, om
 
 
 class State(msgspec.Struct, frozen=True, gc=False):
-    """A job's state: `source` goes to `rq-state-<namespace>` under the job's id, with this external version."""
+    """A job's state: `source` goes to `rq-state-<namespace>` under `document_id`, with this external version."""
 
     job_id: str
     version: int
@@ -155,6 +163,7 @@ class State(msgspec.Struct, frozen=True, gc=False):
                 state=reason if reason in _INFERRED_STATES else _STATES[record.event.action],
                 updated_at=record.timestamp,
                 service=record.service or _NAMELESS,
+                job_id=self.job_id if document_id(self.job_id) != self.job_id else None,
                 job_type=function,
                 family=function.rpartition(".")[0] or None if function else None,
                 queue=record.messaging.destination.name,
@@ -180,6 +189,20 @@ def index_name(namespace: str) -> str:
     return f"{STATE_INDEX}-{namespace}"
 
 
+def document_id(job_id: str) -> str:
+    """The `_id` of a job's state: the job's own id, or the beginning of one that is too long and a hash of it."""
+    encoded = job_id.encode("utf-8", "surrogatepass")
+    if len(encoded) <= ID_LIMIT:
+        return job_id
+    digest = hashlib.blake2b(encoded, digest_size=16).hexdigest()
+    return f"{encoded[:_ID_KEPT].decode('utf-8', 'ignore')}-{digest}"
+
+
+def job_id_of(hit: Mapping[str, Any]) -> str:
+    """The job id of a state as a search returns it (`_id` and `_source`)."""
+    return str(hit["_source"].get("job_id", hit["_id"]))
+
+
 def epoch_of(version: int) -> datetime:
     """When the push was that a version belongs to, to the millisecond."""
     return datetime.fromtimestamp((version >> (_RANK_BITS + _SEQUENCE_BITS)) / 1000, UTC)
@@ -189,7 +212,7 @@ def state_of(record: Mapping[str, Any]) -> State | None:
     """The state that a job record tells; None of a record that tells none, or is not as ours are."""
     try:
         return told_by(msgspec.convert(record, JobRecord))
-    except (msgspec.ValidationError, ValueError):
+    except (msgspec.ValidationError, ValueError, OverflowError, RecursionError):
         return None
 
 
@@ -197,13 +220,20 @@ def told_by(record: JobRecord) -> State | None:
     """The same of a decoded one. Raises ValueError if its times are none."""
     event, rq = record.event, record.rq
     state = _STATES.get(event.action)
-    if event.dataset != "rq.job" or state is None:
+    if event.dataset != "rq.job" or state is None or not record.messaging.message.id:
         return None
-    pushed = rq.enqueued_at or rq.created_at
-    epoch_ms = _milliseconds(pushed) if pushed else int(record.timestamp.timestamp() * 1000)
+    epoch_ms = _epoch_ms(rq.enqueued_at or rq.created_at, int(record.timestamp.timestamp() * 1000))
     rank = _RANKS[_rank_name(state, rq, event)]
     sequence = max(0, min(event.sequence, _SEQUENCE_MOST))
     return State(record.messaging.message.id, ((epoch_ms << _RANK_BITS | rank) << _SEQUENCE_BITS) | sequence, record)
+
+
+def _epoch_ms(pushed: str | None, recorded_ms: int) -> int:
+    """When the push was, in milliseconds since 1970. One that cannot have been then was when the record was made."""
+    epoch_ms = _milliseconds(pushed) if pushed else recorded_ms
+    if not 0 <= epoch_ms <= recorded_ms + _AHEAD_MS:
+        epoch_ms = recorded_ms
+    return max(0, min(epoch_ms, _EPOCH_MOST_MS))
 
 
 @lru_cache(1024)

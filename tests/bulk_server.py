@@ -184,6 +184,33 @@ def each(code: int, kind: str, where: Callable[[bytes], bool] = lambda source: T
     return answer
 
 
+def invalid_if(where: Callable[[dict[str, Any], bytes], bool]) -> Answer:
+    """400 for the whole request if `where` holds for the action's target and source of any document in it."""
+
+    def answer(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+        if any(where(next(iter(action.values())), source) for action, source in pairs):
+            error = {"type": "action_request_validation_exception", "reason": "Validation Failed: planned;"}
+            handler.send(400, {"error": error, "status": 400})
+        else:
+            well(handler, pairs)
+
+    return answer
+
+
+def no_elasticsearch(code: int) -> Answer:
+    """The answer of something in between, which never saw an Elasticsearch."""
+
+    def answer(handler: Handler, pairs: list[tuple[dict[str, Any], bytes]]) -> None:
+        body = b"<html><h1>400 Bad Request</h1>nginx</html>"
+        handler.send_response(code)
+        handler.send_header("content-type", "text/html")
+        handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
 def at_most(count: int) -> Answer:
     """413 for more documents than this."""
 

@@ -15,7 +15,7 @@ from ..state import State
 from .deadletter import Letter
 from .document import Document, NotShippable, Place, document, state_document
 from .quick import Quick, keep_last
-from .tail import LINE_LIMIT, Block, Mark, Source
+from .tail import LINE_LIMIT, Block, Mark, Source, name_of
 
 BODY_LIMIT = 2_000_000  # bytes of one request; a request costs 0.4 ms of CPU besides its documents, so few large ones
 COUNT_LIMIT = 10_000  # documents of one request
@@ -132,7 +132,7 @@ class Batch:
                 at += taken
             if at < len(lines):  # the odd one, which is out of `rest` by now
                 place = Place(host, block.source.file_id(), offset)
-                self._add_line(lines[at], place, str(block.source.path), datetime.now(UTC))
+                self._add_line(lines[at], place, name_of(block.source), datetime.now(UTC))
                 offset += len(lines[at]) + 1
                 at += 1
 
@@ -143,7 +143,7 @@ class Batch:
         self.size += len(block.data)
         if block.too_long:
             reason = f"a line of {block.too_long} bytes; more than {LINE_LIMIT} are no record"
-            self.letters.append(Letter(reason, b"", str(block.source.path), block.start, too_long=block))
+            self.letters.append(Letter(reason, b"", name_of(block.source), block.start, too_long=block))
         return not block.too_long
 
     def reached(self, block: Block) -> None:
@@ -169,7 +169,7 @@ class Batch:
     def _own_items(self) -> list[Item]:
         items = []
         for run in self.runs:
-            offset, path, file_id = run.offset, str(run.source.path), run.source.file_id()
+            offset, path, file_id = run.offset, name_of(run.source), run.source.file_id()
             parts = iter(run.body.split(b"\n")[:-1])
             for action, line in zip(parts, parts, strict=True):
                 items.append(Item(Document(action, line), line, path, offset, file_id))
@@ -186,11 +186,16 @@ class Batch:
             there = replace(place, offset=place.offset + at)
             try:
                 made, state = document(part, there, self.settings, now)
-            except NotShippable as reason:
-                self.letters.append(Letter(str(reason), part, path, there.offset, None, place.file_id))
+            except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
+                self.letters.append(Letter(why(odd), part, path, there.offset, None, place.file_id))
             else:
                 self.others.append(Item(made, part, path, there.offset, place.file_id))
                 keep_last(self.states, state)
+
+
+def why(odd: Exception) -> str:
+    """The reason on a line's dead letter."""
+    return str(odd) if isinstance(odd, NotShippable) else f"it cannot be taken in: {type(odd).__name__}: {odd}"
 
 
 def _parts(line: bytes) -> Iterator[tuple[int, bytes]]:

@@ -18,11 +18,19 @@ from ..errors import DestinationError
 from ..settings import Settings
 
 # Only what outcome.py looks at; the items keep their order and their number.
+_REASON_LIMIT = 1000  # characters: an id that is too long is in it
 _PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 
 
 class TooLarge(DestinationError):
     """413: the server or something before it takes no body of this size."""
+
+
+class InvalidRequest(DestinationError):
+    """400 for the whole request, by Elasticsearch itself: of one document it can make nothing, and so looks at none.
+
+    A proxy's 400 is no such answer: that would be the same whatever the documents are.
+    """
 
 
 class Bulk:
@@ -42,7 +50,7 @@ class Bulk:
         )  # fmt: skip
 
     def send(self, body: bytes) -> bytes:
-        """The answer as it came. Raises TooLarge, Unreachable or Refused. May be called by several threads."""
+        """The answer as it came. Raises TooLarge, InvalidRequest, Unreachable or Refused. Thread-safe."""
         sent = self._compress(body) if self._compress else body
         try:
             answer = self._transport.perform_request(
@@ -54,7 +62,10 @@ class Bulk:
         if status == 413:
             raise TooLarge(f"Elasticsearch at {self._where} takes no request of {len(body)} bytes.", status)
         if not 200 <= status < 300:
-            raise refusal(status, _reason(answer.body), self._where)
+            kind, reason = _error(answer.body)
+            if status == 400 and kind and not kind.startswith("media_type_header"):
+                raise InvalidRequest(reason, status)
+            raise refusal(status, reason, self._where)
         return answer.body if isinstance(answer.body, bytes) else b""
 
     def close(self) -> None:
@@ -82,11 +93,12 @@ class _AsItCame(Serializer):
         return bytes(data)
 
 
-def _reason(body: Any) -> str:
-    """What a refusal says, in a few words."""
+def _error(body: Any) -> tuple[str, str]:
+    """(Elasticsearch's type of the error, what it says in a few words). Without a type it is somebody else's answer."""
     if isinstance(body, bytes):
         with contextlib.suppress(orjson.JSONDecodeError):
             body = orjson.loads(body)
     if isinstance(body, dict) and isinstance(error := body.get("error"), dict):
-        return f"{error.get('type')}: {error.get('reason')}"[:300]
-    return str(body)[:300]
+        kind = str(error.get("type") or "")
+        return kind, f"{kind}: {error.get('reason')}"[:_REASON_LIMIT]
+    return "", str(body)[:_REASON_LIMIT]

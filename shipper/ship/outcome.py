@@ -86,11 +86,16 @@ def _sort(item: Item, status: int, error: dict[str, Any], outcome: Outcome) -> N
     if passing:
         outcome.again.append(item)
         outcome.trouble = f"{status} {kind}: {reason}"
-    elif item.document.is_record:
-        outcome.dead.append(item.refused(f"{kind}: {reason}", status))
-    else:  # of something that is made of records, and can be made of them again
-        outcome.trouble = f"{status} {kind}: {reason}"
-        log.warning(
-            "Elasticsearch has no place for a document of the shipper's own (%s). The records are there all the same.",
-            outcome.trouble, extra={"event.action": "own-document-refused"},
-        )  # fmt: skip
+    else:
+        outcome.dead += give_up(item, f"{kind}: {reason}", status)
+
+
+def give_up(item: Item, reason: str, status: int | None) -> list[Letter]:
+    """The dead letter of a document that will never be taken. A state has none: it is made of records, which have."""
+    if item.document.is_record:
+        return [item.refused(reason, status)]
+    log.warning(
+        "Elasticsearch has no place for a document of the shipper's own (%s %s). The records are there all the same.",
+        status, reason, extra={"event.action": "own-document-refused"},
+    )  # fmt: skip
+    return []

@@ -35,6 +35,7 @@ from ..records import (
 )
 from ..settings import Settings
 from ..state import JobRecord, State, told_by
+from .document import may_be_too_deep
 
 try:
     from .framing import frame
@@ -58,8 +59,9 @@ _END = itemgetter(slice(-2, None))
 _AFTER_ID = b'"}}'
 _JOB = DATASET_MARK + b'rq.job"'
 _PIECE = 1 << 15  # bytes whose records are built at once: most of them are soon dropped, and leave room for the next
-# A line that is too short, a day or dataset that is not ours; bytes that are no UTF-8, a time that is none.
-_ODD = (msgspec.MsgspecError, ValueError, LookupError)
+# A line that is too short, a day or dataset that is not ours; bytes that are no UTF-8, a time that is none or beyond
+# what there is; brackets within brackets without an end.
+_ODD = (msgspec.MsgspecError, ValueError, LookupError, OverflowError, RecursionError)
 
 
 class Quick:
@@ -88,7 +90,7 @@ class Quick:
     def _frame(self, block: bytes, known: dict[bytes, bytes]) -> tuple[bytes, int] | None:
         """What framing.c does. Raises what is in _ODD."""
         lines = BytesIO(block).readlines()  # 0.12 us a line; split(b"\n") goes byte by byte: 0.40
-        if not _have_our_shape(lines):
+        if not _have_our_shape(lines) or any(map(may_be_too_deep, lines)):
             return None
         days, kinds = list(map(_DAY, lines)), list(map(_KIND, lines))
         if _are_equal(days) and _are_equal(kinds):
@@ -155,6 +157,8 @@ class Quick:
                     is_state = with_states and kind == _JOB
                 if line[_MARK_AT] != _MARK or line[-1] != _LAST or not line[ID_AT].isalnum():
                     break  # a carriage return, perhaps; or an id that ends early, and more before the dataset
+                if may_be_too_deep(line):
+                    break
                 if not line.isascii():
                     line.decode()
                 if is_state:

@@ -14,6 +14,7 @@ import orjson
 
 from ..origin import Origin
 from ..records import Record, record_id, timestamp
+from .tail import name_of
 
 FILE = "status.json"
 STALE_S = 15.0  # a status that is older tells of a shipper that is gone
@@ -124,7 +125,7 @@ def file_status(file: Any) -> FileStatus:
     size = file.size
     behind = file.backlog(size)
     age = round(time.monotonic() - file.moved_at, 1) if behind else 0.0
-    return FileStatus(str(file.path), file.acknowledged, size, behind, age)
+    return FileStatus(name_of(file), file.acknowledged, size, behind, age)
 
 
 def record(status: Status, origin: Origin) -> Record:

@@ -50,6 +50,11 @@ class Source(Protocol):
         """What was read before this block, in blocks of whole records."""
 
 
+def name_of(source: Source) -> str:
+    """The path of a source as text that can be written anywhere: bytes that are no UTF-8 are shown as \\xff."""
+    return os.fsencode(source.path).decode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A place between two lines, and the bytes that stand before it."""

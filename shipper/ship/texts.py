@@ -7,7 +7,8 @@ written. The grammar is the pipeline's, which sees each line by itself, or our o
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -23,9 +24,10 @@ from ..legacy.pairing import Pairs
 from ..origin import Origin
 from ..records import encode, index_name, timestamp
 from ..settings import Settings
-from .batch import Batch, Item
+from .batch import Batch, Item, why
+from .deadletter import Letter
 from .document import Document, Place, line_id
-from .tail import Block, Source
+from .tail import Block, Source, name_of
 
 
 class Line(NamedTuple):
@@ -54,16 +56,23 @@ class Texts:
         """Take a block's records into the batch."""
         if not batch.mark(block):
             return
-        path, file_id = str(block.source.path), block.source.file_id()
+        path, file_id = name_of(block.source), block.source.file_id()
         whence = Whence(self._host, path, self._service)
-        for line in self._lines(block):
-            identifier = line_id(line.raw, Place(self._host, file_id, line.offset), line.moment)
-            document = self._document(line, whence, identifier)
+        days = self._dates(block)
+        for at, raw in lines.records_in(block.data):
+            offset = block.start + at
+            try:
+                line = _line(offset, raw, days)
+                identifier = line_id(raw, Place(self._host, file_id, offset), line.moment)
+                document = self._document(line, whence, identifier)
+            except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
+                batch.letters.append(Letter(why(odd), raw, path, offset, None, file_id))
+                continue
             if self._since is not None and line.moment < self._since:
                 self.skipped += 1
             else:
                 batch.size += len(document.source)
-                batch.others.append(Item(document, document.source, path, line.offset, file_id))
+                batch.others.append(Item(document, document.source, path, offset, file_id))
 
     def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
         """What Elasticsearch makes a record of, by its pipeline. It moves a job's to the index of jobs."""
@@ -82,13 +91,6 @@ class Texts:
         target = {"_index": index_name(dataset, moment, self._settings.namespace), "_id": identifier, **more}
         return Document(orjson.dumps({"create": target}), source, moment)
 
-    def _lines(self, block: Block) -> Iterator[Line]:
-        days = self._dates(block)
-        for at, raw in lines.records_in(block.data):
-            text, offset = lines.text_of(raw), block.start + at
-            head = grammar.begin(text)
-            yield Line(offset, raw, text, head, days.moment(head, offset))
-
     def _dates(self, block: Block) -> Dates:
         """The days of the block's file, which is read ahead to its end where that was not done yet."""
         source = block.source
@@ -99,6 +101,12 @@ class Texts:
             found.learn(source.ahead(block), block.start)
             known = self._known[source] = found
         return known
+
+
+def _line(offset: int, raw: bytes, days: Dates) -> Line:
+    text = lines.text_of(raw)
+    head = grammar.begin(text)
+    return Line(offset, raw, text, head, days.moment(head, offset))
 
 
 class Paired(Texts):
@@ -113,10 +121,12 @@ class Paired(Texts):
 
     def recall(self, source: Source, end: int) -> None:
         """Read again what an earlier run has imported of a file: its last starts are those of the ends to come."""
-        whence = Whence(self._host, str(source.path), self._service)
+        whence = Whence(self._host, name_of(source), self._service)
         for earlier in source.behind(Block(source, end, b"")):
-            for line in self._lines(earlier):
-                self._document(line, whence, "")
+            days = self._dates(earlier)
+            for at, raw in lines.records_in(earlier.data):
+                with suppress(Exception):  # it became a dead letter then
+                    self._document(_line(earlier.start + at, raw, days), whence, "")
 
     def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
         facts = grammar.read_on(line.head)

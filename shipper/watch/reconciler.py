@@ -23,7 +23,7 @@ from ..emit.hooks import Failure, Hooks, Success
 from ..read.states import matching
 from ..records import moment_of
 from ..settings import Settings
-from ..state import epoch_of
+from ..state import epoch_of, job_id_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -193,7 +193,7 @@ def _open_job(hit: dict[str, Any]) -> Open:
     source = hit["_source"]
     context = {"user": source.get("user", {}).get("id"), "customer": source.get("organization", {}).get("id")}
     return Open(
-        job_id=hit["_id"],
+        job_id=job_id_of(hit),
         state=source["state"],
         queue=source.get("queue", ""),
         function=source.get("job_type"),

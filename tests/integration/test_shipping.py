@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from elasticsearch import Elasticsearch
 
-from shipper import records
+from shipper import jobs, records
 from shipper.settings import Settings
+from shipper.ship.batch import Batch, Item
+from shipper.ship.deadletter import DeadLetters
+from shipper.ship.document import Document
+from shipper.ship.pipeline import Pipeline
 from tests.bulk_server import serving, slow
 from tests.programs import Programs, count, wait_for
 
@@ -195,3 +201,50 @@ def test_while_a_backlog_is_shipped_positions_are_saved_and_other_files_are_read
         )
         wait_for(lambda: any(0 < position < programs.log.stat().st_size for position in saved()), "the positions")
         assert len(server.jobs) < 30_000
+
+
+def test_jobs_with_ids_and_times_beyond_elasticsearchs_have_their_records_and_states(
+    programs: Programs, search: Elasticsearch, namespace: str, made: Settings
+) -> None:
+    base = json.loads(lines(1))
+    odd = {"a" * 600: base["rq"]["enqueued_at"], "future": "9999-12-31T00:00:00Z", "past": "1960-01-01T00:00:00Z"}
+    for number, (job_id, pushed) in enumerate(odd.items()):
+        told = {
+            **base,
+            "event": {**base["event"], "id": f"{number:032x}"},
+            "messaging": {**base["messaging"], "message": {"id": job_id}},
+            "rq": {**base["rq"], "enqueued_at": pushed},
+        }
+        append(programs, lines(10, start=number * 10) + records.encode(told))
+    done = programs.run("shipper", "run", "--once")
+    assert done.stderr.startswith("33 records indexed, 0 were there already")
+    assert indexed(search, namespace) == 33
+    search.indices.refresh(index=f"rq-state-{namespace}")
+    for job_id in odd:
+        assert jobs.kept(job_id, made).state == "finished"  # type: ignore[union-attr]
+    found = {state.job_id for state in jobs.find(function=base["code"]["function"]["name"], settings=made)}
+    assert set(odd) <= found
+
+
+def test_one_document_for_which_elasticsearch_refuses_a_whole_request_holds_nothing_up(
+    programs: Programs, search: Elasticsearch, namespace: str, made: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = lines(256).splitlines()
+    culprit = records.record_id(datetime.now(UTC), "culprit") * 20  # 640 bytes, and 512 is Elasticsearch's limit
+    pipeline = Pipeline(made, DeadLetters(made.state), threading.Event(), 5.0)
+    pipeline.prepare()
+    sent: list[int] = []
+    send = pipeline._bulk.send
+    monkeypatch.setattr(pipeline._bulk, "send", lambda body: (sent.append(len(body)), send(body))[1])
+    batch = Batch(made)
+    for number, line in enumerate(whole):
+        index = records.index_name("rq.job", datetime.now(UTC), namespace)
+        identifier = culprit if number == 100 else json.loads(line)["event"]["id"]
+        action = json.dumps({"create": {"_index": index, "_id": identifier}}).encode()
+        batch.others.append(Item(Document(action, line), line, "there", number))
+    (dead,) = pipeline.send(batch)
+    pipeline.close()
+    assert (dead.offset, dead.status) == (100, 400)
+    assert "id is too long" in dead.reason
+    assert indexed(search, namespace) == 255
+    assert len(sent) == 1 + 2 * 8  # 256 is 2**8
