@@ -17,8 +17,8 @@ from ..client import REQUEST_TIMEOUT_S, refusal, shown, unreachable
 from ..errors import DestinationError
 from ..settings import Settings
 
-# Only what outcome.py looks at; the items keep their order and their number.
 _REASON_LIMIT = 1000  # characters: an id that is too long is in it
+# Only what outcome.py looks at; the items keep their order and their number.
 _PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 
 
