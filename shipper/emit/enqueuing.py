@@ -110,11 +110,11 @@ def after_execute(pipeline: Any, tell: Callable[[], None]) -> None:
     waiting: list[Callable[[], None]] | None = pipeline.__dict__.get("_shipper_waiting")
     if waiting is None:
         waiting = pipeline._shipper_waiting = []
-        execute, reset = type(pipeline).execute, type(pipeline).reset
+        execute, reset = pipeline.execute, pipeline.reset
 
         def execute_and_tell(*args: Any, **kwargs: Any) -> Any:
             due = waiting.copy()
-            answer = execute(pipeline, *args, **kwargs)  # which resets, on success as on failure
+            answer = execute(*args, **kwargs)  # which resets, on success as on failure
             for told in due:
                 with quietly("pipeline"):
                     told()
@@ -122,7 +122,7 @@ def after_execute(pipeline: Any, tell: Callable[[], None]) -> None:
 
         def reset_and_forget(*args: Any, **kwargs: Any) -> Any:
             waiting.clear()
-            return reset(pipeline, *args, **kwargs)
+            return reset(*args, **kwargs)
 
         pipeline.execute, pipeline.reset = execute_and_tell, reset_and_forget
     waiting.append(tell)

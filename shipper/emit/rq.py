@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import wraps
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import rq.cron
@@ -64,9 +64,37 @@ def _wrap(classes: tuple[type, ...], name: str, wrapper: Wrapper) -> None:
     for owner in classes:
         original = owner.__dict__.get(name)
         if isinstance(original, classmethod):
-            setattr(owner, name, classmethod(_around(original.__func__, wrapper)))
+            setattr(owner, name, classmethod(_around(_of_class(original), wrapper)))
         elif original is not None:
-            setattr(owner, name, _around(original, wrapper))
+            setattr(owner, name, _around(_of_instance(original), wrapper))
+
+
+def _of_instance(original: Any) -> Callable[..., Any]:
+    """What stands in a class, as a function of `self`.
+
+    A tracer may have put an object of its own there (ddtrace and others do so by wrapt). Python would call it through
+    its `__get__`, and it knows the instance only so.
+    """
+    if type(original) is FunctionType:
+        return original
+
+    @wraps(original)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return original.__get__(self, type(self))(*args, **kwargs)
+
+    return call
+
+
+def _of_class(original: Any) -> Callable[..., Any]:
+    """The same of a class method, as a function of the class."""
+    if type(original) is classmethod and type(original.__func__) is FunctionType:
+        return original.__func__
+
+    @wraps(original.__func__)
+    def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        return original.__get__(None, cls)(*args, **kwargs)
+
+    return call
 
 
 def _wrap_function(module: ModuleType | None, name: str) -> None:
