@@ -7,6 +7,8 @@ nothing: only `instrument()`, or the use of `LoggedJob`, makes RQ write records.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .forking import no_fork
+
 if TYPE_CHECKING:
     from . import audit, jobs, timeline
     from .context import actor, identify, log_context
@@ -58,8 +60,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
-    if name not in _HOMES:
+    if name not in _HOMES and name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name], __name__), name)
+    with no_fork:
+        if name in _MODULES:
+            return import_module(f".{name}", __name__)
+        found = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
+        return found

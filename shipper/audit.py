@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -25,6 +24,7 @@ from . import settings
 from .emit.audit import Event, Trail
 from .emit.hooks import quietly
 from .errors import AuditError
+from .forking import no_fork
 
 __all__ = ["AuditError", "action", "record"]
 
@@ -32,7 +32,6 @@ log = logging.getLogger("shipper")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_lock = threading.Lock()
 _trail: Trail | None = None
 
 
@@ -162,6 +161,6 @@ def trail() -> Trail:
     """The trail of this process. Wrong settings are logged and left out."""
     global _trail  # noqa: PLW0603 - one for the process, made when it is first needed
     if _trail is None:
-        with _lock:
+        with no_fork:
             _trail = _trail or Trail(settings.load(complain=log.error))
     return _trail

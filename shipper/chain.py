@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from .forking import no_fork
 from .records import Record
 
 NO_HASH = "0" * 64
@@ -85,7 +86,8 @@ def canonical(value: Any) -> bytes:
     usual = type(value) is dict and (said.isascii() or not _BEYOND(said))
     if usual and not (_MEMBER(said) or _FIRST(said) or _LATER(said)):
         return said
-    import rfc8785  # rarely needed, and emitters import light
+    with no_fork:
+        import rfc8785  # rarely needed, and emitters import light
 
     return bytes(rfc8785.dumps(value))
 

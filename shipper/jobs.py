@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import settings as settings_module
+from .forking import no_fork
 from .records import moment_of
 from .settings import Settings
 from .state import document_id, index_name, job_id_of
@@ -75,8 +76,9 @@ def find(
     settings: Settings | None = None,
 ) -> Iterator[JobState]:
     """The jobs that match all that is given, the latest changed first. From Elasticsearch; raises DestinationError."""
-    from .client import connect
-    from .read.states import matching
+    with no_fork:
+        from .client import connect
+        from .read.states import matching
 
     made = settings or settings_module.load()
     asked = {
@@ -91,9 +93,10 @@ def find(
 
 def kept(job_id: str, made: Settings) -> JobState | None:
     """The state that Elasticsearch has of a job, None if it has none. Raises DestinationError."""
-    from elasticsearch import NotFoundError
+    with no_fork:
+        from elasticsearch import NotFoundError
 
-    from .client import connect, translated
+        from .client import connect, translated
 
     with connect(made) as client, translated(made):
         try:
@@ -123,11 +126,12 @@ def _state(job_id: str, source: dict[str, Any]) -> JobState:
 
 
 def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | None:
-    from redis import Redis as Client
-    from rq.job import Job
+    with no_fork:
+        from redis import Redis as Client
+        from rq.job import Job
 
-    from .emit.facts import CARRIED_FIELD, parse_carried
-    from .emit.progress import read
+        from .emit.facts import CARRIED_FIELD, parse_carried
+        from .emit.progress import read
 
     connection = redis if redis is not None else Client.from_url(made.redis)
     try:

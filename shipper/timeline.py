@@ -13,6 +13,7 @@ from typing import Any
 
 from . import settings as settings_module
 from .errors import ShipperError
+from .forking import no_fork
 from .records import Record, moment_of
 from .settings import Settings
 
@@ -54,8 +55,9 @@ def query(*, settings: Settings | None = None, **asked: Any) -> Iterator[Entry]:
     Raises ShipperError for a filter that is not known or a range the wrong way round, DestinationError if
     Elasticsearch cannot be asked or does not let us read.
     """
-    from .client import connect
-    from .read import timeline
+    with no_fork:
+        from .client import connect
+        from .read import timeline
 
     if unknown := sorted(set(asked) - set(FILTERS)):
         raise ShipperError(f"There is no filter {unknown[0]!r}. Known are {', '.join(FILTERS)}.")

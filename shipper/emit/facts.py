@@ -15,6 +15,7 @@ import orjson
 from rq.job import UNEVALUATED
 
 from ..context import Actor, RunningJob
+from ..forking import no_fork
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -277,7 +278,8 @@ def peek(payload: bytes) -> str | None:
         return first if isinstance(first, str) else None
     if payload[:1] != b"\x80":
         return None
-    import pickletools  # the parent and the enqueuer seldom need it: 5 ms of import
+    with no_fork:
+        import pickletools  # the parent and the enqueuer seldom need it: 5 ms of import
 
     strings: list[object] = []
     for opcode, argument, _ in pickletools.genops(payload):

@@ -9,7 +9,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from rq import get_current_job
+
 from .. import context
+from . import facts
 from .hooks import Progress, observers, quietly
 
 KEEP_S = 7 * 86_400
@@ -40,8 +43,6 @@ def progress(percent: float, message: str = "") -> None:
     with quietly("progressed"):
         count = _store(job.connection, job.id, percent, message)
         if _is_due(job.id, percent):
-            from . import facts
-
             observers.tell("progressed", facts.of(job), Progress(percent, message, count), _execution_id())
 
 
@@ -71,8 +72,6 @@ def _is_due(job_id: str, percent: float) -> bool:
 
 
 def _current_job() -> Any:
-    from rq import get_current_job
-
     return get_current_job()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Callable
 from functools import wraps
 from types import FunctionType, ModuleType
@@ -25,6 +24,7 @@ import rq.scheduler
 import rq.worker
 
 from .. import settings
+from ..forking import no_fork
 from . import enqueuing, executing, operating, removing, spawning
 from .enqueuing import because
 from .hooks import observers
@@ -32,7 +32,6 @@ from .recorder import Recorder
 
 log = logging.getLogger("shipper")
 
-_lock = threading.Lock()
 _instrumented = False
 
 
@@ -44,7 +43,7 @@ def instrument() -> None:
     logged and left out; they raise nothing here.
     """
     global _instrumented  # noqa: PLW0603 - what is wrapped is global too
-    with _lock:
+    with no_fork:
         if _instrumented:
             return
         _instrumented = True
