@@ -81,6 +81,15 @@ def index_name(dataset: str, moment: datetime, namespace: str) -> str:
     return f"{alias(dataset)}-{namespace}-{moment.astimezone(UTC).strftime(PERIODS[dataset])}"
 
 
+def indices(dataset: str, namespace: str) -> str:
+    """What names all indices of a dataset and namespace where Elasticsearch takes wildcards, and no other namespace's.
+
+    `rq-job-shop-*` is also how those of a namespace `shop-eu` begin; only they have one more hyphen.
+    """
+    ours = f"{alias(dataset)}-{namespace}-*"
+    return f"{ours},-{ours}-*"
+
+
 def shorten(text: str, limit: int = TEXT_LIMIT) -> str:
     """The text, its middle left out if it is too long: a traceback tells most at its two ends."""
     if len(text) <= limit:

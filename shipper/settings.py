@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from .errors import SettingsError
 
+DEFAULT_REDIS = "redis://127.0.0.1:6379/0"
 DEFAULT_RETENTION_DAYS = MappingProxyType({"job": 90, "app": 30, "metric": 30, "shipper": 30, "audit": 1095})
 
 
@@ -69,7 +70,7 @@ class Settings:
     """The same as a user, with `kibana_password`."""
     kibana_password: str | None = field(default=None, repr=False)
     """Never a flag either."""
-    redis: str = field(default="redis://127.0.0.1:6379/0", repr=False)
+    redis: str = field(default=DEFAULT_REDIS, repr=False)
     """The URL of RQ's Redis. It may hold a password, so it is not shown."""
     service: str = "rq"
     """service.name of the application whose jobs these are."""
@@ -244,9 +245,8 @@ def _space(value: Any) -> str:
 
 def _namespace(value: Any) -> str:
     text = _text(value)
-    # A hyphen would make the indices of `shop` and `shop-eu` indistinguishable to a wildcard.
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,99}", text):
-        raise ValueError("must be small letters, digits and _ (no hyphen), 100 at most")
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9_-]{0,98}[a-z0-9_])?", text):
+        raise ValueError("must be small letters, digits, _ and, between them, -; 100 characters at most")
     return text
 
 
@@ -321,8 +321,19 @@ NAMES = frozenset(setting.name for setting in fields(Settings))
 _SECRET = frozenset({"api_key", "audit_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password"})
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # names the TOML file; without it, shipper.toml of the working folder
-# Kubernetes and Docker links put such variables into every container beside a service named "shipper".
-_OTHERS_VARIABLES = re.compile(r"SHIPPER_(SERVICE_(HOST|PORT)|PORT|ENV_|NAME$)")
+# Kubernetes puts such variables into every container beside a Service called shipper, shipper-metrics, …
+# (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables), and Docker did for links.
+_LINK = re.compile(r"SHIPPER_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?|ENV_\w+)")
+_LINK_PORT = re.compile(r"[a-z]+://\S+:\d+")  # the value of SHIPPER_…_PORT, which could be somebody's idea of a setting
+
+
+def is_service_link(variable: str, value: str) -> bool:
+    """Whether a container engine has put this variable there, and nobody who wants to set anything."""
+    if variable.endswith("_PORT") and _LINK_PORT.fullmatch(value):
+        return True
+    if variable.endswith("_NAME") and value.startswith("/"):  # /container/alias
+        return True
+    return bool(_LINK.fullmatch(variable))
 
 
 def load(
@@ -395,7 +406,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
         if name in NAMES:
             if value:  # an empty variable is how compose files and shells say "not set"
                 found[name] = value
-        elif not _OTHERS_VARIABLES.match(variable):
+        elif not is_service_link(variable, value):
             known = sorted(f"SHIPPER_{known.upper()}" for known in NAMES)
             problems.append(_unknown(variable, "in the environment", known))
     return found

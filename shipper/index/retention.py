@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from elasticsearch import Elasticsearch
 
 from ..client import translated
-from ..records import PERIODS, alias
+from ..records import PERIODS, alias, indices
 from ..settings import Settings
 
 
@@ -46,7 +46,7 @@ def prune(client: Elasticsearch, settings: Settings, now: datetime, *, dry_run: 
 
     Needs `view_index_metadata` and `delete_index` on the indices.
     """
-    patterns = [f"{alias(dataset)}-{settings.namespace}-*" for dataset in PERIODS]
+    patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
     with translated(settings):
         there = client.indices.get_settings(
             index=patterns,

@@ -17,7 +17,7 @@ from elasticsearch import Elasticsearch
 from .. import chain
 from ..client import translated
 from ..errors import ShipperError
-from ..records import Record, alias
+from ..records import Record, indices
 from ..settings import Settings
 from ..ship.deadletter import DeadLetters
 from ..state import index_name
@@ -42,7 +42,7 @@ def forget(client: Elasticsearch, settings: Settings, user: str) -> dict[str, in
     counts = {}
     for dataset in ("rq.audit", "rq.job", "rq.app"):
         erase = _from_audit if dataset == "rq.audit" else _from_others
-        counts[dataset] = _rewrite(client, settings, f"{alias(dataset)}-{settings.namespace}-*", user, erase)
+        counts[dataset] = _rewrite(client, settings, indices(dataset, settings.namespace), user, erase)
     counts["rq.state"] = _rewrite(client, settings, index_name(settings.namespace), user, _from_others)
     return counts
 

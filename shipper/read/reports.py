@@ -9,7 +9,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from ..client import translated
-from ..records import alias
+from ..records import indices
 from ..settings import Settings
 from .timeline import Question, filters
 
@@ -94,7 +94,7 @@ def run(
     """Every report of REPORTS, by name: rows of `name` and the report's columns. Raises DestinationError."""
     with translated(settings):
         answer = client.search(
-            index=f"{alias('rq.job')}-{settings.namespace}-*",
+            index=indices("rq.job", settings.namespace),
             ignore_unavailable=True,
             size=0,
             query={"bool": {"filter": filters(question)}},

@@ -16,7 +16,7 @@ from elasticsearch import Elasticsearch
 
 from ..client import translated
 from ..errors import ShipperError, Unreachable
-from ..records import Record, alias, moment_of, timestamp
+from ..records import Record, indices, moment_of, timestamp
 from ..settings import Settings
 from .paging import pages, snapshot
 
@@ -164,8 +164,8 @@ def _as_indexed(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _indices(settings: Settings) -> list[str]:
-    return [f"{alias(dataset)}-{settings.namespace}-*" for dataset in DATASETS]
+def _indices(settings: Settings) -> str:
+    return ",".join(indices(dataset, settings.namespace) for dataset in DATASETS)
 
 
 def _in_order(hits: Iterator[dict[str, Any]]) -> Iterator[Record]:

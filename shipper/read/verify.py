@@ -25,7 +25,7 @@ from .. import chain
 from ..chain import NO_HASH, Checked, Head
 from ..client import translated
 from ..errors import ShipperError
-from ..records import alias, timestamp
+from ..records import indices, timestamp
 from ..settings import Settings
 from .paging import Page, pages, snapshot
 
@@ -97,7 +97,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _indices(settings: Settings) -> str:
-    return f"{alias('rq.audit')}-{settings.namespace}-*"
+    return indices("rq.audit", settings.namespace)
 
 
 def _chains(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> tuple[list[tuple[str, int]], int]:

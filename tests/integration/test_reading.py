@@ -65,6 +65,20 @@ def test_each_filter_restricts(programs: Programs, flag: str, value: str) -> Non
     assert numbers(programs, flag, value) == [2]
 
 
+def test_a_namespace_is_not_those_whose_names_begin_with_it(programs: Programs, namespace: str) -> None:
+    other = f"{namespace}-eu"
+    ship(programs, record(1, action="job-enqueued"))
+    ship(
+        Programs({**programs.environment, "SHIPPER_NAMESPACE": other}, programs.folder),
+        record(2, action="job-enqueued"),
+    )
+    assert numbers(programs) == [1]
+    assert numbers(programs, "--namespace", other) == [2]
+    for name in (namespace, other):
+        top = json.loads(programs.run("shipper", "top", "--json", "--namespace", name).stdout)
+        assert [row["jobs"] for row in top["functions_by_payload"]] == [1]
+
+
 def test_the_range_of_time_restricts(programs: Programs) -> None:
     ship(programs, record(1))
     assert numbers(programs, "--since", "10m") == [1]

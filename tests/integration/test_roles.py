@@ -28,7 +28,7 @@ def keys(own_server: OwnElasticsearch, tmp_path: Path) -> Iterator[Programs]:
     """Programs on that server, its roles made by the command."""
     environment = {
         "SHIPPER_LOG": str(tmp_path / "records.jsonl"), "SHIPPER_STATE": str(tmp_path / "state"),
-        "SHIPPER_ELASTICSEARCH": own_server.url, "SHIPPER_NAMESPACE": f"t{uuid.uuid4().hex[:12]}",
+        "SHIPPER_ELASTICSEARCH": own_server.url, "SHIPPER_NAMESPACE": f"t{uuid.uuid4().hex[:12]}-eu",
     }  # fmt: skip
     programs = Programs(environment, tmp_path)
     programs.run("shipper", "setup", "--roles")
@@ -89,6 +89,22 @@ def test_the_shipper_s_key_ships_text_logs(
 def test_the_operator_s_key_installs_all_that_shipping_needs(keys: Programs, own_server: OwnElasticsearch) -> None:
     done = keys.run("shipper", "setup", **as_role(keys, own_server, "operator"))
     assert "ingest pipeline rq-legacy" in done.stdout
+
+
+def test_a_key_of_one_namespace_is_of_no_use_in_one_whose_name_begins_so(
+    keys: Programs, own_server: OwnElasticsearch, own_search: Elasticsearch
+) -> None:
+    other = f"rq-job-{keys.environment['SHIPPER_NAMESPACE']}-west-2026.11.20"
+    own_search.index(index=other, document={"@timestamp": "2026-11-20T10:00:00Z"}, refresh=True)
+    for role, call in (("reader", "search"), ("shipper", "create"), ("pruner", "get_settings"), ("eraser", "search")):
+        with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, role)) as client:
+            calls = {
+                "search": lambda: client.search(index=other),
+                "create": lambda: client.create(index=other, id="x", document={"@timestamp": "2026-11-20T10:00:00Z"}),
+                "get_settings": lambda: client.indices.get_settings(index=other),
+            }
+            with pytest.raises(AuthorizationException):
+                calls[call]()
 
 
 def test_the_shipper_s_key_can_neither_read_change_nor_delete_a_record(

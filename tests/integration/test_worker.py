@@ -191,3 +191,20 @@ def test_callbacks_are_told_of_abandonment(queue: Queue, programs: Programs) -> 
     queue.started_job_registry.cleanup()
     assert told == ["abandoned"]
     assert programs.actions() == ["job-enqueued", "job-dead"]
+
+
+def test_the_worker_command_takes_the_redis_of_the_settings(queue: Queue, programs: Programs) -> None:
+    queue.enqueue(work.add, 1, 2)
+    programs.run("shipper", "worker", "letters", "--burst")
+    assert programs.actions() == ["job-enqueued", "job-started", "job-finished"]
+
+
+@pytest.mark.parametrize("way", ["flag", "variable"])
+def test_what_rq_is_told_comes_before_the_settings(queue: Queue, programs: Programs, way: str) -> None:
+    url = programs.environment["SHIPPER_REDIS"]
+    queue.enqueue(work.add, 1, 2)
+    flags, variables = (("-u", url), {}) if way == "flag" else ((), {"RQ_REDIS_URL": url})
+    programs.run(
+        "shipper", "worker", "letters", "--burst", *flags, **{"SHIPPER_REDIS": "redis://127.0.0.1:1/0", **variables}
+    )
+    assert programs.actions() == ["job-enqueued", "job-started", "job-finished"]

@@ -93,14 +93,38 @@ def test_a_file_that_is_no_toml_is_refused() -> None:
     assert "is not TOML" in problems()
 
 
-def test_variables_that_kubernetes_sets_are_nobody_s_mistake() -> None:
-    load(SHIPPER_SERVICE_HOST="10.0.0.1", SHIPPER_SERVICE_PORT_HTTP="80", SHIPPER_PORT_80_TCP_ADDR="10.0.0.1")
+@pytest.mark.parametrize("service", ["SHIPPER", "SHIPPER_METRICS", "SHIPPER_REDIS", "SHIPPER_ELASTICSEARCH_HTTP"])
+def test_variables_that_kubernetes_sets_are_nobody_s_mistake(service: str) -> None:
+    address = "tcp://10.0.0.1:9465"
+    variables = {
+        "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "9465", "SERVICE_PORT_HTTP_METRICS": "9465", "PORT": address,
+        "PORT_9465_TCP": address, "PORT_9465_TCP_PROTO": "tcp", "PORT_9465_TCP_PORT": "9465",
+        "PORT_9465_TCP_ADDR": "10.0.0.1", "PORT_53_UDP": "udp://10.0.0.1:53", "PORT_53_UDP_ADDR": "10.0.0.1",
+        "ENV_PATH": "/usr/bin", "NAME": "/shop/shipper",
+    }  # fmt: skip
+    made = load(**{f"{service}_{name}": value for name, value in variables.items()})
+    assert made == load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SHIPPER_LISTEN_PORT", "9465"), ("SHIPPER_SERVICE_NAME", "shop"), ("SHIPPER_PORTS", "1")]
+)
+def test_what_only_looks_like_such_a_variable_is_told(name: str, value: str) -> None:
+    assert f"There is no setting {name}" in problems(**{name: value})
+
+
+@pytest.mark.parametrize("namespace", ["shop-eu", "shop-2024", "a", "a--b", "7", "x" * 100])
+def test_a_namespace_may_have_hyphens(namespace: str) -> None:
+    assert load(SHIPPER_NAMESPACE=namespace).namespace == namespace
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("NAMESPACE", "shop-eu"),
+        ("NAMESPACE", "shop-"),
+        ("NAMESPACE", "-shop"),
+        ("NAMESPACE", "shop*"),
+        ("NAMESPACE", "x" * 101),
         ("NAMESPACE", "Shop"),
         ("ELASTICSEARCH", "search.example:9200"),
         ("ELASTICSEARCH", "ftp://search.example"),
