@@ -1,10 +1,13 @@
-# The two commands to begin with: `make demo` and `make test`. Each does its own set-up.
-.PHONY: demo test test-rq check lint types unit kibana up down soak bench clean setup
+# The two commands to begin with: `make demo` and `make test`. Each target does its own set-up.
+.PHONY: demo test test-rq check lint types unit kibana up down soak bench bare clean setup tools
 
 PYTHON := .venv/bin/python
 
 setup:
-	@stack/setup.sh
+	@stack/setup.sh servers
+
+tools:
+	@stack/setup.sh tools
 
 demo: setup  ## A small shop's jobs, from Redis to the answers. KEEP=1 leaves everything up.
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
@@ -13,38 +16,39 @@ up: setup  ## Redis, Elasticsearch, two workers and the shipper, left running.
 	@$(PYTHON) -m demo --no-load --keep
 
 down:  ## End what `make up` or `make demo KEEP=1` left running.
-	@if [ -x $(PYTHON) ]; then $(PYTHON) -m demo --down; fi
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m demo --down; else echo "nothing was up"; fi
 
 test:  ## Everything: lint, types, unit tests, and tests on a real Redis and a real Elasticsearch.
 	@stack/setup.sh tests
 	@$(MAKE) --no-print-directory lint types
-	@$(PYTHON) -m pytest
-	@$(PYTHON) -m tests.compat.oldest_rq
-	@$(PYTHON) -m tests.compat.rq_suite
+	@$(PYTHON) -m tests.everything
 
 test-rq: setup  ## RQ's own test-suite, with the instrumentation loaded.
 	@$(PYTHON) -m tests.compat.rq_suite
 
-check: setup lint types unit  ## The inner loop.
+check: lint types unit  ## The inner loop.
 
-lint:
+lint: tools
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 
-types:
+types: tools
 	@.venv/bin/mypy
 
-unit:
-	@$(PYTHON) -m pytest -q tests/unit
+unit: tools
+	@$(PYTHON) -m pytest -q -n 2 tests/unit
 
 soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1
 	@$(PYTHON) -m tests.soak $(or $(SECONDS),60) $(SEED)
 
-kibana: setup  ## Build what Kibana imports from its sources in kibana/.
+kibana: tools  ## Build what Kibana imports from its sources in kibana/.
 	@$(PYTHON) -m kibana
 
 bench: setup  ## Each benchmark prints its figure beside what it is compared with.
 	@$(PYTHON) -m benchmarks
+
+bare:  ## README's two commands on bare Debian 12 and 13, as root and as a user with sudo. Needs root and debootstrap.
+	@stack/bare.sh $(SUITES)
 
 clean: down  ## Remove the virtual environment, caches and runs. Downloads stay, so that the next set-up is quick.
 	rm -rf .venv .venv-oldest .run .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -146,7 +146,7 @@ def main(records: int = 200_000, verify_records: int = 60_000) -> list[Promise]:
     """Print the figures."""
     print("The audit trail")
     promises = [cost()]
-    server = OwnElasticsearch()
+    server = OwnElasticsearch(quick_start=False)
     try:
         made = settings.load({"elasticsearch": server.url, "namespace": "bench"})
         with connect(made) as client:

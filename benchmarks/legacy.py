@@ -119,7 +119,7 @@ def main() -> list[Promise]:
     """Print the figures; what is promised of them."""
     growth, whose, longest = worst()
     folder = Path(tempfile.mkdtemp(prefix="shipper-legacy-"))
-    server = Elasticsearch()
+    server = Elasticsearch(quick_start=False)
     try:
         with Client(server.url, request_timeout=60) as client:
             client.cluster.put_settings(persistent={"action.destructive_requires_name": False})

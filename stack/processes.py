@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 STOP_GRACE_S = 10.0  # a worker finishes its job and a shipper its batch well within this
@@ -54,6 +56,24 @@ def wait_until(ready: Callable[[], object], timeout_s: float, what: str, every_s
         time.sleep(every_s)
 
 
+@contextlib.contextmanager
+def saying_how_long(every_s: float = 5.0) -> Iterator[None]:
+    """While the block runs, print every few seconds for how long it has: whoever waits sees that something goes on."""
+    over, begun = threading.Event(), time.monotonic()
+
+    def say() -> None:
+        while not over.wait(every_s):
+            print(f"  … {time.monotonic() - begun:.0f} s", flush=True)
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 def start(
     command: list[str],
     log: Path,
@@ -61,16 +81,18 @@ def start(
     environment: dict[str, str] | None = None,
     account: tuple[int, int] | None = None,
     folder: Path | None = None,
+    outlives: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start `command` in a process group of its own, its output appended to `log` (mode 0600).
 
-    `environment` is added to ours; `account` is a (uid, gid) to run as.
+    `environment` is added to ours; `account` is a (uid, gid) to run as. Unless it `outlives` us, it is killed when this
+    process ends, however that ends: nobody has to clean up after a SIGKILL.
     """
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         uid, gid = account if account else (None, None)
         return subprocess.Popen(
-            command,
+            command if outlives else ending_with_us(command),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=subprocess.STDOUT,
@@ -83,6 +105,12 @@ def start(
         )
     finally:
         os.close(descriptor)
+
+
+def ending_with_us(command: list[str]) -> list[str]:
+    """The command, killed by the kernel when the thread that starts it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    setpriv = shutil.which("setpriv")  # util-linux, which every Debian has
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command
 
 
 def birth(pid: int) -> str | None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from .processes import StackError, port_from, start, stop, tail_of, wait_until
 
-START_LIMIT_S = 10.0
+START_LIMIT_S = 120.0
 
 
 class Redis:
     """A running redis-server. `url` names it; `stop()` ends it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, outlives: bool = False) -> None:
         program = shutil.which("redis-server")
         if program is None:
             raise StackError("redis-server is not installed. Run `make setup`, or install it by hand.")
@@ -25,6 +25,7 @@ class Redis:
             [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
             self.log,
             folder=folder,
+            outlives=outlives,
         )
         wait_until(self._answers, START_LIMIT_S, f"Redis on port {self.port}")
 

@@ -20,11 +20,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from shipper import records
@@ -38,7 +39,7 @@ from tests.programs import BIN
 EMITTERS = 3
 A_SECOND = 400  # records of each emitter
 GOLDEN = json.loads((Path(__file__).parent / "golden/job-finished.jsonl").read_text())
-DRAIN_LIMIT_S = 120.0
+DRAIN_LIMIT_S = 600.0
 # Of one look alone a file may be missing that was made since the globs were looked at: up to a second, and the looks
 # are two seconds apart.
 IDLE_LOOKS = 2
@@ -67,8 +68,11 @@ class Report:
         )
 
 
-def soak(seconds: float, seed: int, folder: Path) -> Report:
-    """Run it all in `folder` and settle the accounts. RuntimeError if the shipper does not come to an end."""
+def soak(seconds: float, seed: int, folder: Path, *, least: Mapping[str, int] = MappingProxyType({})) -> Report:
+    """Run it all in `folder` and settle the accounts. RuntimeError if the shipper does not come to an end.
+
+    It goes on for as long as it takes until each thing was done as often as `least` says.
+    """
     dice = random.Random(seed)
     done: Counter[str] = Counter()
     with serving() as server:
@@ -79,7 +83,7 @@ def soak(seconds: float, seed: int, folder: Path) -> Report:
         emitters = _emitters(folder, seed, enough)
         end = time.monotonic() + seconds
         try:
-            while time.monotonic() < end:
+            while time.monotonic() < end or any(done[what] < count for what, count in least.items()):
                 shipper.trouble()
         finally:
             enough.set()

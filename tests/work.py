@@ -27,6 +27,12 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def wait_for(file: str) -> None:
+    """Go on when the file is there: for as long as a test needs a job to run."""
+    while not Path(file).exists():
+        time.sleep(0.02)
+
+
 def note_fields(job: Any, *_exc_info: Any) -> bool:
     """An exception handler of RQ's, such as an exception notifier. It hands on to the next one."""
     with Path(os.environ["NOTES"]).open("a") as notes:

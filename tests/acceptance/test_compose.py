@@ -24,7 +24,9 @@ from elasticsearch import Elasticsearch
 
 from stack.processes import free_port, start, stop
 from tests.kibana_server import KibanaServer, serving
-from tests.programs import BIN, ROOT, count, wait_for
+from tests.programs import BIN, LIMIT_S, ROOT, count, wait_for
+
+pytestmark = pytest.mark.slow
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -158,7 +160,7 @@ class Containers:
 
     def _wait(self, name: str, condition: str) -> None:
         if condition == "service_completed_successfully":
-            assert self._running[name].wait(timeout=60) == 0, self.log(name)
+            assert self._running[name].wait(LIMIT_S) == 0, self.log(name)
         elif condition == "service_healthy":
             wait_for(lambda: self._healthy(name), f"{name} to be healthy")
         else:

@@ -10,12 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from elasticsearch import Elasticsearch
 
 from demo.services import running
 from stack.processes import stop
 from tests.programs import ROOT, count, wait_for
 from tests.saved_objects import empty_panels
+
+pytestmark = pytest.mark.slow
 
 LIMIT_S = 120.0
 

@@ -25,7 +25,9 @@ import shipper
 from shipper import settings
 from shipper.timeline import Entry
 from stack.processes import free_port
-from tests.programs import Programs, wait_for
+from tests.programs import LIMIT_S, Programs, wait_for
+
+pytestmark = pytest.mark.slow
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUEUES = ("payments", "mails", "reports")
@@ -40,7 +42,7 @@ class Browser:
         self._cookie = ""
 
     def post(self, path: str, **headers: str) -> int:
-        client = HTTPConnection("127.0.0.1", self._port, timeout=20)
+        client = HTTPConnection("127.0.0.1", self._port, timeout=LIMIT_S)
         try:
             client.request("POST", path, headers={"Cookie": self._cookie, "User-Agent": "tests/1", **headers})
             answer = client.getresponse()

@@ -2,7 +2,7 @@
 
     python -m tests.compat.oldest_rq [pytest's arguments]
 
-They are installed into a virtual environment of their own.
+They are installed into a virtual environment of their own, which has everything else from the one that runs this.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 import tomllib
 
-from stack.elasticsearch import client_requirement
+from stack.processes import ending_with_us
 from tests.programs import ROOT
 
 # RQ 2.6's SpawnWorker does not work with a newer redis-py; that is RQ's own matter.
@@ -24,23 +25,22 @@ SUITES = ("tests/integration/test_endings.py",)
 
 def main(arguments: list[str]) -> int:
     python = HOME / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", HOME], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", HOME], check=True)
+    folder = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    with open(f"{folder}/the-rest.pth", "w", encoding="utf-8") as rest:
+        rest.write(sysconfig.get_path("purelib") + "\n")  # found after what is in the environment itself
     wanted = [TOGETHER_WITH.get(name, f"{name}=={least}") for name, least in _least().items()]
     print(f"The oldest that we work with: {', '.join(wanted)}", flush=True)
-    tools = [
-        client_requirement(),
-        "pytest>=8.3",
-        "hypothesis>=6.100",
-        "pyyaml>=6.0",
-        "psutil>=5.9",
-        "opentelemetry-sdk>=1.25",
-    ]
-    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", str(ROOT), *wanted, *tools]
-    subprocess.run(install, check=True)
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "-q"]
+    subprocess.run([*pip, *wanted], check=True)
+    subprocess.run([*pip, "--no-deps", "-e", ROOT], check=True)
     return subprocess.run(
-        [python, "-m", "pytest", "-q", *(arguments or SUITES)], cwd=ROOT, env=dict(os.environ), check=False
-    ).returncode
+        ending_with_us([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *(arguments or SUITES)]),
+        cwd=ROOT, env=dict(os.environ), check=False,
+    ).returncode  # fmt: skip
 
 
 def _least() -> dict[str, str]:

@@ -15,6 +15,8 @@ from stack.processes import free_port
 from tests.integration.test_shipping import append, indexed, lines
 from tests.programs import Programs, wait_for
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 90.0  # a shipper that waited for long looks again every 30 s at most
 
 

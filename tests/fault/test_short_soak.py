@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests import soak
 
+pytestmark = pytest.mark.slow
 
-def test_a_minute_of_everything_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    report = soak.soak(45, 20261121, tmp_path)
+
+def test_half_a_minute_of_everything_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    report = soak.soak(25, 20261121, tmp_path, least={"kill": 6})
     assert (report.lost, report.doubled) == (0, 0), str(report)
     assert report.written == report.indexed + report.dead
     assert report.dead > 0

@@ -17,7 +17,7 @@ import trustme
 from stack.processes import free_port
 from tests.bulk_server import BulkServer, serving
 from tests.integration.test_shipping import append, lines
-from tests.programs import Programs
+from tests.programs import LIMIT_S, Programs
 from tests.serving import serve
 
 PASSWORD = {"SHIPPER_PASSWORD": "s3cret"}
@@ -115,7 +115,7 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
         request = urllib.request.Request(self.path, self.rfile.read(length) or None, headers, method=self.command)  # noqa: S310
         try:
-            answer = urllib.request.urlopen(request, timeout=10)  # noqa: S310
+            answer = urllib.request.urlopen(request, timeout=LIMIT_S)  # noqa: S310
         except urllib.error.HTTPError as refused:
             answer = refused
         with answer:

@@ -22,6 +22,8 @@ from tests.known_day import Day, Happening
 from tests.lens import figures_of, groups_of, query_of, rows_of, search_of
 from tests.saved_objects import Placed, of_type, panels, source_of, view_of_search
 
+pytestmark = pytest.mark.slow
+
 INTERVAL, INTERVAL_MS = "5m", 300_000
 MISSING = "(missing value)"
 NS = 1_000_000_000

@@ -21,6 +21,8 @@ from shipper.index import pipelines
 from tests import legacy_samples, work
 from tests.programs import ROOT, Programs, count, wait_for
 
+pytestmark = pytest.mark.slow
+
 JOB = "4f0c1d2e-0001-4a00-8000-00000000000{}"
 
 

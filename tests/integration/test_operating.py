@@ -17,7 +17,7 @@ from rq.worker import Worker
 import shipper
 from shipper import context
 from tests import work
-from tests.programs import Programs, wait_for
+from tests.programs import LIMIT_S, Programs, wait_for
 from tests.trail import follow
 
 OURS = {"RQ_JOB_CLASS": "shipper.LoggedJob", "SHIPPER_ACTOR": "olga"}
@@ -106,7 +106,7 @@ def test_stopping_a_job_and_ending_a_worker(queue: Queue, programs: Programs, co
     wait_for(lambda: "job-stopped" in programs.actions(), "the job to stop")
     (name,) = [one.name for one in Worker.all(connection)]
     send_shutdown_command(connection, name)
-    assert worker.wait(20) in (0, -signal.SIGINT)
+    assert worker.wait(LIMIT_S) in (0, -signal.SIGINT)
     assert done(programs) == [("job-stop-requested", job.id), ("worker-shutdown-requested", name)]
 
 

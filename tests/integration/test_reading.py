@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shipper import records
-from tests.programs import Programs, wait_for
+from tests.programs import LIMIT_S, Programs, wait_for
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/job-finished.jsonl").read_text())
 SECOND_NS = 1_000_000_000
@@ -42,7 +42,7 @@ def record(number: int, *, action: str = "job-finished", **changes: Any) -> byte
 
 def ship(programs: Programs, *lines: bytes) -> None:
     programs.run("shipper", "run", "--stdin", stdin=b"".join(lines))
-    programs.run("python", "-c", "import time; time.sleep(1.1)")  # one refresh
+    programs.refresh()
 
 
 def numbers(programs: Programs, *flags: str) -> list[int]:
@@ -110,7 +110,7 @@ def test_follow_goes_on_with_what_comes(programs: Programs) -> None:
     ship(programs, record(2))
     wait_for(lambda: seen() == [1, 2], "the next record")
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=5) == 0
+    assert process.wait(LIMIT_S) == 0
 
 
 def test_top_adds_up(programs: Programs) -> None:

@@ -16,6 +16,8 @@ from rq.job import Job
 from tests import work
 from tests.programs import Programs, count
 
+pytestmark = pytest.mark.slow
+
 
 def expired(queue: Queue, programs: Programs) -> Job:
     job = queue.enqueue(work.add, 1, 2, ttl=1)

@@ -15,6 +15,8 @@ from elasticsearch import AuthorizationException, Elasticsearch
 from stack.elasticsearch import Elasticsearch as OwnElasticsearch
 from tests.programs import Programs
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = (Path(__file__).parent.parent / "golden/job-finished.jsonl").read_bytes()
 
 

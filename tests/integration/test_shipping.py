@@ -21,7 +21,7 @@ from shipper.ship.deadletter import DeadLetters
 from shipper.ship.document import Document
 from shipper.ship.pipeline import Pipeline
 from tests.bulk_server import serving, slow
-from tests.programs import Programs, count, wait_for
+from tests.programs import LIMIT_S, Programs, count, wait_for
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/job-finished.jsonl").read_text())
 
@@ -96,7 +96,7 @@ def test_the_daemon_ships_what_is_written_and_ends_in_order(
     append(programs, lines(10, start=10))
     wait_for(lambda: indexed(search, namespace) == 20, "the lines of the new file")
     shipper.send_signal(signal.SIGTERM)
-    assert shipper.wait(timeout=10) == 0
+    assert shipper.wait(LIMIT_S) == 0
     registry = json.loads((made.state / "registry.json").read_text())
     assert {Path(entry["path"]).name for entry in registry["files"]} == {"records.jsonl", "records.jsonl.1"}
     assert programs.run("shipper", "run", "--once").stderr.startswith("0 records indexed, 0 were there already")
@@ -125,7 +125,7 @@ def test_the_daemon_waits_for_an_elasticsearch_that_is_not_there_yet(programs: P
     assert shipper.poll() is None
     assert log.read_text().count("cannot be reached") == 1
     shipper.send_signal(signal.SIGTERM)
-    assert shipper.wait(timeout=10) == 0
+    assert shipper.wait(LIMIT_S) == 0
 
 
 def test_the_daemon_waits_for_a_folder_that_is_not_there_yet(

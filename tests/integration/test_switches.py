@@ -10,7 +10,7 @@ import redis
 from rq import Queue
 
 from tests import work
-from tests.programs import Programs, wait_for
+from tests.programs import LIMIT_S, Programs, wait_for
 
 RECORDS = ["job-enqueued", "job-started", "job-finished"]
 
@@ -57,7 +57,7 @@ def test_the_scheduler_that_a_worker_forks_is_covered(queue: Queue, programs: Pr
     )
     wait_for(lambda: "job-finished" in programs.actions(), "the scheduled job")
     worker.send_signal(signal.SIGTERM)
-    worker.wait(timeout=20)
+    worker.wait(LIMIT_S)
     assert programs.actions() == ["job-scheduled", *RECORDS]
     assert programs.records()[1]["rq"]["cause"] == "scheduler"
 
@@ -72,7 +72,7 @@ def test_cron_is_covered(queue: Queue, programs: Programs, tmp_path: Path) -> No
     cron = programs.start("rq", "cron", "cron_settings", "--url", url, PYTHONPATH=path)
     wait_for(programs.actions, "the first job of the cron")
     cron.send_signal(signal.SIGTERM)
-    cron.wait(timeout=20)
+    cron.wait(LIMIT_S)
     (record,) = programs.records()
     assert record["rq"]["cause"] == "cron"
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from stack.processes import free_port
-from tests.programs import Programs, wait_for
+from tests.programs import LIMIT_S, Programs, wait_for
 from tests.trail import follow
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -23,7 +23,7 @@ def ask(request: pytest.FixtureRequest, programs: Programs, connection: redis.Re
     server = programs.start("python", "-m", "tests.webapps", request.param, str(port))
 
     def put(method: str, path: str, **headers: str) -> int:
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
         try:
             client.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
             answer = client.getresponse()

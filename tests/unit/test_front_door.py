@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.programs import LIMIT_S
+
 HEAVY = ("elasticsearch", "elastic_transport", "rich", "click", "pythonjsonlogger", "shipper.ship", "shipper.read")
 
 WRAPPED = "rq.queue.Queue._enqueue_job"
 
 
 def _python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -20,6 +20,7 @@ from shipper.ship.trouble import Stopped
 from stack.processes import wait_until
 from tests import bulk_server
 from tests.bulk_server import Answer, BulkServer, each, kept_but_lost, serving
+from tests.programs import LIMIT_S
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/job-finished.jsonl").read_text())
 COUNT = 20
@@ -270,7 +271,7 @@ def test_positions_move_in_the_lines_order_whichever_request_is_done_first(
     gate = threading.Event()
 
     def held_up(handler: bulk_server.Handler, pairs: list[tuple[dict[str, object], bytes]]) -> None:
-        gate.wait(10)
+        gate.wait(LIMIT_S)
         bulk_server.well(handler, pairs)
 
     with serving(held_up) as server:
