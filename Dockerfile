@@ -2,7 +2,7 @@
 FROM python:3.13 AS build
 
 WORKDIR /src
-COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE CHANGELOG.md ./
 COPY shipper ./shipper
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 

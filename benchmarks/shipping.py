@@ -36,7 +36,9 @@ GOLDEN = Path(__file__).resolve().parent.parent / "tests/golden"
 KINDS = ("job-enqueued", "job-started", "job-finished")
 TICKS = os.sysconf("SC_CLK_TCK")
 MOST_MIB = 80  # resident
-# What is promised: records for a CPU second, ours over theirs.
+# Records for a CPU second on default settings, ours over theirs: what is so, not yet what is aimed at.
+AS_INSTALLED = {"syslog-ng": 0.3, "rsyslog": 0.8}
+# What is promised without states.
 PROMISED = {
     "syslog-ng": 1.5,
     "rsyslog": 2.7,
@@ -175,7 +177,7 @@ def competitors(file: Path, server: NullServer, folder: Path) -> Iterator[tuple[
         def make(name: str, file: Path) -> Peer:
             state = folder / f"{name}-{len(list(folder.iterdir()))}"
             command = once(str(file), state, f"http://127.0.0.1:{server.port}")
-            return Peer(name, command, {"SHIPPER_STATES": "false", **environment}, ends=True)
+            return Peer(name, command, environment, ends=True)
 
         return make
 
@@ -184,8 +186,8 @@ def competitors(file: Path, server: NullServer, folder: Path) -> Iterator[tuple[
         return lambda name, file: Peer(name, [*command, str(file)], {}, ends=True)
 
     yield OURS, ours()
-    yield WITH_STATES, ours(SHIPPER_STATES="true")
-    yield WITH_GZIP, ours(SHIPPER_GZIP="true")
+    yield WITHOUT_STATES, ours(SHIPPER_STATES="false")
+    yield WITH_GZIP, ours(SHIPPER_STATES="false", SHIPPER_GZIP="true")
     if peers.syslog_ng("try-syslog-ng", file, server.port, folder):
         yield "syslog-ng", lambda name, file: _there(peers.syslog_ng(f"sng-{name}", file, server.port, folder))
     for title, parse in (("rsyslog", False), ("rsyslog, JSON parsed", True)):
@@ -195,7 +197,7 @@ def competitors(file: Path, server: NullServer, folder: Path) -> Iterator[tuple[
     yield "parallel_bulk", helper("parallel_bulk")
 
 
-OURS, WITH_STATES, WITH_GZIP = "shipper", "shipper, with states", "shipper, with gzip"
+OURS, WITHOUT_STATES, WITH_GZIP = "shipper", "shipper, no states", "shipper, no states, gzip"
 
 
 def _rsyslog(title: str, port: int, folder: Path, parse: bool, name: str, file: Path) -> Peer:
@@ -259,7 +261,7 @@ def main(count: int = 600_000, rounds: int = 3, report: dict[str, Any] | None = 
         server = NullServer()
         try:
             print(f"{count} records of {size // count} bytes, to a server that keeps nothing (median of {rounds})")
-            print(f"  {'':22} {'docs/CPU-s':>10} {'docs/s':>9} {'memory':>8}")
+            print(f"  {'':24} {'docs/CPU-s':>10} {'docs/s':>9} {'memory':>8}")
             for title, make in competitors(file, server, folder):
                 # The slow ones get fewer records.
                 few, portion = file, count
@@ -268,7 +270,7 @@ def main(count: int = 600_000, rounds: int = 3, report: dict[str, Any] | None = 
                     write_records(few, portion)
                 figure = figures[title] = measure(make, few, portion, server, rounds)
                 memory = f"{figure.memory / (1 << 20):.0f} MiB"
-                print(f"  {title:22} {figure.per_cpu_s:>10,.0f} {figure.per_s:>9,.0f} {memory:>8}", flush=True)
+                print(f"  {title:24} {figure.per_cpu_s:>10,.0f} {figure.per_s:>9,.0f} {memory:>8}", flush=True)
             share, longest = idle(server, folder)
         finally:
             server.stop()
@@ -285,17 +287,22 @@ def main(count: int = 600_000, rounds: int = 3, report: dict[str, Any] | None = 
 
 def _compared(figures: dict[str, Figure]) -> Iterator[Promise]:
     """What is promised of our figures beside those of others."""
-    ours, x = figures[OURS], "{:.2f} x"
+    ours, x = figures[WITHOUT_STATES], "{:.2f} x"
+    for name, least in AS_INSTALLED.items():
+        if name in figures:
+            ratio = figures[OURS].per_cpu_s / figures[name].per_cpu_s
+            yield Promise(f"docs/CPU-s as installed, of {name}'s", ratio, least=least, shown=x)
     for name, least in PROMISED.items():
         if name in figures:
-            yield Promise(f"docs/CPU-s, of {name}'s", ours.per_cpu_s / figures[name].per_cpu_s, least=least, shown=x)
+            ratio = ours.per_cpu_s / figures[name].per_cpu_s
+            yield Promise(f"docs/CPU-s without states, of {name}'s", ratio, least=least, shown=x)
     for name in PROMISED:
         if name in figures:
-            yield Promise(f"docs/s, of {name}'s", ours.per_s / figures[name].per_s, least=1.0, shown=x)
+            yield Promise(f"docs/s without states, of {name}'s", ours.per_s / figures[name].per_s, least=1.0, shown=x)
     yield Promise(
         "CPU with gzip, of that without", ours.per_cpu_s / figures[WITH_GZIP].per_cpu_s, most=MOST_GZIP, shown=x
     )
-    for name in (OURS, WITH_STATES):
+    for name in (OURS, WITHOUT_STATES):
         yield Promise(
             f"memory at full speed, {name}", figures[name].memory / (1 << 20), most=MOST_MIB, shown="{:.0f} MiB"
         )

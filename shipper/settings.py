@@ -34,6 +34,8 @@ class Settings:
 
     log: Path
     """The file that emitters append records to."""
+    log_mode: int | None = None
+    """The permissions of `log` where an emitter makes it: 0o660. None: 0660 less the umask."""
     files: tuple[str, ...]
     """Globs of the files that the shipper tails. Default: `log` and what it was renamed to."""
     state: Path
@@ -127,6 +129,13 @@ def _text(value: Any) -> str:
 
 def _path(value: Any) -> Path:
     return Path(_text(value)).expanduser().absolute()
+
+
+def _mode(value: Any) -> int:
+    mode = int(value, 8) if isinstance(value, str) else int(value)
+    if mode & ~0o666 or mode & 0o600 != 0o600:
+        raise ValueError("must be permissions in octal such as 0660, without x, that let the owner read and write")
+    return mode
 
 
 def _list(value: Any) -> tuple[str, ...]:
@@ -277,6 +286,7 @@ def _retention(value: Any) -> Mapping[str, int]:
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "log": _path,
+    "log_mode": _mode,
     "files": _globs,
     "state": _path,
     "elasticsearch": _urls,

@@ -28,8 +28,25 @@ class _Lazy(click.Group):
         return command
 
 
+def _show_version(context: click.Context, _flag: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        from ..ship.quick import CHECKED_IN
+
+        click.echo(f"shipper {version('rq-shipper')}; lines are checked in {CHECKED_IN}")
+        context.exit()
+
+
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="rq-shipper", prog_name="shipper")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version, and how lines are checked here.",
+)
 def cli() -> None:
     """Ship RQ job records to Elasticsearch, and ask what happened."""
 

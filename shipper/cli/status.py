@@ -49,7 +49,7 @@ def _print(found: dict[str, Any], age_s: float) -> None:
     lag = "" if found["lag_ms"] is None else f", {found['lag_ms']} ms behind its record's time"
     console.print(
         f"{found['records_per_s']:g} records/s, {_bytes(found['bytes_per_s'])}/s{lag}; {_bytes(found['memory_bytes'])} "
-        "of memory"
+        f"of memory; lines are checked in {found.get('checked_in', 'an unknown way')}"
     )
     if found["last_error"]:
         now = f"for {_span(found['trouble_s'])}" if found["trouble_s"] else f"last at {found['last_error_at']}"

@@ -68,12 +68,12 @@ class Trail:
     """Writes audit records to `settings.log`. One for each process and its forks; threads may share it."""
 
     def __init__(self, settings: Settings, sink: Sink | None = None) -> None:
-        self.sink = sink or Sink(settings.log)
+        self.sink = sink or Sink(settings.log, settings.log_mode)
         self._settings = settings
         self._redactor = Redactor(settings.redact)
         self._made_for = Origin.here(settings)
         key = settings.audit_key.encode() if settings.audit_key else None
-        self._chain = Chain(settings.log, self.sink, key)
+        self._chain = Chain(settings.log, self.sink, key, settings.log_mode)
 
     def write(self, event: Event, *, durable: bool = False) -> Record:
         """Append the record, and return it as it was written. With `durable` it is on the disk by then.

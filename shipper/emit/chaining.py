@@ -24,9 +24,8 @@ import orjson
 from .. import chain
 from ..chain import NO_HASH, Head
 from ..records import LINE_START, Record, encode
-from .sink import FOLDER_MODE, LOOK_EVERY_S, Sink
+from .sink import LOOK_EVERY_S, Sink, open_shared
 
-HEAD_MODE = 0o600
 HEAD_BYTES = 512  # one sector: it is written whole or not at all
 LOCK_WAIT_S = 1.0  # a holder needs some 20 us; one that was stopped while it held the lock must not stop us all
 LOCK_TRY_S = 0.0001
@@ -51,10 +50,11 @@ class _Kept(NamedTuple):
 class Chain:
     """The chain of one log. Threads and forks may share it."""
 
-    def __init__(self, log: Path, sink: Sink, key: bytes | None) -> None:
+    def __init__(self, log: Path, sink: Sink, key: bytes | None, mode: int | None = None) -> None:
+        """`mode`: the permissions of the head, if it is made here: whoever writes the log has to lock it."""
         # Hidden, so that no glob of log files takes it for one.
         self.path = log.with_name(f".{log.name}.chain")
-        self._log, self._sink, self._key = log, sink, key
+        self._log, self._sink, self._key, self._mode = log, sink, key, mode
         self._descriptor = -1
         self._boot = _boot_id()
         self._busy = False
@@ -106,8 +106,7 @@ class Chain:
         deadline = None
         while True:
             if self._descriptor < 0:
-                self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, HEAD_MODE)
+                self._descriptor = open_shared(self.path, os.O_RDWR, self._mode)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

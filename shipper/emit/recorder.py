@@ -25,7 +25,7 @@ class Recorder(Hooks):
     """Writes one record for each moment that has one, to `settings.log`."""
 
     def __init__(self, settings: Settings) -> None:
-        self.sink = Sink(settings.log)
+        self.sink = Sink(settings.log, settings.log_mode)
         self._settings = settings
         self._redactor = Redactor(settings.redact)
         self._callbacks = Callbacks(settings)

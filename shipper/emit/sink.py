@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 import threading
 import time
 from pathlib import Path
+
+from ..forking import no_fork
 
 log = logging.getLogger("shipper")
 
 WARN_EVERY_S = 60.0
 LOOK_EVERY_S = 1.0  # for this long, lines may still go to the file that the log was renamed to
-# Readable by the group, so that the shipper may run as another account; nobody else's business.
-FILE_MODE = 0o640
-FOLDER_MODE = 0o750
+# For the group, so that the shipper may run as another account; nobody else's business. With the usual umask of 022
+# the group can read, with 002 or 007 other accounts of it can write, too.
+FILE_MODE, FOLDER_MODE = 0o660, 0o770
+_GROUP_WRITES, _GROUP_S_FOLDER = 0o020, 0o2770  # setgid: what is made in the folder is its group's
+# What may be written to though it is no file: somebody has named it on purpose.
+_ON_PURPOSE = ("/dev/stdout", "/dev/stderr", "/dev/full", "/dev/fd/", "/dev/tty", "/dev/null", "/proc/self/fd/")
 
 
 class Sink:
@@ -27,8 +34,10 @@ class Sink:
     that could not be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int | None = None) -> None:
+        """`mode`: the permissions that the file is to have if it is made here; None: FILE_MODE less the umask."""
         self.path = path
+        self._mode = mode
         self.dropped = 0
         self._descriptor = -1
         self._opened: tuple[int, int] | None = None
@@ -44,11 +53,11 @@ class Sink:
             try:
                 written = os.write(self._current(), line)
             except OSError as trouble:
-                self._drop(trouble.strerror or str(trouble))
+                self._drop(*reason_and_advice(self.path, trouble))
                 return False
             if written != len(line):
                 # The disk is full. What was written is half a record; the next line starts a new one.
-                self._drop(f"only {written} of {len(line)} bytes could be written")
+                self._drop(f"only {written} of {len(line)} bytes could be written", "Is the disk full?")
                 return False
             return True
 
@@ -75,22 +84,97 @@ class Sink:
         return self._descriptor
 
     def _open(self) -> int:
-        self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        self._descriptor = open_shared(self.path, os.O_WRONLY | os.O_APPEND, self._mode)
         self._opened = _identity(self._descriptor)
         return self._descriptor
 
-    def _drop(self, reason: str) -> None:
+    def _drop(self, reason: str, advice: str) -> None:
         self.dropped += 1
         now = time.monotonic()
         if now - self._warned >= WARN_EVERY_S:
             self._warned = now
             log.warning(
-                "Job records cannot be written to %s: %s. %d lost so far in this process; jobs are not affected. "
-                "Make the folder writable, or set SHIPPER_LOG to a file that is.",
-                self.path, reason, self.dropped,
+                "Job records cannot be written to %s: %s. %d lost so far in this process; jobs are not affected. %s",
+                self.path, reason, self.dropped, advice,
                 extra={"event.action": "records-dropped"},
             )  # fmt: skip
+
+
+def open_shared(path: Path, flags: int, mode: int | None) -> int:
+    """A descriptor of the file, which is made, with its folder, if it is not there. Never waits for another program.
+
+    `mode` is then what its permissions are, whatever the umask; None: FILE_MODE less the umask. The folder's group
+    may do in it what it may do to the file. Raises OSError, also if it is neither a file nor named on purpose.
+    """
+    if not path.parent.is_dir():
+        _make_folder(path.parent, mode)
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO that nobody reads is an error, and no wait
+    wanted = FILE_MODE if mode is None else mode
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, wanted)
+    except FileExistsError:
+        descriptor = os.open(path, flags | os.O_CREAT, wanted)  # it may be a link, or be gone again
+    else:
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not str(path).startswith(_ON_PURPOSE):
+        os.close(descriptor)
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+    return descriptor
+
+
+def _make_folder(folder: Path, mode: int | None) -> None:
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    if mode is not None and mode & _GROUP_WRITES:
+        folder.chmod(_GROUP_S_FOLDER)
+
+
+def reason_and_advice(path: Path, trouble: OSError) -> tuple[str, str]:
+    """What keeps a file from being written, and what to do about it."""
+    match trouble.errno:
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            there = path if path.exists() else path.parent
+            reason = f"{trouble.strerror} ({_whose(there)}, and this process is {_account(os.geteuid())})"
+            if there is path:
+                return reason, (
+                    "Where several accounts write it, let their group: set SHIPPER_LOG_MODE=0660 for all of them, and "
+                    f"once run `chmod 0660 {path}`."
+                )
+            return reason, "Make the folder writable for this account, or set SHIPPER_LOG to a file that is."
+        case errno.ENOSPC | errno.EDQUOT:
+            return str(trouble.strerror), "Make room on that disk: what is written from then on is kept."
+        case errno.EISDIR | errno.ENXIO | errno.ENOTDIR | errno.ELOOP:
+            return "it is not a regular file", "Set SHIPPER_LOG to the path of a file."
+        case _:
+            return trouble.strerror or str(trouble), "Set SHIPPER_LOG to a file that can be written."
+
+
+def _whose(path: Path) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return f"{path} cannot be looked at"
+    return f"{path} is {_account(found.st_uid)}'s, group {_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+
+
+def _account(uid: int) -> str:
+    with no_fork:
+        import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    with no_fork:
+        import grp
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _identity(file: Path | int) -> tuple[int, int] | None:

@@ -23,6 +23,7 @@ from .lines import JsonLines, Reader
 from .listen import Listener
 from .memory import keep_what_is_freed
 from .pipeline import Pipeline
+from .quick import CHECKED_IN
 from .quiet import Quiet
 from .registry import Registry
 from .rotation import Rotation
@@ -106,8 +107,8 @@ class _Daemon:
 
     def run(self) -> None:
         log.info(
-            "Shipping %s to %s; positions in %s.",
-            ", ".join(self._settings.files), client.shown(self._settings), self._settings.state,
+            "Shipping %s to %s; positions in %s; lines are checked in %s.",
+            ", ".join(self._settings.files), client.shown(self._settings), self._settings.state, CHECKED_IN,
             extra={"event.action": "shipper-started"},
         )  # fmt: skip
         self._watch.begin()

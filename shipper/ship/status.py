@@ -14,6 +14,7 @@ import orjson
 
 from ..origin import Origin
 from ..records import Record, record_id, timestamp
+from .quick import CHECKED_IN
 from .tail import name_of
 
 FILE = "status.json"
@@ -59,6 +60,8 @@ class Status:
     state: str
     """shipping; waiting (there is trouble, and it is tried again); stopped."""
     elasticsearch: str
+    checked_in: str
+    """The language in which lines are checked: C, where that could be compiled."""
     files: list[FileStatus] = field(default_factory=list)
     backlog_bytes: int = 0
     backlog_age_s: float = 0.0
@@ -103,6 +106,7 @@ class Watcher:
             started_at=timestamp(self._started),
             state="stopped" if stopped else "waiting" if counts.trouble else "shipping",
             elasticsearch=self._elasticsearch,
+            checked_in=CHECKED_IN,
             files=all_of_them,
             backlog_bytes=sum(one.backlog_bytes for one in all_of_them),
             backlog_age_s=max((one.backlog_age_s for one in all_of_them), default=0.0),

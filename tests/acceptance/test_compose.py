@@ -231,7 +231,7 @@ def test_the_services_do_together_what_the_file_promises(
         query = {"bool": {"filter": [{"term": {"organization.id": "compose"}}, {"exists": {"field": "event.end"}}]}}
         return count(search, index, query) == 3
 
-    wait_for(ended, "the three jobs of the order", limit_s=120)
+    wait_for(ended, "the three jobs of the order", limit_s=LIMIT_S)
     log = containers.folder / "records.jsonl"
     everything = f"{index},rq-audit-{namespace}-*"
     wait_for(lambda: count(search, everything) == len(log.read_bytes().splitlines()), "every line")

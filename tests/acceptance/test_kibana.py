@@ -32,7 +32,7 @@ from tests.saved_objects import of_type, panels
 PICTURES = ROOT / ".run/kibana"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SETTLE_MS = 90_000  # of the page's own time, which Chromium lets run as fast as the answers come
-LIMIT_S = 180
+LIMIT_S = 900
 PX_PER_UNIT, HEAD_PX = 28, 400  # a unit of the grid's height with its margin; what stands above the grid
 
 # What a panel that failed or found nothing leaves in the page, by Kibana's own marks and words.

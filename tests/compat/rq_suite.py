@@ -140,7 +140,7 @@ def _failures(source: Path, folder: Path, tests: list[str], *, with_us: bool) ->
     command = [
         sys.executable, "-m", "pytest", "-q", *(["-p", "shipper_instrumented"] if with_us else []),
         "-o", f"cache_dir={folder / 'cache'}", "-o", "junit_family=xunit1", f"--junit-xml={report}",
-        "-W", "ignore", *tests,
+        "-W", "ignore", "-p", "no:ddtrace", *tests,
     ]  # fmt: skip
     environment = {
         **os.environ,

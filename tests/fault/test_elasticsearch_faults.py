@@ -13,11 +13,9 @@ from shipper import records
 from stack.elasticsearch import Elasticsearch as Server
 from stack.processes import free_port
 from tests.integration.test_shipping import append, indexed, lines
-from tests.programs import Programs, wait_for
+from tests.programs import LIMIT_S, Programs, wait_for
 
 pytestmark = pytest.mark.slow
-
-LIMIT_S = 90.0  # a shipper that waited for long looks again every 30 s at most
 
 
 def arrived(search: Elasticsearch, namespace: str, wanted: int) -> None:
@@ -151,7 +149,7 @@ def test_one_of_three_nodes_is_killed_while_it_ships(programs: Programs, namespa
         with Elasticsearch(cluster.nodes[0].url) as search:
             append(programs, lines(1000))
             arrived(search, namespace, 1000)
-            search.cluster.health(wait_for_status="green", timeout="60s")
+            search.cluster.health(wait_for_status="green", timeout=f"{LIMIT_S:.0f}s")
             killed = cluster.nodes[-1]
             for part in range(1, 11):
                 append(programs, lines(1000, start=part * 1000))

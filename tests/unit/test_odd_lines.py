@@ -102,7 +102,7 @@ def _is_possible(target: dict[str, Any]) -> bool:
 
 
 def test_brackets_are_counted_where_they_stand_within_each_other(tmp_path: Path) -> None:
-    flat = json.dumps({"message": "many", "rows": [[{"a": [1]}]] * NESTING_LIMIT}).encode()
+    flat = json.dumps({"message": "many", "rows": [[{"a": [1]}]] * (NESTING_LIMIT + 1)}).encode()
     with serving() as server:
         run = Run(tmp_path, server)
         run.log.write_bytes(flat + b"\n")

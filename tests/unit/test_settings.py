@@ -113,6 +113,11 @@ def test_what_only_looks_like_such_a_variable_is_told(name: str, value: str) -> 
     assert f"There is no setting {name}" in problems(**{name: value})
 
 
+@pytest.mark.parametrize(("given", "mode"), [("0660", 0o660), ("640", 0o640), ("0o600", 0o600), (0o660, 0o660)])
+def test_permissions_are_octal(given: object, mode: int) -> None:
+    assert settings.load({"log_mode": given}, HOME).log_mode == mode
+
+
 @pytest.mark.parametrize("namespace", ["shop-eu", "shop-2024", "a", "a--b", "7", "x" * 100])
 def test_a_namespace_may_have_hyphens(namespace: str) -> None:
     assert load(SHIPPER_NAMESPACE=namespace).namespace == namespace
@@ -121,6 +126,9 @@ def test_a_namespace_may_have_hyphens(namespace: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("LOG_MODE", "0777"),
+        ("LOG_MODE", "0060"),
+        ("LOG_MODE", "rw"),
         ("NAMESPACE", "shop-"),
         ("NAMESPACE", "-shop"),
         ("NAMESPACE", "shop*"),

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import multiprocessing
 import os
+import pwd
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shipper.emit.sink import Sink
+from shipper import settings
+from shipper.emit.audit import Event, Trail
+from shipper.emit.sink import Sink, reason_and_advice
 
 WRITERS, EACH = 8, 12_500  # 100,000 lines in all
 LINE = b'{"a":1}\n'
@@ -24,10 +31,109 @@ def test_lines_are_appended_and_the_folder_is_made(tmp_path: Path) -> None:
     assert sink.path.read_bytes() == LINE * 2
 
 
-def test_the_file_is_readable_by_the_group_and_nobody_else(tmp_path: Path) -> None:
-    sink = Sink(tmp_path / "records.jsonl")
+@pytest.fixture(params=[0o022, 0o002, 0o007, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_the_file_is_for_the_group_as_far_as_the_umask_goes_and_for_nobody_else(tmp_path: Path, umask: int) -> None:
+    sink = Sink(tmp_path / "new/records.jsonl")
     sink.append(LINE)
-    assert stat.S_IMODE(sink.path.stat().st_mode) & 0o137 == 0
+    assert stat.S_IMODE(sink.path.stat().st_mode) == 0o660 & ~umask
+    assert stat.S_IMODE(sink.path.parent.stat().st_mode) == 0o770 & ~umask
+
+
+def test_permissions_that_are_set_are_those_of_the_file_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    sink = Sink(tmp_path / "new/records.jsonl", 0o660)
+    sink.append(LINE)
+    assert stat.S_IMODE(sink.path.stat().st_mode) == 0o660
+    assert stat.S_IMODE(sink.path.parent.stat().st_mode) == 0o2770
+    sink.path.chmod(0o600)  # somebody has their reasons
+    sink.path.rename(tmp_path / "renamed")
+    Sink(sink.path, 0o640).append(LINE)
+    assert stat.S_IMODE(sink.path.stat().st_mode) == 0o640
+    Sink(tmp_path / "renamed", 0o660).append(LINE)
+    assert stat.S_IMODE((tmp_path / "renamed").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two accounts")
+@pytest.mark.parametrize("way", ["setting", "umask"])
+def test_two_accounts_of_one_group_write_one_log(tmp_path: Path, way: str) -> None:
+    folder, group = tmp_path / "log", 65_533
+    folder.mkdir()
+    os.chown(folder, 65_531, group)
+    folder.chmod(0o2770)
+    for part in folder.parents:
+        if part.stat().st_uid == os.getuid() and part != Path("/"):
+            part.chmod(part.stat().st_mode | 0o011)
+    path, mode = folder / "records.jsonl", 0o660 if way == "setting" else None
+
+    def trail_at(path: Path) -> Trail:
+        return Trail(settings.load({"log_mode": mode}, {"SHIPPER_LOG": str(path)}))
+
+    def write_as(uid: int) -> int:
+        if (child := os.fork()) == 0:
+            status = 99
+            try:
+                os.setgroups([group])
+                os.setgid(uid)  # each has a primary group of its own, as accounts have
+                os.setuid(uid)
+                os.umask(0o022 if way == "setting" else 0o002)
+                trail = trail_at(path)
+                record = trail.write(Event(action="tried"))
+                status = record.get("tags", []).count("unchained") + 2 * trail.sink.dropped
+            finally:
+                os._exit(status)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    trail_at(tmp_path / "another").write(Event(action="tried"))  # what Python loads for it may be out of their reach
+
+    assert [write_as(uid) for uid in (65_531, 65_532, 65_531)] == [0, 0, 0]
+    assert len(path.read_bytes().splitlines()) == 3
+    assert path.stat().st_gid == group
+
+
+def _refusal(path: Path, error: int) -> str:
+    return ". ".join(reason_and_advice(path, OSError(error, os.strerror(error))))
+
+
+def test_the_reason_and_what_to_do_about_it_are_the_real_ones(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    assert "Make the folder writable" in _refusal(path, errno.EACCES)
+    path.touch(0o640)
+    said = _refusal(path, errno.EACCES)
+    assert f"{path} is {pwd.getpwuid(os.getuid()).pw_name}'s" in said
+    assert "mode 0640" in said
+    assert "SHIPPER_LOG_MODE=0660" in said
+    assert "Make room" in _refusal(path, errno.ENOSPC)
+    assert "not a regular file" in _refusal(path, errno.ENXIO)
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_fifo_in_place_of_the_log_holds_nobody_up(
+    tmp_path: Path, is_read: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "records.jsonl"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if is_read else -1
+    with caplog.at_level(logging.WARNING, "shipper"):
+        assert not Sink(path).append(LINE)
+    assert "it is not a regular file" in caplog.text
+    if is_read:
+        os.close(reader)
+
+
+def test_a_folder_in_place_of_the_log_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "shipper"):
+        assert not Sink(tmp_path).append(LINE)
+    assert "it is not a regular file" in caplog.text
+
+
+def test_standard_output_is_written_to_where_somebody_names_it(tmp_path: Path) -> None:
+    code = "from pathlib import Path; from shipper.emit.sink import Sink; Sink(Path('/dev/stdout')).append(b'line')"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"line"
 
 
 def test_after_a_rotation_lines_go_to_the_new_file(tmp_path: Path) -> None:
