@@ -1,4 +1,4 @@
-"""Compile shipper/ship/framing.c where there are a compiler and Python's headers; elsewhere quick.py does it all."""
+"""Compile shipper/ship/framing.c where there are a compiler and Python's headers; elsewhere fastpath.py does it all."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Framing(BuildHookInterface):  # type: ignore[type-arg]
         ]  # fmt: skip
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as trouble:
-            said = getattr(trouble, "stderr", "") or str(trouble)
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", "") or str(error)
             self.app.display_warning(f"{SOURCE} was not compiled, and the shipper is slower without it:\n{said}")
             return
         build_data["artifacts"].append(MODULE)

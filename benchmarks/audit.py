@@ -130,7 +130,7 @@ def searched(client: Elasticsearch, made: Settings, count: int) -> Promise:
     delays, found = [], 0
     for user in range(0, 200 * 13, 13):  # another user each time: no answer is in a cache
         start = time.perf_counter()
-        answer = timeline.last(client, made, timeline.Question(user=f"user-{user % USERS}"), LAST)
+        answer = timeline.last(client, made, timeline.Query(user=f"user-{user % USERS}"), LAST)
         delays.append(1000 * (time.perf_counter() - start))
         found = max(found, len(answer))
     delays.sort()

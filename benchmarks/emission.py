@@ -99,8 +99,8 @@ def loop() -> None:
     from rq.job import Job
 
     from shipper import settings
-    from shipper.emit import facts, rq  # noqa: F401 - as loaded as in a worker
-    from shipper.emit.hooks import Success
+    from shipper.emit import rq, snapshot  # noqa: F401 - as loaded as in a worker
+    from shipper.emit.events import Success
     from shipper.emit.recorder import Recorder
 
     recorder = Recorder(settings.load())
@@ -108,10 +108,10 @@ def loop() -> None:
     job.enqueued_at = job.started_at = job.ended_at = datetime.now(UTC)
     cpu = time.process_time()
     for _ in range(LOOPS):
-        started = facts.of(job)
+        started = snapshot.from_job(job)
         recorder.started(started, "a6c8e5bb2923420488e76d50699b3386", "worker")
         success = Success(execution_id="a6c8e5bb2923420488e76d50699b3386", worker="worker", result_type="NoneType")
-        recorder.succeeded(facts.at_end(job, started), success)
+        recorder.succeeded(snapshot.at_ending(job, started), success)
     print(json.dumps({"cpu": (time.process_time() - cpu) / LOOPS / RECORDS_A_JOB}))
 
 

@@ -35,8 +35,8 @@ def main() -> int:
     try:
         services = Services(arguments.folder, kept=arguments.keep)
         return _run(services, arguments)
-    except (StackError, ShipperError) as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+    except (StackError, ShipperError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -117,8 +117,8 @@ def _wait_for_records(services: Services, addresses: Addresses, index: str) -> t
 
         try:
             wait_until(equal, INDEX_LIMIT_S, "every record to be indexed", every_s=0.2)
-        except StackError as trouble:
-            print(f"  {trouble}")
+        except StackError as error:
+            print(f"  {error}")
     return counts
 
 

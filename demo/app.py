@@ -61,8 +61,8 @@ class Application:
                     return self._order(query.get("customer", signed_in), int(query.get("declines", "0")))
                 case _:
                     return "404 Not Found", f"There is no {method} {path}.\n"
-        except RedisError as trouble:
-            return "503 Service Unavailable", f"Redis: {trouble}\n"
+        except RedisError as error:
+            return "503 Service Unavailable", f"Redis: {error}\n"
 
     def _sign_in(self, customer: str | None) -> tuple[Any, ...]:
         """A shop without passwords."""

@@ -47,7 +47,7 @@ _SHIPPER: dict[str, dict[str, Any]] = {
     "shipper.memory_bytes": _BYTES,
     "shipper.backlog_age_s": _duration("seconds"),
     "shipper.lag_ms": _duration("milliseconds"),
-    "shipper.trouble_s": _duration("seconds"),
+    "shipper.retrying_s": _duration("seconds"),
 }
 
 VIEWS = (

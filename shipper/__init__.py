@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from . import audit, jobs, timeline
     from .context import actor, identify, log_context
     from .emit.callbacks import on_dead, on_fail
+    from .emit.instrument import instrument
     from .emit.logged_job import LoggedJob
     from .emit.progress import progress
-    from .emit.rq import instrument
     from .errors import AuditError, SettingsError, ShipperError
     from .formatter import JsonFormatter, current_fields, structlog_context
 
@@ -43,7 +43,7 @@ _MODULES = ("audit", "jobs", "timeline")
 
 _HOMES = {
     "LoggedJob": ".emit.logged_job",
-    "instrument": ".emit.rq",
+    "instrument": ".emit.instrument",
     "actor": ".context",
     "identify": ".context",
     "log_context": ".context",

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from . import settings
 from .emit.audit import Event, Trail
-from .emit.hooks import quietly
+from .emit.events import never_raise
 from .errors import AuditError
 from .forking import no_fork
 
@@ -146,15 +146,15 @@ def _is_denial(error: BaseException) -> bool:
 
 def _write(event: Event, *, durable: bool) -> None:
     if not durable:
-        with quietly("audit"):
+        with never_raise("audit"):
             trail().write(event)
         return
     try:
         trail().write(event, durable=True)
     except AuditError:
         raise
-    except Exception as trouble:
-        raise AuditError(f"The audit record could not be made: {trouble}.") from trouble
+    except Exception as error:
+        raise AuditError(f"The audit record could not be made: {error}.") from error
 
 
 def trail() -> Trail:

@@ -93,7 +93,7 @@ class _Proxied(RequestsHttpNode):
         self.session.proxies = {"http": proxy, "https": proxy}
 
 
-def shown(settings: Settings) -> str:
+def addresses_for_people(settings: Settings) -> str:
     """The addresses for a message: without the passwords that URLs may hold."""
     if settings.cloud_id:
         return f"the cloud deployment {settings.cloud_id.partition(':')[0]}"
@@ -105,23 +105,23 @@ def shown(settings: Settings) -> str:
 
 
 @contextmanager
-def translated(settings: Settings) -> Iterator[None]:
+def translated_errors(settings: Settings) -> Iterator[None]:
     """Turn the client's exceptions into ours, each with what to do about it."""
-    where = shown(settings)
+    where = addresses_for_people(settings)
     try:
         yield
     except elasticsearch.ApiError as answer:
         raise refusal(answer.status_code, str(answer.message), where) from answer
     except elasticsearch.UnsupportedProductError as answer:
         raise Refused(f"What answers at {where} is not Elasticsearch. Check SHIPPER_ELASTICSEARCH.") from answer
-    except elastic_transport.TransportError as trouble:
-        raise unreachable(where, trouble) from trouble
+    except elastic_transport.TransportError as error:
+        raise unreachable(where, error) from error
 
 
-def unreachable(where: str, trouble: elastic_transport.TransportError) -> Unreachable:
+def unreachable(where: str, error: elastic_transport.TransportError) -> Unreachable:
     """Nobody answered."""
-    reason = str(trouble.message).split("(<", 1)[0].strip() or type(trouble).__name__
-    if isinstance(trouble, elastic_transport.TlsError) or "certificate" in reason.lower():
+    reason = str(error.message).split("(<", 1)[0].strip() or type(error).__name__
+    if isinstance(error, elastic_transport.TlsError) or "certificate" in reason.lower():
         return Unreachable(
             f"The certificate of Elasticsearch at {where} is not trusted ({reason}). Set SHIPPER_CA_FILE to the "
             "certificate of the authority that signed it, or SHIPPER_FINGERPRINT to its own SHA-256."

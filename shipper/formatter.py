@@ -17,9 +17,9 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
 
 from . import context, settings
-from .origin import Origin
 from .records import encode, record_id, shorten, timestamp
 from .redact import Redactor
+from .service import ServiceInfo
 
 DATASET = "rq.app"
 
@@ -37,7 +37,7 @@ class JsonFormatter(_JsonFormatter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         made = settings.load(complain=logging.getLogger("shipper").error)
-        self._origin = Origin.here(made)
+        self._origin = ServiceInfo.here(made)
         self._redactor = Redactor(made.redact)
 
     def format(self, record: logging.LogRecord) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import settings as settings_module
 from .forking import no_fork
-from .records import moment_of
+from .records import parse_timestamp
 from .settings import Settings
 from .state import document_id, index_name, job_id_of
 
@@ -96,9 +96,9 @@ def kept(job_id: str, made: Settings) -> JobState | None:
     with no_fork:
         from elasticsearch import NotFoundError
 
-        from .client import connect, translated
+        from .client import connect, translated_errors
 
-    with connect(made) as client, translated(made):
+    with connect(made) as client, translated_errors(made):
         try:
             return _state(job_id, client.get(index=index_name(made.namespace), id=document_id(job_id))["_source"])
         except NotFoundError:
@@ -130,8 +130,8 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
         from redis import Redis as Client
         from rq.job import Job
 
-        from .emit.facts import CARRIED_FIELD, parse_carried
         from .emit.progress import read
+        from .emit.snapshot import CARRIED_FIELD, parse_carried
 
     connection = redis if redis is not None else Client.from_url(made.redis)
     try:
@@ -166,4 +166,4 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
 
 
 def _moment(text: str | None) -> datetime | None:
-    return moment_of(text) if text else None
+    return parse_timestamp(text) if text else None

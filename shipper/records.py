@@ -54,7 +54,7 @@ def timestamp(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
-def moment_of(text: str) -> datetime:
+def parse_timestamp(text: str) -> datetime:
     """The moment that an ISO 8601 text states; without a zone it is in UTC. ValueError for any other text."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -107,14 +107,14 @@ def encode(record: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(record, default=repr, option=_OPTIONS)
     except (orjson.JSONEncodeError, RecursionError):
-        return orjson.dumps(_speakable(record), option=_OPTIONS)
+        return orjson.dumps(_json_safe(record), option=_OPTIONS)
 
 
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 _DEPTH_LIMIT = 12
 
 
-def _speakable(value: Any, depth: int = 0) -> Any:
+def _json_safe(value: Any, depth: int = 0) -> Any:
     """A copy that JSON can say: lone surrogates escaped, cycles and depths cut, unknown things as their text."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
@@ -127,9 +127,9 @@ def _speakable(value: Any, depth: int = 0) -> Any:
     if depth >= _DEPTH_LIMIT:
         return "…"
     if isinstance(value, Mapping):
-        return {_speakable(str(key)): _speakable(item, depth + 1) for key, item in value.items()}
+        return {_json_safe(str(key)): _json_safe(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_speakable(item, depth + 1) for item in value]
+        return [_json_safe(item, depth + 1) for item in value]
     return _text_of(value)
 
 

@@ -208,15 +208,15 @@ def epoch_of(version: int) -> datetime:
     return datetime.fromtimestamp((version >> (_RANK_BITS + _SEQUENCE_BITS)) / 1000, UTC)
 
 
-def state_of(record: Mapping[str, Any]) -> State | None:
+def state_from_mapping(record: Mapping[str, Any]) -> State | None:
     """The state that a job record tells; None of a record that tells none, or is not as ours are."""
     try:
-        return told_by(msgspec.convert(record, JobRecord))
+        return state_from_record(msgspec.convert(record, JobRecord))
     except (msgspec.ValidationError, ValueError, OverflowError, RecursionError):
         return None
 
 
-def told_by(record: JobRecord) -> State | None:
+def state_from_record(record: JobRecord) -> State | None:
     """The same of a decoded one. Raises ValueError if its times are none."""
     event, rq = record.event, record.rq
     state = _STATES.get(event.action)

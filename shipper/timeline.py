@@ -14,16 +14,16 @@ from typing import Any
 from . import settings as settings_module
 from .errors import ShipperError
 from .forking import no_fork
-from .records import Record, moment_of
+from .records import Record, parse_timestamp
 from .settings import Settings
 
-__all__ = ["Entry", "query"]
+__all__ = ["TimelineEntry", "query"]
 
 FILTERS = ("job", "user", "customer", "queue", "function", "resource", "trace", "labels", "args", "since", "until")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class TimelineEntry:
     """One record. `dataset` is rq.audit, rq.job or rq.app; what a record does not say is None.
 
     `user` is who did it or for whom the job was, `outcome` is success, failure or unknown, `duration_ns` is in
@@ -45,7 +45,7 @@ class Entry:
     record: Record
 
 
-def query(*, settings: Settings | None = None, **asked: Any) -> Iterator[Entry]:
+def query(*, settings: Settings | None = None, **asked: Any) -> Iterator[TimelineEntry]:
     """The records that match all that is asked, the oldest first, however many there are.
 
     Known are `job`, `user`, `customer`, `queue`, `function`, `trace` (ids and names), `resource` (`"customer:42"`),
@@ -66,22 +66,22 @@ def query(*, settings: Settings | None = None, **asked: Any) -> Iterator[Entry]:
         name: timeline.moment(asked[name], now) if isinstance(asked.get(name), str) else asked.get(name)
         for name in ("since", "until")
     }
-    question = timeline.Question(**{**asked, **times})
+    question = timeline.Query(**{**asked, **times})
     made = settings or settings_module.load()
 
-    def found() -> Iterator[Entry]:
+    def found() -> Iterator[TimelineEntry]:
         with connect(made) as client:
             yield from map(entry, timeline.query(client, made, question))
 
     return found()
 
 
-def entry(record: Record) -> Entry:
+def entry(record: Record) -> TimelineEntry:
     """A record as it is told."""
     event = _part(record, "event")
     resource, duration = _part(record, "audit", "resource"), event.get("duration")
-    return Entry(
-        at=moment_of(record["@timestamp"]),
+    return TimelineEntry(
+        at=parse_timestamp(record["@timestamp"]),
         dataset=_text(event.get("dataset")) or "",
         action=_text(event.get("action")),
         outcome=_text(event.get("outcome")),

@@ -379,8 +379,8 @@ def main(arguments: list[str]) -> int:
         else:
             print("usage: python3 -m stack.elasticsearch client|announce|fetch", file=sys.stderr)
             return 2
-    except StackError as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -15,11 +15,11 @@ import orjson
 from elasticsearch import Elasticsearch
 
 from shipper import records
-from shipper.emit import lifecycle
-from shipper.emit.facts import JobFacts
-from shipper.emit.hooks import Failure, Killed, Raised, Success
+from shipper.emit import job_records
+from shipper.emit.events import ExceptionInfo, ExitStatus, Failure, Success
+from shipper.emit.snapshot import JobSnapshot
 from shipper.index import setup
-from shipper.origin import Origin
+from shipper.service import ServiceInfo
 from shipper.settings import Settings
 from shipper.ship.document import Place, document, state_document
 
@@ -167,8 +167,8 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
     most = max(len(plan.runs), 1)
     user = f"user-{plan.customer}" if plan.customer else "office"
     context = {"user": user, **({"customer": plan.customer} if plan.customer else {})}
-    origin = Origin(service="shop", version=plan.version, environment="test", host="worker-1", pid=1)
-    facts = JobFacts(
+    origin = ServiceInfo(service="shop", version=plan.version, environment="test", host="worker-1", pid=1)
+    facts = JobSnapshot(
         job_id=job, queue=plan.queue, function=plan.function, payload_bytes=plan.size, created_at=pushed,
         enqueued_at=pushed, max_attempts=most, payload_stored_bytes=plan.size // 2, context=context,
     )  # fmt: skip
@@ -179,21 +179,21 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
 
     def enqueued(attempt: int) -> tuple[Happening, dict[str, Any]]:
         told = facts._replace(enqueued_at=pushed, attempt=attempt)
-        record = lifecycle.enqueued(told, "api" if attempt == 1 else "retry", pushed, origin)
+        record = job_records.enqueued(told, "api" if attempt == 1 else "retry", pushed, origin)
         return replace(common, at=pushed, action="job-enqueued", outcome="success", attempt=attempt), record
 
     yield enqueued(1)
     if plan.fate == "canceled":
         at = pushed + timedelta(seconds=20)
         happening = replace(common, at=at, action="job-canceled", outcome="unknown", final=True)
-        yield happening, lifecycle.removed(facts, "canceled", at, origin)
+        yield happening, job_records.removed(facts, "canceled", at, origin)
     if plan.fate == "expired":
         at = pushed + timedelta(minutes=5)
         happening = replace(
             common, at=at, action="job-dead", outcome="failure", reason="expired", verdict="no_retry", final=True
         )
         gone = Failure(execution_id=None, worker="", concluded=True, inferred=True, reason="expired", text="It waited.")
-        yield happening, lifecycle.failed(facts, gone, at, origin)
+        yield happening, job_records.failed(facts, gone, at, origin)
     if plan.fate == "running":
         yield _started(facts, common, plan, pushed, f"{job}-1", origin)[:2]
     for attempt, run in enumerate(plan.runs, start=1):
@@ -209,24 +209,28 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
 
 
 def _started(
-    facts: JobFacts, common: Happening, plan: Plan, pushed: datetime, execution: str, origin: Origin
+    facts: JobSnapshot, common: Happening, plan: Plan, pushed: datetime, execution: str, origin: ServiceInfo
 ) -> tuple[Happening, dict[str, Any], datetime]:
     began = pushed + timedelta(seconds=plan.lag_s)
     happening = replace(
         common, at=began, action="job-started", outcome="unknown", lag_ms=int(plan.lag_s * 1000), execution=execution
     )
-    return happening, lifecycle.started(facts._replace(started_at=began), execution, "worker-1.1", began, origin), began
+    return (
+        happening,
+        job_records.started(facts._replace(started_at=began), execution, "worker-1.1", began, origin),
+        began,
+    )
 
 
 def _ended(
-    facts: JobFacts, began: Happening, run: Run, ended: datetime, origin: Origin
+    facts: JobSnapshot, began: Happening, run: Run, ended: datetime, origin: ServiceInfo
 ) -> tuple[Happening, dict[str, Any]]:
     common = replace(began, at=ended, action=f"job-{run.end}", seconds=run.seconds, final=run.end != "retried")
     if run.end == "finished":
         success = Success(execution_id=began.execution, worker="worker-1.1")
-        return replace(common, outcome="success"), lifecycle.finished(facts, success, ended, origin)
-    raised = Raised(run.error, "no luck", "Traceback …") if run.error else None
-    killed = Killed(9, RSS_KB) if run.how == "killed" else None
+        return replace(common, outcome="success"), job_records.finished(facts, success, ended, origin)
+    raised = ExceptionInfo(run.error, "no luck", "Traceback …") if run.error else None
+    killed = ExitStatus(9, RSS_KB) if run.how == "killed" else None
     failure = Failure(
         execution_id=began.execution, worker="worker-1.1", text="it went", raised=raised, killed=killed,
         reason=run.how if run.how in ("timeout", "abandoned") else None, inferred=run.how == "abandoned",
@@ -237,7 +241,7 @@ def _ended(
         common, outcome="failure", reason=run.how, error=run.error, verdict=verdict,
         signal="SIGKILL" if killed else None, rss_kb=RSS_KB if killed else None,
     )  # fmt: skip
-    return happening, lifecycle.failed(facts, failure, ended, origin)
+    return happening, job_records.failed(facts, failure, ended, origin)
 
 
 # (minute, user, customer, actor, action, outcome, reason, resource type, resource id)
@@ -304,12 +308,12 @@ def _statuses(start: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
             "records_per_s": 250.5 if busy else 20.0,
             "bytes_per_s": 100_000.0,
             "indexed": 1000 * (step + 1),
-            "doubled": step if busy else 0,
+            "duplicates": step if busy else 0,
             "dead_letters": int(busy and step >= 6),
             "retries": step * 2 if busy else 0,
             "memory_bytes": 53_000_000 + number,
             "files": 3,
-            "trouble_s": 12.5 if busy and step == 3 else 0.0,
+            "retrying_s": 12.5 if busy and step == 3 else 0.0,
             "state": "waiting" if busy and step == 3 else "shipping",
         }
         at = start + timedelta(minutes=10 * step, seconds=number % 2)

@@ -84,7 +84,7 @@ def soak(seconds: float, seed: int, folder: Path, *, least: Mapping[str, int] = 
         end = time.monotonic() + seconds
         try:
             while time.monotonic() < end or any(done[what] < count for what, count in least.items()):
-                shipper.trouble()
+                shipper.error()
         finally:
             enough.set()
             for emitter in emitters:
@@ -152,7 +152,7 @@ class _Shipper:
         (folder / "records.jsonl").touch()
         self._process = self._start()
 
-    def trouble(self) -> None:
+    def error(self) -> None:
         """Let it work for a while, and then do something to it."""
         time.sleep(self._dice.choice((0.02, 0.2, 0.5, 1.0, 2.0)) + self._dice.random() * 0.5)
         what: Callable[[], None] = self._dice.choice(

@@ -22,7 +22,7 @@ SHIPPER = Dashboard(
     rows=(
         Row(height=6, panels=(
             (10, figure("shipper", largest("Dead letters", _DEAD, bands=ANY_IS_BAD))),
-            (10, figure("shipper", largest("Longest trouble", "shipper.trouble_s", bands=ANY_IS_BAD))),
+            (10, figure("shipper", largest("Longest retrying", "shipper.retrying_s", bands=ANY_IS_BAD))),
             (10, figure("shipper", largest("Largest backlog", _BACKLOG))),
             (9, figure("shipper", largest("Longest lag", _LAG))),
             (9, figure("shipper", newest("Last status"))),
@@ -32,7 +32,7 @@ SHIPPER = Dashboard(
                        [latest("state", _STATE, type="string"),
                         latest("backlog", _BACKLOG), latest("age of the backlog", _AGE), latest("lag", _LAG),
                         latest("records a second", "shipper.records_per_s"), latest("indexed", "shipper.indexed"),
-                        latest("doubled", "shipper.doubled"), latest("retries", _RETRIES),
+                        latest("duplicates", "shipper.duplicates"), latest("retries", _RETRIES),
                         latest("dead letters", _DEAD), latest("memory", "shipper.memory_bytes"),
                         latest("files", "shipper.files"), newest("last status")])),
         )),

@@ -183,8 +183,8 @@ def _plain(report: Any) -> dict[str, Any]:
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes() if file.exists() else b""
-    except OSError as trouble:
-        raise ShipperError(f"The anchors in {file} cannot be read: {trouble.strerror}.") from trouble
+    except OSError as error:
+        raise ShipperError(f"The anchors in {file} cannot be read: {error.strerror}.") from error
 
 
 def _append(file: Path, lines: Iterable[bytes]) -> None:
@@ -194,8 +194,8 @@ def _append(file: Path, lines: Iterable[bytes]) -> None:
             out.writelines(lines)
             out.flush()
             os.fsync(out.fileno())
-    except OSError as trouble:
-        raise ShipperError(f"The anchors cannot be written to {file}: {trouble.strerror}.") from trouble
+    except OSError as error:
+        raise ShipperError(f"The anchors cannot be written to {file}: {error.strerror}.") from error
 
 
 @command.command()

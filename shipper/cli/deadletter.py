@@ -16,7 +16,7 @@ from ..records import timestamp
 from . import options
 
 if TYPE_CHECKING:
-    from ..ship.deadletter import DeadLetters, Kept
+    from ..ship.dead_letters import DeadLetters, StoredDeadLetter
 
 PATIENCE_S = 30.0
 
@@ -75,7 +75,9 @@ def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **f
         raise click.UsageError("--line puts one letter right: name that one.")
     made = settings.load(flags)
     letters = _letters(flags)
-    chosen: Iterator[Kept] = letters.all() if everything else iter([letters.find(one) for one in identifiers])
+    chosen: Iterator[StoredDeadLetter] = (
+        letters.all() if everything else iter([letters.find(one) for one in identifiers])
+    )
     if line:
         content = sys.stdin.buffer.read() if line == "-" else Path(line).read_bytes()
         chosen = iter([replaying.with_line(next(chosen), content)])
@@ -104,12 +106,12 @@ def purge(identifiers: tuple[str, ...], everything: bool, yes: bool, **flags: st
 
 
 def _letters(flags: dict[str, str | None]) -> DeadLetters:
-    from ..ship.deadletter import DeadLetters
+    from ..ship.dead_letters import DeadLetters
 
     return DeadLetters(settings.load(flags).state)
 
 
-def _facts(kept: Kept) -> dict[str, Any]:
+def _facts(kept: StoredDeadLetter) -> dict[str, Any]:
     letter = kept.letter
     return {
         "id": kept.id,

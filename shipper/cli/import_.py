@@ -35,7 +35,7 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from ..ship import importing
+    from ..ship import importer
 
     made = settings.load(flags)
     logs.begin(made)
@@ -46,14 +46,15 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
         console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("")
-        done = importing.run(made, files, earliest, lambda read, total: bar.update(task, completed=read, total=total))
+        done = importer.run(made, files, earliest, lambda read, total: bar.update(task, completed=read, total=total))
     counts = done.counts
     skipped = f", {done.skipped} left out (before {since})" if since else ""
     click.echo(
-        f"{counts.indexed} records indexed, {counts.doubled} were there already, {counts.dead} dead letters{skipped}.",
+        f"{counts.indexed} records indexed, {counts.duplicates} were there already, "
+        f"{counts.dead} dead letters{skipped}.",
         err=True,
     )
     if counts.dead:
-        click.echo(f"See them: shipper deadletter list --state {made.state / importing.FOLDER}", err=True)
+        click.echo(f"See them: shipper deadletter list --state {made.state / importer.FOLDER}", err=True)
     if done.stopped:
         raise ShipperError("Ended before all was imported. The same command goes on from there.")

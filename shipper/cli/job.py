@@ -13,7 +13,7 @@ from rich.console import Console
 from .. import client, jobs, settings
 from ..errors import ShipperError
 from ..read import timeline
-from ..read.timeline import Question
+from ..read.timeline import Query
 from . import options
 from .timeline import line
 
@@ -28,11 +28,11 @@ def command(job_id: str, as_json: bool, **flags: str | None) -> None:
     made = settings.load(flags)
     try:
         state = jobs.get(job_id, settings=made)
-    except RedisError as trouble:
-        click.echo(f"Redis cannot be asked ({trouble}). Is it running, and is SHIPPER_REDIS right?", err=True)
+    except RedisError as error:
+        click.echo(f"Redis cannot be asked ({error}). Is it running, and is SHIPPER_REDIS right?", err=True)
         state = jobs.kept(job_id, made)
     with client.connect(made) as search:
-        records = list(timeline.query(search, made, Question(job=job_id)))
+        records = list(timeline.query(search, made, Query(job=job_id)))
     if state is None and not records:
         raise ShipperError(
             f"Nobody knows a job {job_id}: neither Redis nor Elasticsearch (namespace {made.namespace})."

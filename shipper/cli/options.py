@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..read.timeline import Question, moment
+from ..read.timeline import Query, moment
 
 elasticsearch = click.option(
     "--elasticsearch", metavar="URL", help="The cluster, commas between nodes (SHIPPER_ELASTICSEARCH)."
@@ -55,10 +55,10 @@ def _pairs(_context: click.Context, _flag: click.Parameter, given: tuple[str, ..
     return dict(pair.split("=", 1) for pair in given)
 
 
-def asked(since: str | None, until: str | None, **restrictions: Any) -> Question:
+def query_from(since: str | None, until: str | None, **restrictions: Any) -> Query:
     """The question that the flags put. Raises ShipperError."""
     now = datetime.now(UTC)
-    return Question(
+    return Query(
         since=moment(since, now) if since else None,
         until=moment(until, now) if until else None,
         **restrictions,

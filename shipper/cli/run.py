@@ -45,6 +45,6 @@ def command(once: bool, stdin: bool, **flags: str | None) -> None:
     else:
         counts = daemon.run(made_again)
     click.echo(
-        f"{counts.indexed} records indexed, {counts.doubled} were there already, {counts.dead} dead letters.",
+        f"{counts.indexed} records indexed, {counts.duplicates} were there already, {counts.dead} dead letters.",
         err=True,
     )

@@ -43,7 +43,7 @@ def _print(found: dict[str, Any], age_s: float) -> None:
     how = found["state"] if found["running"] else f"not running (last heard of {_span(age_s)} ago)"
     console.print(f"[bold]{how}[/] · process {found['pid']} · to {found['elasticsearch']}")
     console.print(
-        f"{found['indexed']} indexed, {found['doubled']} there already, {found['dead_letters']} dead letters, "
+        f"{found['indexed']} indexed, {found['duplicates']} there already, {found['dead_letters']} dead letters, "
         f"{found['retries']} retries since {found['started_at']}"
     )
     lag = "" if found["lag_ms"] is None else f", {found['lag_ms']} ms behind its record's time"
@@ -52,7 +52,7 @@ def _print(found: dict[str, Any], age_s: float) -> None:
         f"of memory; lines are checked in {found.get('checked_in', 'an unknown way')}"
     )
     if found["last_error"]:
-        now = f"for {_span(found['trouble_s'])}" if found["trouble_s"] else f"last at {found['last_error_at']}"
+        now = f"for {_span(found['retrying_s'])}" if found["retrying_s"] else f"last at {found['last_error_at']}"
         console.print(f"[red]{found['last_error']}[/] ({now})", soft_wrap=True)
     table = Table("file", "position", "size", "backlog", "for", box=None, pad_edge=False)
     for file in found["files"]:

@@ -42,7 +42,7 @@ def command(
     if html and (follow or as_json):
         raise click.UsageError("--html excludes --follow and --json: a page has an end.")
     made = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
-    question = options.asked(since, until, **restrictions)
+    question = options.query_from(since, until, **restrictions)
     with client.connect(made) as search:
         if html:
             _write_page(html, timeline.query(search, made, question), _title(restrictions, since, until))
@@ -70,8 +70,8 @@ def _write_page(file: Path, records: Iterator[Record], title: str) -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as out:
             out.write(page)
-    except OSError as trouble:
-        raise ShipperError(f"The page cannot be written to {file}: {trouble.strerror}.") from trouble
+    except OSError as error:
+        raise ShipperError(f"The page cannot be written to {file}: {error.strerror}.") from error
     click.echo(f"The page is {file}.", err=True)
 
 

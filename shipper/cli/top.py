@@ -25,7 +25,7 @@ def command(
 ) -> None:  # fmt: skip
     """Show the functions and queues that cost most."""
     made = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
-    question = options.asked(since, until, **restrictions)
+    question = options.query_from(since, until, **restrictions)
     with client.connect(made) as search:
         found = reports.run(search, made, question, size)
     console = Console()

@@ -39,17 +39,17 @@ def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> Non
             try:
                 found = reconciler.run()
                 click.echo(f"{len(found)} findings.", err=True)
-            except (RedisError, DestinationError) as trouble:
-                problem = _said(trouble)
+            except (RedisError, DestinationError) as error:
+                problem = _said(error)
                 if once:
-                    raise problem from trouble
+                    raise problem from error
                 click.echo(f"{problem} Trying again in {PASS_EVERY_S:.0f} s.", err=True)
             if once:
                 return
             time.sleep(PASS_EVERY_S)
 
 
-def _said(trouble: Exception) -> ShipperError:
-    if isinstance(trouble, ShipperError):
-        return trouble
-    return ShipperError(f"Redis cannot be asked ({trouble}). Is it running, and is SHIPPER_REDIS right?")
+def _said(error: Exception) -> ShipperError:
+    if isinstance(error, ShipperError):
+        return error
+    return ShipperError(f"Redis cannot be asked ({error}). Is it running, and is SHIPPER_REDIS right?")

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from .. import chain, context
 from ..context import Actor
 from ..errors import AuditError
-from ..origin import Origin
 from ..records import Record, encode, shorten, timestamp
 from ..redact import TEXT_LIMIT, Redactor
+from ..service import ServiceInfo
 from ..settings import Settings
 from .chaining import Chain
 from .sink import Sink
@@ -71,7 +71,7 @@ class Trail:
         self.sink = sink or Sink(settings.log, settings.log_mode)
         self._settings = settings
         self._redactor = Redactor(settings.redact)
-        self._made_for = Origin.here(settings)
+        self._made_for = ServiceInfo.here(settings)
         key = settings.audit_key.encode() if settings.audit_key else None
         self._chain = Chain(settings.log, self.sink, key, settings.log_mode)
 
@@ -105,8 +105,8 @@ class Trail:
             raise AuditError(f"The audit record could not be written to {self.sink.path}. Is the disk full?")
         try:
             self.sink.sync()
-        except OSError as trouble:
-            raise AuditError(f"{self.sink.path} could not be synced: {trouble.strerror}.") from trouble
+        except OSError as error:
+            raise AuditError(f"{self.sink.path} could not be synced: {error.strerror}.") from error
 
     def record(self, event: Event) -> Record:
         """The record of an event, not yet in the chain."""
@@ -174,9 +174,9 @@ class Trail:
             return None, "system", None, [NO_ACTOR_TAG]
         return who, who.type, None, []
 
-    def _origin(self) -> Origin:
+    def _origin(self) -> ServiceInfo:
         if self._made_for.pid != os.getpid():
-            self._made_for = Origin.here(self._settings)
+            self._made_for = ServiceInfo.here(self._settings)
         return self._made_for
 
 

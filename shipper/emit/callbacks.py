@@ -19,7 +19,7 @@ import orjson
 
 from ..records import Record
 from ..settings import Settings
-from .hooks import quietly
+from .events import never_raise
 
 Callback = Callable[[Record], Any]
 
@@ -60,12 +60,12 @@ class Callbacks:
         if occasion not in self._imported:
             self._imported[occasion] = list(_import_all(self._named[occasion]))
         for callback in (*self._imported[occasion], *_registered[occasion]):
-            with quietly(occasion):
+            with never_raise(occasion):
                 callback(record)
 
 
 def _import_all(names: Iterable[str]) -> Iterable[Callback]:
     for name in names:
-        with quietly(f"import of {name}"):
+        with never_raise(f"import of {name}"):
             module, _, function = name.replace(":", ".").rpartition(".")
             yield getattr(import_module(module), function)

@@ -10,8 +10,8 @@ from typing import Any
 from rq.job import JobStatus
 
 from .. import context
-from . import facts
-from .hooks import observers, quietly
+from . import snapshot
+from .events import never_raise, observers
 
 Wrapper = Callable[..., Any]
 
@@ -20,65 +20,65 @@ _cause: ContextVar[str] = ContextVar("shipper_enqueue_cause", default="api")
 
 def create_job(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
     job = original(queue, *args, **kwargs)
-    with quietly("carry"):
-        facts.carry(job, context.current(), context.running.get(), context.acting(), context.request_id())
+    with never_raise("carry"):
+        snapshot.carry(job, context.current(), context.running.get(), context.acting(), context.request_id())
     return job
 
 
 def to_dict(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
     hash_fields = original(job, *args, **kwargs)
-    with quietly("carry"):
-        facts.note_stored(job, hash_fields.get("data"))
-        if carried := facts.carried_bytes(job):
-            hash_fields[facts.CARRIED_FIELD] = carried
+    with never_raise("carry"):
+        snapshot.note_stored_bytes(job, hash_fields.get("data"))
+        if carried := snapshot.carried_bytes(job):
+            hash_fields[snapshot.CARRIED_FIELD] = carried
     return hash_fields
 
 
 def restore(original: Wrapper, job: Any, raw_data: Any, *args: Any, **kwargs: Any) -> Any:
     answer = original(job, raw_data, *args, **kwargs)
-    with quietly("carry"):
-        facts.note_stored(job, raw_data.get(b"data"))
-        facts.restore(job, raw_data)
+    with never_raise("carry"):
+        snapshot.note_stored_bytes(job, raw_data.get(b"data"))
+        snapshot.restore(job, raw_data)
     return answer
 
 
 def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     cause = _cause.get()
     if cause != "scheduler":
-        facts.forget_schedule(job)  # a retry or requeue of a job that was once scheduled waits from its push
+        snapshot.forget_schedule(job)  # a retry or requeue of a job that was once scheduled waits from its push
     if not queue._is_async:
         return original(queue, job, *args, **kwargs)  # run_sync tells of everything, in order
     answer = original(queue, job, *args, **kwargs)
-    with quietly("enqueued"):
-        pushed = facts.of(job)
+    with never_raise("enqueued"):
+        pushed = snapshot.from_job(job)
         _when_executed(args, kwargs, lambda: observers.tell("enqueued", pushed, cause))
     return answer
 
 
 def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: Any, **kwargs: Any) -> Any:
-    with quietly("scheduled"):
-        facts.carry_schedule(job, at)
+    with never_raise("scheduled"):
+        snapshot.carry_schedule(job, at)
     answer = original(queue, job, at, *args, **kwargs)
-    with quietly("scheduled"):
-        waiting, cause = facts.of(job), _cause.get()
+    with never_raise("scheduled"):
+        waiting, cause = snapshot.from_job(job), _cause.get()
         _when_executed(args, kwargs, lambda: observers.tell("scheduled", waiting, cause))
     return answer
 
 
 def register_dependency(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
     answer = original(job, *args, **kwargs)
-    with quietly("deferred"):
+    with never_raise("deferred"):
 
         def tell() -> None:
             # enqueue_many registers all dependencies first and then pushes the jobs whose parents are done.
             if job._status == JobStatus.DEFERRED:
-                observers.tell("deferred", facts.of(job))
+                observers.tell("deferred", snapshot.from_job(job))
 
         _when_executed(args, kwargs, tell)
     return answer
 
 
-def because(cause: str) -> Wrapper:
+def with_cause(cause: str) -> Wrapper:
     """A wrapper for what pushes jobs for a reason of its own."""
 
     def wrapper(original: Wrapper, self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -91,7 +91,7 @@ def because(cause: str) -> Wrapper:
     return wrapper
 
 
-def cause() -> str:
+def current_cause() -> str:
     """Why jobs are being pushed here and now."""
     return _cause.get()
 
@@ -116,7 +116,7 @@ def after_execute(pipeline: Any, tell: Callable[[], None]) -> None:
             due = waiting.copy()
             answer = execute(*args, **kwargs)  # which resets, on success as on failure
             for told in due:
-                with quietly("pipeline"):
+                with never_raise("pipeline"):
                     told()
             return answer
 

@@ -1,7 +1,7 @@
 """Wrappers around what executes: every execution's one true ending, told by whoever is left to tell it.
 
 The work-horse tells in most cases. Its parent tells when the work-horse was killed, left without a word, or
-went down with it; see witness.py for how they agree.
+went down with it; see ending.py for how they agree.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
 
 from .. import context
-from . import enqueuing, facts, witness
-from .hooks import Failure, Killed, Raised, Success, observers, quietly
+from . import ending, enqueuing, snapshot
+from .events import ExceptionInfo, ExitStatus, Failure, Success, never_raise, observers
 
 Wrapper = Callable[..., Any]
 
-_UNKNOWN = Killed(None, None)
+_UNKNOWN = ExitStatus(None, None)
 
 
 def bootstrap(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
@@ -37,16 +37,16 @@ def bootstrap(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
 
 def prepare_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     execution = original(worker, job, *args, **kwargs)
-    with quietly("prepare"):
-        witness.of(worker).begin(job.id, execution.id, shared=witness.is_shared(worker))
+    with never_raise("prepare"):
+        ending.of_worker(worker).begin(job.id, execution.id, shared=ending.is_shared(worker))
     return execution
 
 
 def wait_for_horse(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
     answer = original(worker, *args, **kwargs)
-    with quietly("wait"):
+    with never_raise("wait"):
         _, status, rusage = answer
-        worker.__dict__["_shipper_killed"] = Killed(status, getattr(rusage, "ru_maxrss", None))
+        worker.__dict__["_shipper_killed"] = ExitStatus(status, getattr(rusage, "ru_maxrss", None))
     return answer
 
 
@@ -61,27 +61,27 @@ def monitor_work_horse(original: Wrapper, worker: Any, job: Any, *args: Any, **k
     try:
         return original(worker, job, *args, **kwargs)
     finally:
-        with quietly("failed"):
+        with never_raise("failed"):
             if not _is_alive(pid):
                 _tell_what_nobody_told(worker, job)
-                witness.of(worker).end()
+                ending.of_worker(worker).end()
         for mark in ("_shipper_killed", "_shipper_overdue"):
             worker.__dict__.pop(mark, None)
 
 
 def _tell_what_nobody_told(worker: Any, job: Any) -> None:
     """The work-horse is gone. If neither it nor its parent said how, say it now."""
-    seen = witness.of(worker)
-    if seen.execution_id is None or seen.told:
+    seen = ending.of_worker(worker)
+    if seen.execution_id is None or seen.taken:
         return
     status = _status(job)
     if not seen.shared and status != JobStatus.STARTED:
         return  # the spawned child told; it has no way to say so
-    if not seen.tell():
+    if not seen.acquire():
         return
     if status == JobStatus.FINISHED:  # killed after Redis knew and before the record was written
         job.refresh()
-        observers.tell("succeeded", facts.of(job), Success(execution_id=seen.execution_id, worker=worker.name))
+        observers.tell("succeeded", snapshot.from_job(job), Success(execution_id=seen.execution_id, worker=worker.name))
         return
     job.ended_at = datetime.now(UTC)
     stopped = worker._stopped_job_id == job.id
@@ -89,15 +89,15 @@ def _tell_what_nobody_told(worker: Any, job: Any) -> None:
     failure = Failure(
         execution_id=seen.execution_id,
         worker=worker.name,
-        retry_in_s=facts.retry_in_s(job) if not stopped else None,
+        retry_in_s=snapshot.retry_in_s(job) if not stopped else None,
         stopped=stopped,
         text="The work-horse ended without telling RQ.",
         raised=raised,
         killed=worker.__dict__.get("_shipper_killed", _UNKNOWN),
     )
-    observers.tell("failed", facts.of(job), failure)
+    observers.tell("failed", snapshot.from_job(job), failure)
     if status == JobStatus.STARTED:
-        witness.remember(job.connection, seen.execution_id)  # RQ will come across it and declare it abandoned
+        ending.remember(job.connection, seen.execution_id)  # RQ will come across it and declare it abandoned
 
 
 def _status(job: Any) -> JobStatus | None:
@@ -120,9 +120,9 @@ def _is_alive(pid: int) -> bool:
 
 def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """The job runs for whom it was enqueued: its records say so, and the jobs that it enqueues do."""
-    seen = witness.of(worker)
+    seen = ending.of_worker(worker)
     if seen.job_id is None:  # a spawned child, which inherited nothing
-        with quietly("perform"):
+        with never_raise("perform"):
             execution = getattr(worker, "execution", None)
             if execution is not None:
                 seen.begin(job.id, execution.id, shared=False)
@@ -142,10 +142,10 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
     finally:
         # Also when it raised: RQ reads the function's name last, after Redis has the job as started.
         if job.started_at is not None and job._status == JobStatus.STARTED:
-            with quietly("started"):
-                execution_id, known = _execution_id(worker, job), facts.of(job)
-                witness.of(worker).started = known
-                context.running.set(facts.running(known, execution_id))
+            with never_raise("started"):
+                execution_id, known = _execution_id(worker, job), snapshot.from_job(job)
+                ending.of_worker(worker).started = known
+                context.running.set(snapshot.running(known, execution_id))
                 observers.tell("started", known, execution_id, worker.name)
 
 
@@ -159,14 +159,14 @@ def handle_execution_ended(original: Wrapper, worker: Any, job: Any, *args: Any,
     raised = sys.exc_info()  # the job's own exception, which RQ is handling; nothing if the function returned
     try:
         return original(worker, job, *args, **kwargs)
-    except Exception as trouble:
-        with quietly("ended"):
-            _tell_before_going_down(worker, job, raised, trouble)
+    except Exception as error:
+        with never_raise("ended"):
+            _tell_before_going_down(worker, job, raised, error)
         raise
 
 
-def _tell_before_going_down(worker: Any, job: Any, raised: Any, trouble: Exception) -> None:
-    known, execution_id = facts.of(job), _execution_id(worker, job)
+def _tell_before_going_down(worker: Any, job: Any, raised: Any, error: Exception) -> None:
+    known, execution_id = snapshot.from_job(job), _execution_id(worker, job)
     if not _claim(worker, job):
         return
     if raised[0] is None:
@@ -174,14 +174,14 @@ def _tell_before_going_down(worker: Any, job: Any, raised: Any, trouble: Excepti
         observers.tell("succeeded", known, success)
         return
     failure = Failure(
-        execution_id=execution_id, worker=worker.name, retry_in_s=facts.retry_in_s(job), raised=_as_raised(raised),
-        text=f"Redis could not be told: {trouble}", ended_at=job.ended_at,
+        execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job), raised=_as_raised(raised),
+        text=f"Redis could not be told: {error}", ended_at=job.ended_at,
     )  # fmt: skip
     observers.tell("failed", known, failure)
 
 
 def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    seen = witness.of(worker)
+    seen = ending.of_worker(worker)
     execution_id, late = _execution_id(worker, job), _is_late(worker, job)  # RQ forgets it on the way
     saved = False
     try:
@@ -190,7 +190,7 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
         return answer
     finally:
         # If Redis could not be told, RQ goes on to its failure path; the work was done all the same.
-        with quietly("succeeded"):
+        with never_raise("succeeded"):
             if _claim(worker, job):
                 success = Success(
                     execution_id=execution_id,
@@ -200,20 +200,20 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
                     result_type=type(job._result).__qualname__,
                     result_bytes=_stored_results.pop(job.id, None),
                 )
-                observers.tell("succeeded", facts.at_end(job, seen.started), success)
+                observers.tell("succeeded", snapshot.at_ending(job, seen.started), success)
 
 
 def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """The function returned a Retry: RQ calls that a failure without an exception."""
     before = None
-    with quietly("failed"):
-        before, execution_id, late = facts.of(job), _execution_id(worker, job), _is_late(worker, job)
+    with never_raise("failed"):
+        before, execution_id, late = snapshot.from_job(job), _execution_id(worker, job), _is_late(worker, job)
         job.__dict__["_shipper_asked_for_retry"] = True  # RQ before 2.12 goes on to handle_job_failure at the limit
     try:
         return original(worker, job, *args, **kwargs)
     finally:
         job.__dict__.pop("_shipper_asked_for_retry", None)
-        with quietly("failed"):
+        with never_raise("failed"):
             if before is not None and _claim(worker, job):
                 spent = job._status == JobStatus.FAILED
                 failure = Failure(
@@ -232,12 +232,12 @@ def handle_job_failure(
     **kwargs: Any,
 ) -> Any:  # fmt: skip
     before = failure = None
-    with quietly("failed"):  # all of it before RQ acts: it counts the retry down and forgets the rest
-        before, failure = facts.of(job), _failure(worker, job, exc_string)
+    with never_raise("failed"):  # all of it before RQ acts: it counts the retry down and forgets the rest
+        before, failure = snapshot.from_job(job), _failure(worker, job, exc_string)
     try:
         return original(worker, job, queue, started_job_registry=started_job_registry, exc_string=exc_string, **kwargs)
     finally:
-        with quietly("failed"):
+        with never_raise("failed"):
             if failure is not None and _claim(worker, job):
                 observers.tell("failed", before, failure)
 
@@ -269,7 +269,7 @@ def _failure(worker: Any, job: Any, text: str) -> Failure:
         execution_id=execution_id,
         worker=worker.name,
         late=_is_late(worker, job),
-        retry_in_s=None if stopped else facts.retry_in_s(job),
+        retry_in_s=None if stopped else snapshot.retry_in_s(job),
         stopped=stopped,
         text=text,
         raised=raised,
@@ -293,7 +293,7 @@ _stored_results: dict[str, int] = {}  # by job, from RQ's writing of the result 
 def serialize_result(original: Wrapper, result: Any, *args: Any, **kwargs: Any) -> Any:
     """RQ pickles the result to store it: measured there, it need not be pickled again."""
     stored = original(result, *args, **kwargs)
-    with quietly("result"):
+    with never_raise("result"):
         text = stored.get("return_value")
         if text:
             _stored_results.clear()  # one job at a time; nothing may pile up
@@ -306,14 +306,14 @@ def serialize_result(original: Wrapper, result: Any, *args: Any, **kwargs: Any) 
 
 def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """No worker, no execution: enqueued, started and ended in one call."""
-    with quietly("enqueued"):
-        observers.tell("enqueued", facts.of(job), enqueuing.cause())
+    with never_raise("enqueued"):
+        observers.tell("enqueued", snapshot.from_job(job), enqueuing.current_cause())
         job.started_at = datetime.now(UTC)
-        observers.tell("started", facts.of(job), None, "sync")
+        observers.tell("started", snapshot.from_job(job), None, "sync")
     try:
         return original(queue, job, *args, **kwargs)
     finally:
-        with quietly("failed"):
+        with never_raise("failed"):
             job.ended_at = job.ended_at or datetime.now(UTC)
             raised = _as_raised(job.__dict__.pop("_shipper_raised", None))
             if raised is None:
@@ -323,16 +323,18 @@ def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any)
                     result_type=type(job._result).__qualname__,
                     result_bytes=_stored_results.pop(job.id, None),
                 )
-                observers.tell("succeeded", facts.of(job), success)
+                observers.tell("succeeded", snapshot.from_job(job), success)
             else:
-                observers.tell("failed", facts.of(job), Failure(execution_id=None, worker="sync", raised=raised))
+                observers.tell(
+                    "failed", snapshot.from_job(job), Failure(execution_id=None, worker="sync", raised=raised)
+                )
 
 
 def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """What the synchronous queue calls the function by; its caller swallows the exception."""
     running = None
-    with quietly("perform"):
-        running = facts.running(facts.of(job), None)
+    with never_raise("perform"):
+        running = snapshot.running(snapshot.from_job(job), None)
     before = context.running.set(running)
     try:
         with _for_whom(job):
@@ -350,7 +352,7 @@ def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) 
 @contextlib.contextmanager
 def _for_whom(job: Any) -> Iterator[None]:
     """In the block everything is for whom the job was enqueued: its context, its actor, its request."""
-    carried, who, asked_in = facts.context_of(job), facts.actor_of(job), facts.request_of(job)
+    carried, who, asked_in = snapshot.context_of(job), snapshot.actor_of(job), snapshot.request_of(job)
     if not carried and who is None and asked_in is None:
         yield
         return
@@ -360,30 +362,30 @@ def _for_whom(job: Any) -> Iterator[None]:
 
 def _claim(worker: Any, job: Any) -> bool:
     """Whether it is ours to tell how this job ended."""
-    seen = witness.of(worker)
+    seen = ending.of_worker(worker)
     if seen.job_id != job.id:
         return True  # an ending outside of any execution of this worker's
-    return seen.tell()
+    return seen.acquire()
 
 
 def _is_late(worker: Any, job: Any) -> bool:
-    seen = witness.of(worker)
-    if seen.job_id == job.id and seen.may_have_outlived_its_lease():
-        with quietly("late"):
-            return seen.outlived_its_lease(job)
+    seen = ending.of_worker(worker)
+    if seen.job_id == job.id and seen.may_have_lost_its_lease():
+        with never_raise("late"):
+            return seen.lost_its_lease(job)
     return False  # or Redis could not be asked
 
 
 def _execution_id(worker: Any, job: Any) -> str | None:
     """The execution's id, if the one that the worker remembers is this job's (for stuck jobs it is not)."""
-    seen = witness.of(worker)
+    seen = ending.of_worker(worker)
     if seen.job_id == job.id:
         return seen.execution_id
     execution = getattr(worker, "execution", None)
     return execution.id if execution is not None and execution.job_id == job.id else None
 
 
-def _as_raised(exc_info: Any, where: str | None = None) -> Raised | None:
+def _as_raised(exc_info: Any, where: str | None = None) -> ExceptionInfo | None:
     """An exception for a record; None if there was none."""
     if exc_info is None or exc_info[0] is None:
         return None
@@ -393,7 +395,7 @@ def _as_raised(exc_info: Any, where: str | None = None) -> Raised | None:
         message = str(value)
     except Exception:  # somebody else's __str__ may do anything
         message = "(an exception that cannot be shown)"
-    return Raised(name, message, "".join(traceback.format_exception(kind, value, trace)), where or _where(trace))
+    return ExceptionInfo(name, message, "".join(traceback.format_exception(kind, value, trace)), where or _where(trace))
 
 
 # Functions of RQ whose frames tell which part of the work was going on.

@@ -6,7 +6,7 @@ class it is told to use, and nothing else of ours.
 
 from rq.job import Job
 
-from .rq import instrument
+from .instrument import instrument
 
 instrument()
 

@@ -16,10 +16,10 @@ import rq.command
 import rq.suspension
 from rq.job import Job
 
-from . import facts, removing
+from . import removing, snapshot
 from .enqueuing import after_execute
-from .facts import JobFacts
-from .hooks import Operation, observers, quietly
+from .events import Operation, never_raise, observers
+from .snapshot import JobSnapshot
 
 Wrapper = Callable[..., Any]
 
@@ -96,7 +96,8 @@ def _command(original: Wrapper, connection: Any, worker_name: str, command: str,
 
 
 def _told(
-    act: Callable[[], Any], action: str, kind: str, job: JobFacts | None, resource: tuple[str, str | None, str | None],
+    act: Callable[[], Any], action: str, kind: str, job: JobSnapshot | None,
+    resource: tuple[str, str | None, str | None],
     pipeline: Any = None, detail: Callable[[Any], str | None] = lambda _: None,
 ) -> Any:  # fmt: skip
     """Do it, and tell of it; when it goes through a caller's pipeline, once that was executed."""
@@ -105,7 +106,7 @@ def _told(
     except Exception as error:
         _tell(Operation(action=action, type=kind, resource=resource, job=job, error=error))
         raise
-    with quietly("operated"):
+    with never_raise("operated"):
         done = Operation(action=action, type=kind, resource=resource, job=job, detail=detail(answer))
         if pipeline is None:
             _tell(done)
@@ -118,15 +119,15 @@ def _tell(operation: Operation) -> None:
     observers.tell("operated", operation)
 
 
-def _facts(job: Any) -> JobFacts | None:
-    with quietly("operated"):
-        return facts.of(job)
+def _facts(job: Any) -> JobSnapshot | None:
+    with never_raise("operated"):
+        return snapshot.from_job(job)
     return None
 
 
 def _fetched(connection: Any, job_id: Any) -> Job | None:
     """The job, without its payload ever being unpickled; None if it is gone or cannot be asked for."""
-    with quietly("operated"):
+    with never_raise("operated"):
         job = Job(str(job_id), connection=connection)
         raw = connection.hgetall(job.key)
         if raw:

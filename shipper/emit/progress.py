@@ -12,8 +12,8 @@ from typing import Any
 from rq import get_current_job
 
 from .. import context
-from . import facts
-from .hooks import Progress, observers, quietly
+from . import snapshot
+from .events import Progress, never_raise, observers
 
 KEEP_S = 7 * 86_400
 """How long progress outlives its last change in Redis."""
@@ -40,10 +40,10 @@ def progress(percent: float, message: str = "") -> None:
     job = _current_job()
     if job is None:
         return
-    with quietly("progressed"):
+    with never_raise("progressed"):
         count = _store(job.connection, job.id, percent, message)
         if _is_due(job.id, percent):
-            observers.tell("progressed", facts.of(job), Progress(percent, message, count), _execution_id())
+            observers.tell("progressed", snapshot.from_job(job), Progress(percent, message, count), _execution_id())
 
 
 def read(connection: Any, job_id: str) -> Progress | None:

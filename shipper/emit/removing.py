@@ -11,9 +11,9 @@ from typing import Any
 
 from rq.job import Job, JobStatus
 
-from . import facts, witness
+from . import ending, snapshot
 from .enqueuing import after_execute
-from .hooks import Failure, observers, quietly
+from .events import Failure, never_raise, observers
 
 Wrapper = Callable[..., Any]
 
@@ -31,14 +31,14 @@ def is_housekeeping() -> bool:
 
 def cancel(original: Wrapper, job: Any, pipeline: Any = None, *args: Any, **kwargs: Any) -> Any:
     answer = original(job, pipeline, *args, **kwargs)
-    with quietly("removed"):
+    with never_raise("removed"):
         _tell_removed(job, "canceled", pipeline)
     return answer
 
 
 def delete(original: Wrapper, job: Any, pipeline: Any = None, *args: Any, **kwargs: Any) -> Any:
     answer = original(job, pipeline, *args, **kwargs)
-    with quietly("removed"):
+    with never_raise("removed"):
         if not _housekeeping.get() and job._status in _OPEN:
             _tell_removed(job, "deleted", pipeline)
     return answer
@@ -57,31 +57,31 @@ def cleanup(original: Wrapper, job: Any, ttl: Any = None, *args: Any, **kwargs: 
 def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
     """RQ empties a queue by a script. What was in it is read before; what is gone after was deleted."""
     jobs: list[Job] = []
-    with quietly("removed"):
+    with never_raise("removed"):
         jobs = list(_waiting(queue))
     answer = original(queue, *args, **kwargs)
-    with quietly("removed"):
+    with never_raise("removed"):
         for chunk in _chunks(jobs):
             with queue.connection.pipeline(transaction=False) as pipeline:
                 for job in chunk:
                     pipeline.exists(job.key)
                 for job, there in zip(chunk, pipeline.execute(), strict=True):
                     if not there:
-                        observers.tell("removed", facts.of(job), "deleted")
+                        observers.tell("removed", snapshot.from_job(job), "deleted")
     return answer
 
 
 def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args: Any, **kwargs: Any) -> Any:
     """RQ declares executions abandoned whose lease ran out. Its own list has lost their ids by then: read it raw."""
-    found: list[tuple[Job, str, float, facts.JobFacts, JobStatus, float | None]] = []
+    found: list[tuple[Job, str, float, snapshot.JobSnapshot, JobStatus, float | None]] = []
     looked = time.time()
-    with quietly("failed"):
+    with never_raise("failed"):
         for job, execution_id, score in _expired(registry, looked if timestamp is None else timestamp):
-            found.append((job, execution_id, score, facts.of(job), job._status, facts.retry_in_s(job)))
+            found.append((job, execution_id, score, snapshot.from_job(job), job._status, snapshot.retry_in_s(job)))
     answer = original(registry, timestamp, *args, **kwargs)
-    with quietly("failed"):
+    with never_raise("failed"):
         for job, execution_id, score, known, status, retry in found:
-            if status != JobStatus.STARTED or witness.is_remembered(job.connection, execution_id):
+            if status != JobStatus.STARTED or ending.is_remembered(job.connection, execution_id):
                 continue  # it ended, and that was told; RQ 2.12 declares it abandoned all the same (issue 2424)
             failure = Failure(
                 execution_id=execution_id,
@@ -98,7 +98,7 @@ def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args
 
 
 def _tell_removed(job: Any, how: str, pipeline: Any) -> None:
-    gone = facts.of(job)
+    gone = snapshot.from_job(job)
     if pipeline is None:
         observers.tell("removed", gone, how)
     else:

@@ -52,8 +52,8 @@ class Sink:
         with self._lock:
             try:
                 written = os.write(self._current(), line)
-            except OSError as trouble:
-                self._drop(*reason_and_advice(self.path, trouble))
+            except OSError as error:
+                self._drop(*reason_and_advice(self.path, error))
                 return False
             if written != len(line):
                 # The disk is full. What was written is half a record; the next line starts a new one.
@@ -129,12 +129,12 @@ def _make_folder(folder: Path, mode: int | None) -> None:
         folder.chmod(_GROUP_S_FOLDER)
 
 
-def reason_and_advice(path: Path, trouble: OSError) -> tuple[str, str]:
+def reason_and_advice(path: Path, error: OSError) -> tuple[str, str]:
     """What keeps a file from being written, and what to do about it."""
-    match trouble.errno:
+    match error.errno:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             there = path if path.exists() else path.parent
-            reason = f"{trouble.strerror} ({_whose(there)}, and this process is {_account(os.geteuid())})"
+            reason = f"{error.strerror} ({_whose(there)}, and this process is {_account(os.geteuid())})"
             if there is path:
                 return reason, (
                     "Where several accounts write it, let their group: set SHIPPER_LOG_MODE=0660 for all of them, and "
@@ -142,11 +142,11 @@ def reason_and_advice(path: Path, trouble: OSError) -> tuple[str, str]:
                 )
             return reason, "Make the folder writable for this account, or set SHIPPER_LOG to a file that is."
         case errno.ENOSPC | errno.EDQUOT:
-            return str(trouble.strerror), "Make room on that disk: what is written from then on is kept."
+            return str(error.strerror), "Make room on that disk: what is written from then on is kept."
         case errno.EISDIR | errno.ENXIO | errno.ENOTDIR | errno.ELOOP:
             return "it is not a regular file", "Set SHIPPER_LOG to the path of a file."
         case _:
-            return trouble.strerror or str(trouble), "Set SHIPPER_LOG to a file that can be written."
+            return error.strerror or str(error), "Set SHIPPER_LOG to a file that can be written."
 
 
 def _whose(path: Path) -> str:

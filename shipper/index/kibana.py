@@ -20,7 +20,7 @@ from typing import Any
 import elastic_transport
 from elastic_transport import HttpHeaders
 
-from ..client import node_class, nodes, shown
+from ..client import addresses_for_people, node_class, nodes
 from ..errors import DestinationError, Refused, Unreachable
 from ..settings import Settings
 
@@ -46,7 +46,7 @@ class Kibana:
 
     def __init__(self, settings: Settings) -> None:
         way = _way(settings)
-        self.where = shown(way)
+        self.where = addresses_for_people(way)
         self.space = settings.kibana_space or DEFAULT_SPACE
         self._headers = {"kbn-xsrf": "rq-shipper", "accept": "application/json"}
         self._node = node_class(way)(*nodes(way))
@@ -142,12 +142,12 @@ class Kibana:
             meta, raw = self._node.perform_request(
                 method, in_space + path, body=body, headers=headers, request_timeout=REQUEST_TIMEOUT_S
             )
-        except elastic_transport.TransportError as trouble:
-            reason = str(trouble.message).split("(<", 1)[0].strip() or type(trouble).__name__
+        except elastic_transport.TransportError as error:
+            reason = str(error.message).split("(<", 1)[0].strip() or type(error).__name__
             raise Unreachable(
                 f"Kibana at {self.where} cannot be reached ({reason}). Is it running, and is SHIPPER_KIBANA right? "
                 "Where its certificate is not trusted, set SHIPPER_CA_FILE."
-            ) from trouble
+            ) from error
         try:
             content = json.loads(raw)
         except ValueError:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from elasticsearch import Elasticsearch
 
-from ..client import translated
+from ..client import translated_errors
 from ..records import PERIODS, alias, indices
 from ..settings import Settings
 
@@ -47,7 +47,7 @@ def prune(client: Elasticsearch, settings: Settings, now: datetime, *, dry_run: 
     Needs `view_index_metadata` and `delete_index` on the indices.
     """
     patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
-    with translated(settings):
+    with translated_errors(settings):
         there = client.indices.get_settings(
             index=patterns,
             name="index.uuid",

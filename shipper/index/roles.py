@@ -15,7 +15,7 @@ from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch
 
-from ..client import translated
+from ..client import translated_errors
 from ..errors import Refused, ShipperError
 from ..settings import Settings
 from ..state import index_name
@@ -48,7 +48,7 @@ def apply(client: Elasticsearch, settings: Settings, folder: Path) -> list[tuple
     """
     done = []
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with translated(settings):
+    with translated_errors(settings):
         try:
             _make_state_index(client, settings)
             for role in wanted(settings):
@@ -90,8 +90,8 @@ def _keep(file: Path, key: str) -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="ascii") as out:
             out.write(f"{key}\n")
-    except OSError as trouble:
-        raise ShipperError(f"The key cannot be written to {file}: {trouble.strerror}.") from trouble
+    except OSError as error:
+        raise ShipperError(f"The key cannot be written to {file}: {error.strerror}.") from error
 
 
 def _role(purpose: str, namespace: str) -> Role:

@@ -11,7 +11,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch, NotFoundError
 
-from ..client import translated
+from ..client import translated_errors
 from ..settings import Settings
 from ..state import STATE_INDEX
 from ..state import index_name as state_index_name
@@ -75,7 +75,7 @@ def plan(client: Elasticsearch, settings: Settings, *, pipeline: bool = True) ->
 
     Without `pipeline` (only text logs need it) the second one is not needed. Raises DestinationError.
     """
-    with translated(settings):
+    with translated_errors(settings):
         return [Change(part, _action(part, _installed(client, part))) for part in wanted(settings, pipeline=pipeline)]
 
 
@@ -84,7 +84,7 @@ def apply(client: Elasticsearch, settings: Settings, changes: list[Change]) -> N
 
     Raises DestinationError.
     """
-    with translated(settings):
+    with translated_errors(settings):
         for change in changes:
             if change.action in ("create", "update"):
                 _put(client, change.part)
@@ -97,7 +97,7 @@ def widen_states(client: Elasticsearch, settings: Settings) -> None:
     """
     mappings = _read(STATE_INDEX)["template"]["mappings"]
     index = state_index_name(settings.namespace)
-    with translated(settings):
+    with translated_errors(settings):
         if client.indices.exists(index=index):
             client.indices.put_mapping(index=index, properties=mappings["properties"], runtime=mappings["runtime"])
 

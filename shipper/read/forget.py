@@ -15,11 +15,11 @@ import orjson
 from elasticsearch import Elasticsearch
 
 from .. import chain
-from ..client import translated
+from ..client import translated_errors
 from ..errors import ShipperError
 from ..records import Record, indices
 from ..settings import Settings
-from ..ship.deadletter import DeadLetters
+from ..ship.dead_letters import DeadLetters
 from ..state import index_name
 from .paging import Page, pages, snapshot
 
@@ -85,7 +85,7 @@ def _rewrite(
 ) -> int:
     """Each document that names the person, written anew without; only if nobody else has changed it meanwhile."""
     done = 0
-    with translated(settings):
+    with translated_errors(settings):
         client.indices.refresh(index=index, ignore_unavailable=True)  # what came a moment ago is to be found too
         for hits in _naming(client, index, user):
             actions: list[dict[str, Any]] = []
@@ -110,12 +110,14 @@ def _target(hit: dict[str, Any], index: str) -> dict[str, Any]:
 
 
 def _refuse(answer: Any, settings: Settings) -> None:
-    from ..client import refusal, shown
+    from ..client import addresses_for_people, refusal
 
     for item in answer["items"]:
         result = item["index"]
         if result["status"] >= 300:
-            raise refusal(result["status"], str(result.get("error", {}).get("reason", "")), shown(settings))
+            raise refusal(
+                result["status"], str(result.get("error", {}).get("reason", "")), addresses_for_people(settings)
+            )
 
 
 def _naming(client: Elasticsearch, index: str, user: str) -> Iterator[Page]:
@@ -137,8 +139,8 @@ def forget_dead_letters(folder: Path, user: str) -> int:
     letters = DeadLetters(folder)
     try:
         return letters.rewrite(partial(_without, user=user))
-    except OSError as trouble:
-        raise ShipperError(f"The dead letters in {letters.file} cannot be rewritten: {trouble.strerror}.") from trouble
+    except OSError as error:
+        raise ShipperError(f"The dead letters in {letters.file} cannot be rewritten: {error.strerror}.") from error
 
 
 def _without(line: bytes, user: str) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from ..records import Record
-from ..timeline import Entry, entry
+from ..timeline import TimelineEntry, entry
 
 # The picture, in units of its view box.
 WIDTH, LEFT, ROW, BAR, DOT = 1000, 260, 22, 8, 4
@@ -33,7 +33,7 @@ class Lane:
 
     key: str
     name: str
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[TimelineEntry] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ def render(records: Iterable[Record], title: str) -> str:
     )
 
 
-def group(entries: Iterable[Entry]) -> list[Group]:
+def group(entries: Iterable[TimelineEntry]) -> list[Group]:
     """By trace; where there is none, by the first job of a chain. In the order in which they begin."""
     found: dict[str, Group] = {}
     for one in entries:
@@ -71,7 +71,7 @@ def group(entries: Iterable[Entry]) -> list[Group]:
     return list(found.values())
 
 
-def _lane_of(one: Entry) -> tuple[str, str]:
+def _lane_of(one: TimelineEntry) -> tuple[str, str]:
     """(key, name) of the lane in which a record stands. What was done to a job from outside stands in its lane."""
     if one.job_id:
         return f"job {one.job_id}", one.function or ""
@@ -152,7 +152,7 @@ def _spans(lane: Lane) -> Iterator[tuple[str, datetime, datetime]]:
             started = None
 
 
-def _outcome(one: Entry) -> str:
+def _outcome(one: TimelineEntry) -> str:
     return one.outcome if one.outcome in ("success", "failure") else "unknown"
 
 
@@ -174,7 +174,7 @@ def _section(one: Group) -> str:
     return "\n".join([*parts, "</section>"])
 
 
-def _row(one: Entry) -> str:
+def _row(one: TimelineEntry) -> str:
     whole = orjson.dumps(one.record, option=orjson.OPT_INDENT_2).decode()
     return (
         f'<tr class="record"><td><time datetime="{escape(one.at.isoformat())}">{_time(one.at)}</time></td>'

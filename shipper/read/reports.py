@@ -8,10 +8,10 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from ..client import translated
+from ..client import translated_errors
 from ..records import indices
 from ..settings import Settings
-from .timeline import Question, filters
+from .timeline import Query, filters
 
 NS_PER_S = 1_000_000_000
 
@@ -88,11 +88,9 @@ REPORTS: Mapping[str, Report] = {
 }
 
 
-def run(
-    client: Elasticsearch, settings: Settings, question: Question, size: int = 10
-) -> dict[str, list[dict[str, Any]]]:
+def run(client: Elasticsearch, settings: Settings, question: Query, size: int = 10) -> dict[str, list[dict[str, Any]]]:
     """Every report of REPORTS, by name: rows of `name` and the report's columns. Raises DestinationError."""
-    with translated(settings):
+    with translated_errors(settings):
         answer = client.search(
             index=indices("rq.job", settings.namespace),
             ignore_unavailable=True,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from elasticsearch import Elasticsearch
 
-from ..client import translated
+from ..client import translated_errors
 from ..settings import Settings
 from ..state import index_name
 from .paging import pages, snapshot
@@ -23,7 +23,7 @@ def matching(
     They are of one moment: a job that changes between two pages would move to where nobody looks any more. In a
     snapshot Elasticsearch sorts hits of the same times by their place, so that none is lost at a page's edge.
     """
-    with translated(settings), snapshot(client, index_name(settings.namespace)) as pit:
+    with translated_errors(settings), snapshot(client, index_name(settings.namespace)) as pit:
         for hits in pages(
             client, pit=pit, version=True, size=PAGE,
             query={"bool": {"filter": filters}},

@@ -14,9 +14,9 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from ..client import translated
+from ..client import translated_errors
 from ..errors import ShipperError, Unreachable
-from ..records import Record, indices, moment_of, timestamp
+from ..records import Record, indices, parse_timestamp, timestamp
 from ..settings import Settings
 from .paging import pages, snapshot
 
@@ -31,7 +31,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Query:
     """What to tell. Fields that are None do not restrict; times are aware, `since` included, `until` not."""
 
     job: str | None = None
@@ -82,7 +82,7 @@ def moment(text: str, now: datetime) -> datetime:
     if named := re.fullmatch(r"(today|yesterday)(?: (\d\d:\d\d(?::\d\d)?))?", said):
         said = f"{now.astimezone(UTC).date() - timedelta(days=_NAMED[named[1]])}T{named[2] or '00:00'}"
     try:
-        return moment_of(said)
+        return parse_timestamp(said)
     except ValueError:
         raise ShipperError(
             f'{text!r} is not a time. Give one like 2026-11-21T08:00 or "yesterday 14:00", '
@@ -90,9 +90,9 @@ def moment(text: str, now: datetime) -> datetime:
         ) from None
 
 
-def query(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:
+def query(client: Elasticsearch, settings: Settings, question: Query) -> Iterator[Record]:
     """The records that answer the question, the oldest first. Raises DestinationError."""
-    with translated(settings), snapshot(client, _indices(settings)) as pit:
+    with translated_errors(settings), snapshot(client, _indices(settings)) as pit:
         found = pages(
             client, pit=pit, query={"bool": {"filter": filters(question)}}, size=PAGE,
             sort=[{"@timestamp": "asc"}, {"_shard_doc": "asc"}],
@@ -100,9 +100,9 @@ def query(client: Elasticsearch, settings: Settings, question: Question) -> Iter
         yield from _in_order(chain.from_iterable(found))
 
 
-def last(client: Elasticsearch, settings: Settings, question: Question, count: int) -> list[Record]:
+def last(client: Elasticsearch, settings: Settings, question: Query, count: int) -> list[Record]:
     """The newest `count` records (10 000 at most) that answer the question, in order. Raises DestinationError."""
-    with translated(settings):
+    with translated_errors(settings):
         hits = client.search(
             index=_indices(settings), ignore_unavailable=True, query={"bool": {"filter": filters(question)}},
             sort=[{"@timestamp": "desc"}], size=count, track_total_hits=False,
@@ -110,14 +110,14 @@ def last(client: Elasticsearch, settings: Settings, question: Question, count: i
     return list(_in_order(iter(reversed(hits))))
 
 
-def follow(client: Elasticsearch, settings: Settings, question: Question) -> Iterator[Record]:
+def follow(client: Elasticsearch, settings: Settings, question: Query) -> Iterator[Record]:
     """The same, and then every new record as it becomes searchable, without end.
 
     Raises DestinationError if there is no answer at first; later it waits for the next one.
     """
     told: deque[str] = deque(maxlen=10 * PAGE)
     since = question.since
-    with translated(settings):
+    with translated_errors(settings):
         client.info()
     while True:
         newest = since
@@ -133,7 +133,7 @@ def follow(client: Elasticsearch, settings: Settings, question: Question) -> Ite
         time.sleep(ASK_EVERY_S)
 
 
-def filters(question: Question) -> list[dict[str, Any]]:
+def filters(question: Query) -> list[dict[str, Any]]:
     """The question as Elasticsearch filters."""
     asked = [_any_of(names, value) for name, names in _FIELDS.items() if (value := getattr(question, name)) is not None]
     if question.resource is not None:
@@ -174,5 +174,5 @@ def _in_order(hits: Iterator[dict[str, Any]]) -> Iterator[Record]:
         yield from sorted((hit["_source"] for hit in same_millisecond), key=lambda record: record["@timestamp"])
 
 
-def _since(question: Question, since: datetime | None) -> Question:
+def _since(question: Query, since: datetime | None) -> Query:
     return replace(question, since=since)

@@ -23,7 +23,7 @@ from elasticsearch import Elasticsearch
 
 from .. import chain
 from ..chain import NO_HASH, Checked, Head
-from ..client import translated
+from ..client import translated_errors
 from ..errors import ShipperError
 from ..records import indices, timestamp
 from ..settings import Settings
@@ -35,7 +35,7 @@ MOST_CHAINS = 10_000
 ANCHOR_VERSION = 1
 
 
-class Finding(NamedTuple):
+class TrailProblem(NamedTuple):
     """Something that is not as it was written. `kind` is gap, changed, doubled, broken, unchained, unkeyed or cut.
 
     `chain` and `sequence` say where, `where` is `index/_id` of the document, if there is one.
@@ -59,7 +59,7 @@ class Report:
     records: int = 0
     erased: int = 0
     unchecked: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[TrailProblem] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -74,7 +74,7 @@ def verify(
     """
     key = settings.audit_key.encode() if settings.audit_key else None
     report = Report()
-    with translated(settings), _no_collection(), snapshot(client, _indices(settings)) as pit:
+    with translated_errors(settings), _no_collection(), snapshot(client, _indices(settings)) as pit:
         starts, total = _chains(client, pit, since)
         for identifier, first in starts:
             hits = _ahead(_records(client, pit, identifier, first))
@@ -138,8 +138,8 @@ def _ahead(coming: Iterator[Page]) -> Iterator[Page]:
             for page in coming:
                 fetched.put(page)
             fetched.put(None)
-        except Exception as trouble:  # raised where the pages are read
-            fetched.put(trouble)
+        except Exception as error:  # raised where the pages are read
+            fetched.put(error)
 
     Thread(target=fetch, daemon=True).start()
     while (page := fetched.get()) is not None:
@@ -178,7 +178,7 @@ def _count(report: Report, found: Checked, where: str) -> None:
     elif found.verdict == "unchecked":
         report.unchecked += 1
     elif found.verdict != "good":
-        report.findings.append(Finding(found.verdict, found.head.id, found.head.sequence, where, found.detail))
+        report.findings.append(TrailProblem(found.verdict, found.head.id, found.head.sequence, where, found.detail))
 
 
 def _begin(
@@ -191,21 +191,21 @@ def _begin(
     kept = timedelta(days=settings.retention["audit"])
     if datetime.fromisoformat(record["@timestamp"]) > datetime.now(UTC) - kept:
         detail = f"{_numbers(1, sequence - 1)} missing before it, younger than the retention of {kept.days} days"
-        report.findings.append(Finding("gap", identifier, sequence, where, detail))
+        report.findings.append(TrailProblem("gap", identifier, sequence, where, detail))
     else:
         report.notes.append(f"{identifier} begins at #{sequence}: what was before is past its retention.")
 
 
-def _link(last: Head, found: Checked, where: str) -> list[Finding]:
+def _link(last: Head, found: Checked, where: str) -> list[TrailProblem]:
     """How a record fits to the one before it."""
     head = found.head
     if head.sequence == last.sequence:
-        return [Finding("doubled", head.id, head.sequence, where, "another record has this number")]
+        return [TrailProblem("doubled", head.id, head.sequence, where, "another record has this number")]
     if head.sequence > last.sequence + 1:
         detail = f"{_numbers(last.sequence + 1, head.sequence - 1)} missing before it"
-        return [Finding("gap", head.id, head.sequence, where, detail)]
+        return [TrailProblem("gap", head.id, head.sequence, where, detail)]
     if found.previous != last.hash:
-        return [Finding("broken", head.id, head.sequence, where, "it does not continue the record before it")]
+        return [TrailProblem("broken", head.id, head.sequence, where, "it does not continue the record before it")]
     return []
 
 
@@ -213,7 +213,7 @@ def _numbers(first: int, last: int) -> str:
     return f"#{first} is" if first == last else f"#{first} to #{last} are"
 
 
-def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> Iterator[Finding]:
+def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> Iterator[TrailProblem]:
     """Records that carry no chain, or no number: written where the head could not be used, or by other programs."""
     outside = {"bool": {
         "filter": [_since(since)],
@@ -225,7 +225,7 @@ def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | Non
     sort = [{"_shard_doc": "asc"}]
     for page in pages(client, pit=pit, query=outside, sort=sort, size=PAGE, source=["@timestamp"]):
         for hit in page:
-            yield Finding("unchained", "", 0, f"{hit['_index']}/{hit['_id']}", "it is in no chain")
+            yield TrailProblem("unchained", "", 0, f"{hit['_index']}/{hit['_id']}", "it is in no chain")
 
 
 # --- anchors --------------------------------------------------------------------------------------------
@@ -262,10 +262,10 @@ def anchored(content: bytes, key: bytes | None) -> list[Head]:
 
 def hold_against(
     client: Elasticsearch, settings: Settings, report: Report, anchors: Iterable[Head]
-) -> Iterator[Finding]:  # fmt: skip
+) -> Iterator[TrailProblem]:  # fmt: skip
     """What the anchors know and the index does not: ends that were cut off, records that were put in their place."""
     for anchor in anchors:
-        with translated(settings):
+        with translated_errors(settings):
             hits = client.search(
                 index=_indices(settings), ignore_unavailable=True, size=1, source_includes=["audit.chain.hash"],
                 query={"bool": {"filter": [
@@ -275,10 +275,12 @@ def hold_against(
         if not hits:
             later = any(head.id == anchor.id and head.sequence > anchor.sequence for head in report.heads)
             if not later:
-                yield Finding("cut", anchor.id, anchor.sequence, "", "the chain once reached to here, and does no more")
+                yield TrailProblem(
+                    "cut", anchor.id, anchor.sequence, "", "the chain once reached to here, and does no more"
+                )
         elif hits[0]["_source"].get("audit", {}).get("chain", {}).get("hash") != anchor.hash:
             where = f"{hits[0]['_index']}/{hits[0]['_id']}"
-            yield Finding("changed", anchor.id, anchor.sequence, where, "it is not the record that was anchored")
+            yield TrailProblem("changed", anchor.id, anchor.sequence, where, "it is not the record that was anchored")
 
 
 def _signature(said: dict[str, Any], key: bytes) -> str:

@@ -26,7 +26,7 @@ class Backoff:
         return random.uniform(0, ceiling)  # noqa: S311 - spreading load, not keeping secrets
 
 
-class EveryMinute:
+class LogThrottle:
     """True the first time, and then once a minute at most, for as long as something lasts; `over()` ends it."""
 
     def __init__(self) -> None:

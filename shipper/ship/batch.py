@@ -12,9 +12,9 @@ import msgspec
 from ..records import LINE_START, TIME_AT, Record, encode
 from ..settings import Settings
 from ..state import State
-from .deadletter import Letter
+from .dead_letters import DeadLetter
 from .document import Document, NotShippable, Place, document, state_document
-from .quick import Quick, keep_last
+from .fastpath import FastPath, keep_latest
 from .tail import LINE_LIMIT, Block, Mark, Source, name_of
 
 BODY_LIMIT = 2_000_000  # bytes of one request; a request costs 0.4 ms of CPU besides its documents, so few large ones
@@ -31,12 +31,12 @@ class Item:
     offset: int
     file_id: str = ""
 
-    def refused(self, reason: str, status: int | None) -> Letter:
+    def refused(self, reason: str, status: int | None) -> DeadLetter:
         """The dead letter that this becomes when Elasticsearch will not have it."""
-        return Letter(reason, self.line, self.path, self.offset, status, self.file_id)
+        return DeadLetter(reason, self.line, self.path, self.offset, status, self.file_id)
 
 
-class Portion(Protocol):
+class BulkRequest(Protocol):
     """What goes into one request."""
 
     @property
@@ -55,7 +55,7 @@ class Portion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class FramedLines:
     """Lines of ours that stand one after the other in a source: action and source of each, as they are sent."""
 
     source: Source
@@ -74,9 +74,9 @@ class Batch:
     """
 
     settings: Settings
-    runs: list[Run] = field(default_factory=list)
+    runs: list[FramedLines] = field(default_factory=list)
     others: list[Item] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     marks: dict[Source, Mark] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
     size: int = 0
@@ -94,11 +94,11 @@ class Batch:
     def records(self) -> int:
         return sum(run.count for run in self.runs) + sum(item.document.is_record for item in self.others)
 
-    def portions(self) -> list[Portion]:
+    def requests(self) -> list[BulkRequest]:
         """The requests that it becomes, the first one last. States go by themselves: megabytes of records that are
         ready to be sent would be copied to stand in one request with them.
         """
-        states = Rest([self._item(state) for state in self.states.values()])
+        states = ItemsRequest([self._item(state) for state in self.states.values()])
         return [portion for portion in (states, self) if portion.count]
 
     @property
@@ -113,12 +113,12 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.runs or self.others or self.letters or self.marks)
 
-    def add(self, block: Block, host: str, quick: Quick) -> None:
+    def add(self, block: Block, host: str, fast_path: FastPath) -> None:
         """Take a block's lines in. One that can be no document becomes a dead letter, and disturbs no other."""
         if not self.mark(block):
             return
-        if (whole := quick.take_all(block.data, self.states)) is not None:
-            self.runs.append(Run(block.source, block.start, *whole))
+        if (whole := fast_path.frame_block(block.data, self.states)) is not None:
+            self.runs.append(FramedLines(block.source, block.start, *whole))
             return
         lines = block.data.split(b"\n")
         if not lines[-1]:
@@ -126,8 +126,8 @@ class Batch:
         rest, at, offset = iter(lines), 0, block.start
         while at < len(lines):
             parts: list[bytes] = []
-            if taken := quick.take(rest, parts, self.states):
-                self.runs.append(Run(block.source, offset, b"\n".join([*parts, b""]), taken))
+            if taken := fast_path.frame_lines(rest, parts, self.states):
+                self.runs.append(FramedLines(block.source, offset, b"\n".join([*parts, b""]), taken))
                 offset += sum(map(len, parts[1::2])) + taken
                 at += taken
             if at < len(lines):  # the odd one, which is out of `rest` by now
@@ -143,14 +143,14 @@ class Batch:
         self.size += len(block.data)
         if block.too_long:
             reason = f"a line of {block.too_long} bytes; more than {LINE_LIMIT} are no record"
-            self.letters.append(Letter(reason, b"", name_of(block.source), block.start, too_long=block))
+            self.letters.append(DeadLetter(reason, b"", name_of(block.source), block.start, too_long=block))
         return not block.too_long
 
     def reached(self, block: Block) -> None:
         """Once this batch is safe, so is all up to the end of the block."""
         self.marks[block.source] = block.mark
 
-    def add_again(self, letter: Letter, read_at: datetime, host: str) -> None:
+    def add_again(self, letter: DeadLetter, read_at: datetime, host: str) -> None:
         """Take a dead letter's line in, as it would have been when it was read."""
         self._add_line(letter.line, Place(host, letter.file_id, letter.offset), letter.path, read_at)
 
@@ -187,13 +187,13 @@ class Batch:
             try:
                 made, state = document(part, there, self.settings, now)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
-                self.letters.append(Letter(why(odd), part, path, there.offset, None, place.file_id))
+                self.letters.append(DeadLetter(rejection_reason(odd), part, path, there.offset, None, place.file_id))
             else:
                 self.others.append(Item(made, part, path, there.offset, place.file_id))
-                keep_last(self.states, state)
+                keep_latest(self.states, state)
 
 
-def why(odd: Exception) -> str:
+def rejection_reason(odd: Exception) -> str:
     """The reason on a line's dead letter."""
     return str(odd) if isinstance(odd, NotShippable) else f"it cannot be taken in: {type(odd).__name__}: {odd}"
 
@@ -228,7 +228,7 @@ STATE = "<state>"
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class ItemsRequest:
     """Documents of a batch that are sent by themselves: its states, and what has to be sent again."""
 
     documents: list[Item]

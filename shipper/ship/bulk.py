@@ -13,12 +13,12 @@ import orjson
 from elastic_transport import Serializer, Transport
 
 from .. import client
-from ..client import REQUEST_TIMEOUT_S, refusal, shown, unreachable
+from ..client import REQUEST_TIMEOUT_S, addresses_for_people, refusal, unreachable
 from ..errors import DestinationError
 from ..settings import Settings
 
 _REASON_LIMIT = 1000  # characters: an id that is too long is in it
-# Only what outcome.py looks at; the items keep their order and their number.
+# Only what response.py looks at; the items keep their order and their number.
 _PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 
 
@@ -37,7 +37,7 @@ class Bulk:
     """The way to the cluster. Plain `application/x-ndjson`, which every Elasticsearch since 7.14 takes."""
 
     def __init__(self, settings: Settings) -> None:
-        self._where = shown(settings)
+        self._where = addresses_for_people(settings)
         self._headers = {"content-type": "application/x-ndjson", "accept": "application/json"}
         self._compress: Callable[[bytes], bytes] | None = None
         if settings.gzip:
@@ -56,8 +56,8 @@ class Bulk:
             answer = self._transport.perform_request(
                 "POST", _PATH, body=sent, headers=self._headers, request_timeout=REQUEST_TIMEOUT_S
             )
-        except elastic_transport.TransportError as trouble:
-            raise unreachable(self._where, trouble) from trouble
+        except elastic_transport.TransportError as error:
+            raise unreachable(self._where, error) from error
         status = answer.meta.status
         if status == 413:
             raise TooLarge(f"Elasticsearch at {self._where} takes no request of {len(body)} bytes.", status)

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from ..legacy.lines import whole_records
-from . import identity
-from .identity import HEAD_LIMIT, TAIL_LIMIT, Fingerprint, fingerprint
-from .registry import Entry
+from .checkpoints import Checkpoint
+from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, Fingerprint, file_id, fingerprint
 from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -38,7 +37,7 @@ class _End(enum.Enum):
     TOO_EARLY = enum.auto()
 
 
-class Compressed:
+class CompressedFile:
     """A source whose positions count the bytes that come out of it.
 
     `emptied` turns true when another file was compressed under the same name. While somebody is still
@@ -60,8 +59,8 @@ class Compressed:
         self.read_to = self.acknowledged = 0
         self.emptied = self.final = self.ended = False
         self.moved_at = time.monotonic()
-        self.head: Fingerprint = identity.NOTHING
-        self._tail = identity.NOTHING
+        self.head: Fingerprint = NOTHING
+        self._tail = NOTHING
         self._stream: IO[bytes] | None = None
         self._rest = b""  # what was taken from the stream beyond the last line's end
         self._tried: Version | None = None  # which ended too early
@@ -79,7 +78,7 @@ class Compressed:
         self.head = fingerprint(begins)
         return begins
 
-    def is_continued_by(self, entry: Entry) -> bool:
+    def is_continued_by(self, entry: Checkpoint) -> bool:
         """Whether an entry speaks of what is in here: one pass up to its position."""
         try:
             with self._open() as stream:
@@ -98,7 +97,7 @@ class Compressed:
         except _BROKEN:
             return False
 
-    def continue_at(self, entry: Entry) -> None:
+    def continue_at(self, entry: Checkpoint) -> None:
         self.read_to = self.acknowledged = entry.position
         self._tail = entry.tail
         if entry.whole is not None:
@@ -143,7 +142,7 @@ class Compressed:
         """
         if not self.ended or time.time() > self._surely_another_at:
             return False
-        return not self.is_continued_by(self.entry())
+        return not self.is_continued_by(self.checkpoint())
 
     def _skip(self, stream: IO[bytes]) -> None:
         with contextlib.suppress(*_BROKEN):  # the next read says so
@@ -171,7 +170,7 @@ class Compressed:
     def file_id(self) -> str:
         if self._id is None:
             with contextlib.suppress(*_BROKEN), self._open() as stream:  # it may be gone by now, or another's
-                self._id = identity.file_id(stream.read(identity.FIRST_LINE_LIMIT).split(b"\n", 1)[0])
+                self._id = file_id(stream.read(FIRST_LINE_LIMIT).split(b"\n", 1)[0])
         return self._id or ""
 
     def copy(self, start: int, length: int, to: int) -> None:
@@ -193,9 +192,9 @@ class Compressed:
     def behind(self, block: Block) -> Iterator[Block]:
         return pieces(self, block.start, self.ahead(Block(self, 0, b"")))
 
-    def entry(self) -> Entry:
+    def checkpoint(self) -> Checkpoint:
         whole = self.seal if self.ended and self.acknowledged == self.read_to else None
-        return Entry(
+        return Checkpoint(
             str(self.path), self.device, self.inode, self.head, self._tail, self.acknowledged, time.time(), whole
         )
 

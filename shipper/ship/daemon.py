@@ -13,25 +13,25 @@ from types import FrameType
 from .. import client
 from ..errors import DestinationError, SettingsError, SourceError
 from ..index import retention
-from ..origin import Origin
+from ..service import ServiceInfo
 from ..settings import Settings
 from . import status
-from .backoff import EveryMinute
-from .deadletter import DeadLetters
-from .discover import Discovery, File, allow_many_files, check_folders
-from .lines import JsonLines, Reader
-from .listen import Listener
-from .memory import keep_what_is_freed
+from .backoff import LogThrottle
+from .checkpoints import Registry
+from .dead_letters import DeadLetters
+from .discovery import Discovery, File, allow_many_files, check_folders
+from .fastpath import CHECKED_IN
+from .idle import IdleFiles
+from .legacy_reader import LegacyReader
+from .malloc import tune_malloc
+from .metrics_server import MetricsServer
+from .ndjson_reader import NdjsonReader, Reader
 from .pipeline import Pipeline
-from .quick import CHECKED_IN
-from .quiet import Quiet
-from .registry import Registry
+from .retry import Stopped
 from .rotation import Rotation
-from .senders import take_turns_often
+from .sender_pool import set_switch_interval
 from .status import Counts, Status, Watcher
 from .tail import Block, Stream
-from .texts import Texts
-from .trouble import Stopped
 
 log = logging.getLogger("shipper")
 
@@ -99,16 +99,17 @@ class _Daemon:
         self._settings = settings
         self._stop = stop
         self._registry, self._discovery, self._pipeline = begin(settings, stop, None, counts)
-        self._quiet = Quiet(self._discovery)
+        self._quiet = IdleFiles(self._discovery)
         self._rotation = Rotation(settings)
-        self._watch = _Watch(settings, counts, self._discovery)
-        self._folders, self._disk = EveryMinute(), EveryMinute()
+        self._watch = _StatusThread(settings, counts, self._discovery)
+        self._folders, self._disk = LogThrottle(), LogThrottle()
         self._saved: tuple[int, int] | None = None
 
     def run(self) -> None:
         log.info(
             "Shipping %s to %s; positions in %s; lines are checked in %s.",
-            ", ".join(self._settings.files), client.shown(self._settings), self._settings.state, CHECKED_IN,
+            ", ".join(self._settings.files), client.addresses_for_people(self._settings),
+            self._settings.state, CHECKED_IN,
             extra={"event.action": "shipper-started"},
         )  # fmt: skip
         self._watch.begin()
@@ -121,19 +122,19 @@ class _Daemon:
             end(self._registry, self._discovery, self._pipeline)
 
     def _tail(self) -> None:
-        due: dict[Callable[[], None], Every] = {
-            self._look: Every(LOOK_EVERY_S),
-            self._rotate: Every(ROTATE_EVERY_S),
-            self._save: Every(SAVE_EVERY_S),
-            self._tell: Every(TELL_EVERY_S),
-            self._pipeline.prepare: Every(PREPARE_EVERY_S),
-            self._prune: Every(PRUNE_EVERY_S),
+        due: dict[Callable[[], None], Interval] = {
+            self._look: Interval(LOOK_EVERY_S),
+            self._rotate: Interval(ROTATE_EVERY_S),
+            self._save: Interval(SAVE_EVERY_S),
+            self._tell: Interval(TELL_EVERY_S),
+            self._pipeline.prepare: Interval(PREPARE_EVERY_S),
+            self._prune: Interval(PRUNE_EVERY_S),
         }
         while not self._stop.is_set():
             for task, every in due.items():
                 if every.due():
                     task()
-            if not self._pipeline.ship(_blocks(self._quiet.awake(), self._stop), REST_S):
+            if not self._pipeline.ship(_blocks(self._quiet.active(), self._stop), REST_S):
                 self._stop.wait(REST_S)
         self._pipeline.ship(())  # what is on its way
 
@@ -141,9 +142,9 @@ class _Daemon:
         try:
             check_folders(self._settings.files)
             self._folders.over()
-        except SourceError as trouble:
+        except SourceError as error:
             if self._folders.due():
-                log.warning("%s Waiting for it.", trouble, extra={"event.action": "folder-missing"})
+                log.warning("%s Waiting for it.", error, extra={"event.action": "folder-missing"})
         self._discovery.look()
 
     def _rotate(self) -> None:
@@ -157,25 +158,25 @@ class _Daemon:
             save(self._registry, self._discovery)
             self._saved = moved
             self._disk.over()
-        except OSError as trouble:  # the disk is full, perhaps: what is sent again for that is there already
+        except OSError as error:  # the disk is full, perhaps: what is sent again for that is there already
             if self._disk.due():
                 log.warning(
                     "Positions cannot be saved in %s: %s. It is tried again every second.",
-                    self._settings.state, trouble.strerror, extra={"event.action": "registry-unwritable"},
+                    self._settings.state, error.strerror, extra={"event.action": "registry-unwritable"},
                 )  # fmt: skip
 
     def _tell(self) -> None:
         if self._watch.latest is not None:
-            self._pipeline.tell(status.record(self._watch.latest, Origin.here(self._settings)))
+            self._pipeline.tell(status.record(self._watch.latest, ServiceInfo.here(self._settings)))
 
     def _prune(self) -> None:
         """Delete what is past. A key that may not is no reason to stop shipping."""
         try:
             with client.connect(self._settings) as elasticsearch:
                 past = retention.prune(elasticsearch, self._settings, datetime.now(UTC))
-        except DestinationError as trouble:
+        except DestinationError as error:
             log.warning(
-                "Old indices could not be deleted: %s Run `shipper prune` with a key that may.", trouble,
+                "Old indices could not be deleted: %s Run `shipper prune` with a key that may.", error,
                 extra={"event.action": "prune-failed"},
             )  # fmt: skip
             return
@@ -183,27 +184,27 @@ class _Daemon:
             log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})
 
 
-class _Watch:
+class _StatusThread:
     """A thread that keeps the status file and the metrics true, also while the shipper waits for Elasticsearch."""
 
     def __init__(self, settings: Settings, counts: Counts, discovery: Discovery) -> None:
         self.latest: Status | None = None
         self._settings = settings
         self._discovery = discovery
-        self._watcher = Watcher(counts, client.shown(settings))
+        self._watcher = Watcher(counts, client.addresses_for_people(settings))
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._listener: Listener | None = None
+        self._listener: MetricsServer | None = None
 
     def begin(self) -> None:
         self._look()
         if self._settings.listen:
             try:
-                self._listener = Listener(self._settings.listen, self._now)
-            except OSError as trouble:
+                self._listener = MetricsServer(self._settings.listen, self._now)
+            except OSError as error:
                 log.warning(
                     "Metrics cannot be given at %s: %s. Set SHIPPER_LISTEN to another address, or to off.",
-                    self._settings.listen, trouble.strerror, extra={"event.action": "listen-failed"},
+                    self._settings.listen, error.strerror, extra={"event.action": "listen-failed"},
                 )  # fmt: skip
         self._thread.start()
 
@@ -227,11 +228,11 @@ class _Watch:
         try:
             self.latest = self._watcher.look(self._discovery.snapshot(), stopped=stopped)
             status.write(self.latest, self._settings.state)
-        except OSError as trouble:  # a file that is being closed, or a full disk: the next look tells more
-            log.debug("No status now: %s", trouble)
+        except OSError as error:  # a file that is being closed, or a full disk: the next look tells more
+            log.debug("No status now: %s", error)
 
 
-class Every:
+class Interval:
     """Whether it is time again."""
 
     def __init__(self, seconds: float) -> None:
@@ -309,8 +310,8 @@ def begin(
 ) -> tuple[Registry, Discovery, Pipeline]:
     """What ships the files of the settings, from where the last run left off; `end` closes it."""
     allow_many_files()
-    keep_what_is_freed()
-    take_turns_often()
+    tune_malloc()
+    set_switch_interval()
     registry = Registry(settings.state)
     discovery = Discovery(settings.files, registry.entries, joined=settings.format == "legacy")
     pipeline = Pipeline(settings, DeadLetters(settings.state), stop, patience_s, counts, reader or _reader(settings))
@@ -318,7 +319,7 @@ def begin(
 
 
 def _reader(settings: Settings) -> Reader:
-    return Texts(settings) if settings.format == "legacy" else JsonLines(settings)
+    return LegacyReader(settings) if settings.format == "legacy" else NdjsonReader(settings)
 
 
 def save(registry: Registry, discovery: Discovery) -> None:
@@ -330,8 +331,8 @@ def save(registry: Registry, discovery: Discovery) -> None:
 def end(registry: Registry, discovery: Discovery, pipeline: Pipeline) -> None:
     try:
         save(registry, discovery)
-    except OSError as trouble:
-        log.warning("Positions could not be saved: %s. The rest is sent again at the next start.", trouble.strerror)
+    except OSError as error:
+        log.warning("Positions could not be saved: %s. The rest is sent again at the next start.", error.strerror)
     discovery.close()
     pipeline.close()
     registry.close()

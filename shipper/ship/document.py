@@ -24,12 +24,12 @@ from ..records import (
     LINE_START,
     PERIODS,
     index_name,
-    moment_of,
+    parse_timestamp,
     record_id,
     timestamp,
 )
 from ..settings import Settings
-from ..state import ID_LIMIT, State, document_id, state_of
+from ..state import ID_LIMIT, State, document_id, state_from_mapping
 from ..state import index_name as state_index_name
 
 NESTING_LIMIT = 900
@@ -77,7 +77,7 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
     identifier, dataset, source = _cut(line) or _complete(line, content, place, moment)
     index = index_name(dataset, moment, settings.namespace)
     action = b'{"create":{"_index":"%b","_id":%b}}' % (index.encode(), orjson.dumps(identifier))
-    told = state_of(content) if settings.states and dataset == "rq.job" else None
+    told = state_from_mapping(content) if settings.states and dataset == "rq.job" else None
     return Document(action, source, moment), told
 
 
@@ -143,7 +143,7 @@ def _moment(value: object, now: datetime) -> datetime:
     if not isinstance(value, str):
         raise NotShippable("@timestamp is not text")
     try:
-        return moment_of(value).astimezone(UTC)
+        return parse_timestamp(value).astimezone(UTC)
     except (ValueError, OverflowError):
         raise NotShippable(f"@timestamp is not an ISO 8601 time: {value[:40]!r}") from None
 

@@ -1,11 +1,11 @@
-/* A block of our own records → the body that is sent: quick.py's way through a block, in one pass.
+/* A block of our own records → the body that is sent: fastpath.py's way through a block, in one pass.
  *
- * frame(block, heads) checks each line as quick.py does and puts the action line before it. It answers None for
+ * frame(block, heads) checks each line as fastpath.py does and puts the action line before it. It answers None for
  * whatever is odd in the least, and says nothing about why: the Python beside it looks again, line by line. Nothing
  * here decides what becomes of a line that is not as ours are.
  *
  * Half of the time of the steps in Python (docs/performance.md). The grammar is RFC 8259's, the encoding
- * RFC 3629's, and both are meant to be no wider than msgspec's and Python's: tests/unit/test_quick.py compares them.
+ * RFC 3629's, and both are meant to be no wider than msgspec's and Python's: tests/unit/test_fastpath.py compares them.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000

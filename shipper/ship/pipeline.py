@@ -1,7 +1,7 @@
-"""The whole path on one screen: files → blocks → batch → `_bulk` → outcome → dead letters → positions.
+"""The whole path on one screen: files → blocks → batch → `_bulk` → outcome → dead dead_letters → positions.
 
 Nothing moves a position but `_land`, and it does so last: when every line up to there is in Elasticsearch
-or in the dead letters. Whatever goes wrong before that is tried again; ids make it safe.
+or in the dead dead_letters. Whatever goes wrong before that is tried again; ids make it safe.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from dataclasses import dataclass, field
 from .. import client
 from ..errors import DestinationError
 from ..index import setup
-from ..records import Record, moment_of
+from ..records import Record, parse_timestamp
 from ..settings import Settings
-from .batch import Batch, Item, Portion, Rest
+from .batch import Batch, BulkRequest, Item, ItemsRequest
 from .bulk import Bulk, InvalidRequest, TooLarge
-from .deadletter import DeadLetters, Letter
-from .lines import JsonLines, Reader
-from .outcome import BrokenAnswer, give_up, is_all_well, judge
-from .senders import Senders
+from .dead_letters import DeadLetter, DeadLetters
+from .ndjson_reader import NdjsonReader, Reader
+from .response import InvalidResponse, dead_letters_of, is_all_well, parse_bulk_response
+from .retry import RetryState
+from .sender_pool import SenderPool
 from .status import Counts
 from .tail import Block
-from .trouble import Trouble
 
 log = logging.getLogger("shipper")
 
@@ -44,24 +44,24 @@ class Delivery:
     """What became of a batch. `dead` are documents that were refused for good."""
 
     indexed: int = 0
-    doubled: int = 0
-    dead: list[Letter] = field(default_factory=list)
+    duplicates: int = 0
+    dead: list[DeadLetter] = field(default_factory=list)
 
 
 class Pipeline:
     """Carries blocks to Elasticsearch. `patience_s`: how long to keep trying, None for ever."""
 
     def __init__(
-        self, settings: Settings, letters: DeadLetters, stop: threading.Event, patience_s: float | None,
+        self, settings: Settings, dead_letters: DeadLetters, stop: threading.Event, patience_s: float | None,
         counts: Counts | None = None, reader: Reader | None = None,
     ) -> None:  # fmt: skip
         self.counts = counts or Counts()
         self._settings = settings
-        self._letters = letters
-        self._trouble = Trouble(self.counts, stop, patience_s)
+        self._dead_letters = dead_letters
+        self._retry_state = RetryState(self.counts, stop, patience_s)
         self._bulk = Bulk(settings)
-        self._reader = reader or JsonLines(settings)
-        self._senders: Senders[Batch, Delivery] = Senders(self._send, SENDERS)
+        self._reader = reader or NdjsonReader(settings)
+        self._senders: SenderPool[Batch, Delivery] = SenderPool(self._send, SENDERS)
         self._on_their_way: deque[tuple[float, Batch, Future[Delivery]]] = deque()  # since when
         self._batch = Batch(settings)  # the next one
 
@@ -70,14 +70,14 @@ class Pipeline:
 
         And of the ingest pipeline, if text logs go through it.
         """
-        attempts = self._trouble.attempts()
+        attempts = self._retry_state.attempts()
         with client.connect(self._settings) as elasticsearch:
             while True:
                 try:
                     changes = setup.plan(elasticsearch, self._settings, pipeline=self._settings.format == "legacy")
                     setup.apply(elasticsearch, self._settings, changes)
-                except DestinationError as trouble:
-                    attempts.failed(str(trouble), trouble)
+                except DestinationError as error:
+                    attempts.failed(str(error), error)
                 else:
                     return attempts.done()
 
@@ -105,11 +105,11 @@ class Pipeline:
         """Send a record of the shipper's own with the next batch."""
         self._batch.add_own(record)
 
-    def send(self, batch: Batch) -> list[Letter]:
+    def send(self, batch: Batch) -> list[DeadLetter]:
         """Send a batch that comes from no file; what is refused is returned, and kept by nobody."""
         delivery = self._send(batch)
         self.counts.indexed += delivery.indexed
-        self.counts.doubled += delivery.doubled
+        self.counts.duplicates += delivery.duplicates
         return delivery.dead
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class Pipeline:
             return False
         since, _, arriving = self._on_their_way[0]
         arrived = wait([arriving], max(0.0, since + BESIDE_S - time.monotonic())).done
-        return not arrived and not self._trouble
+        return not arrived and not self._retry_state
 
     def _land(self) -> None:
         """See the oldest batch to its end, then move the positions: in the order in which the lines were read."""
@@ -140,20 +140,20 @@ class Pipeline:
             source.acknowledge(mark)
         self._on_their_way.popleft()
         self.counts.indexed += delivery.indexed
-        self.counts.doubled += delivery.doubled
+        self.counts.duplicates += delivery.duplicates
         self.counts.sent_bytes += batch.read
         if newest := batch.newest:
-            self.counts.lag_ms = max(0, round((time.time() - moment_of(newest).timestamp()) * 1000))
+            self.counts.lag_ms = max(0, round((time.time() - parse_timestamp(newest).timestamp()) * 1000))
 
-    def _keep(self, letters: list[Letter]) -> int:
-        """Keep the dead letters, however long the disk takes to have room for them."""
-        attempts = self._trouble.attempts()
+    def _keep(self, dead_letters: list[DeadLetter]) -> int:
+        """Keep the dead dead_letters, however long the disk takes to have room for them."""
+        attempts = self._retry_state.attempts()
         while True:
             try:
-                kept = self._letters.append(letters)
-            except OSError as trouble:
-                where = self._letters.file
-                attempts.failed(f"Dead letters cannot be written to {where}: {trouble.strerror}.", trouble)
+                kept = self._dead_letters.append(dead_letters)
+            except OSError as error:
+                where = self._dead_letters.file
+                attempts.failed(f"Dead dead_letters cannot be written to {where}: {error.strerror}.", error)
             else:
                 attempts.done()
                 return kept
@@ -161,39 +161,39 @@ class Pipeline:
     def _send(self, batch: Batch) -> Delivery:
         """Send until each document is indexed or refused for good. In a thread of its own."""
         delivery = Delivery()
-        portions = batch.portions()
-        attempts = self._trouble.attempts()
-        while portions:
-            portion = portions.pop()
+        requests = batch.requests()
+        attempts = self._retry_state.attempts()
+        while requests:
+            request = requests.pop()
             try:
-                answer = self._bulk.send(portion.body())
-                if is_all_well(answer, portion.count):
-                    delivery.indexed += portion.records
+                answer = self._bulk.send(request.body())
+                if is_all_well(answer, request.count):
+                    delivery.indexed += request.records
                     continue
-                outcome = judge(portion.items(), answer)
-            except (TooLarge, InvalidRequest) as trouble:
-                portions += self._halved(portion.items(), trouble, delivery)
+                outcome = parse_bulk_response(request.items(), answer)
+            except (TooLarge, InvalidRequest) as error:
+                requests += self._halved(request.items(), error, delivery)
                 continue
-            except (DestinationError, BrokenAnswer) as trouble:
-                portions.append(portion)
-                attempts.failed(str(trouble), trouble)
+            except (DestinationError, InvalidResponse) as error:
+                requests.append(request)
+                attempts.failed(str(error), error)
                 continue
-            delivery.indexed += outcome.done - outcome.doubled
-            delivery.doubled += outcome.doubled
+            delivery.indexed += outcome.done - outcome.duplicates
+            delivery.duplicates += outcome.duplicates
             delivery.dead += outcome.dead
-            if outcome.again:
-                portions.append(Rest(outcome.again))
-                attempts.failed(f"Elasticsearch puts documents off ({outcome.trouble}).")
+            if outcome.retryable:
+                requests.append(ItemsRequest(outcome.retryable))
+                attempts.failed(f"Elasticsearch puts documents off ({outcome.error}).")
         attempts.done()
         return delivery
 
-    def _halved(self, items: Sequence[Item], trouble: TooLarge | InvalidRequest, delivery: Delivery) -> list[Portion]:
+    def _halved(self, items: Sequence[Item], error: TooLarge | InvalidRequest, delivery: Delivery) -> list[BulkRequest]:
         """Two requests of one that was refused as a whole; a document that is refused so by itself is a dead letter.
 
         One such document among n costs 2 log2(n) requests more, and all others arrive.
         """
         if len(items) == 1:
-            delivery.dead += give_up(items[0], str(trouble), trouble.status)
+            delivery.dead += dead_letters_of(items[0], str(error), error.status)
             return []
         middle = len(items) // 2
-        return [Rest(list(items[middle:])), Rest(list(items[:middle]))]
+        return [ItemsRequest(list(items[middle:])), ItemsRequest(list(items[:middle]))]

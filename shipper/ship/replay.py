@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..settings import Settings
 from .batch import Batch
-from .deadletter import DeadLetters, Kept, Letter
+from .dead_letters import DeadLetter, DeadLetters, StoredDeadLetter
 from .pipeline import Pipeline
 from .tail import LINE_LIMIT
 
@@ -23,7 +23,7 @@ class Replayed:
     refused: list[tuple[str, str]]
 
 
-def replay(settings: Settings, letters: DeadLetters, chosen: Iterable[Kept], patience_s: float) -> Replayed:
+def replay(settings: Settings, letters: DeadLetters, chosen: Iterable[StoredDeadLetter], patience_s: float) -> Replayed:
     """Send the chosen letters' lines. Raises DestinationError: then none was taken out.
 
     Each goes to the index and under the id that it would have had: a second replay doubles nothing.
@@ -36,10 +36,12 @@ def replay(settings: Settings, letters: DeadLetters, chosen: Iterable[Kept], pat
             refused += _send(pipeline, letters, portion, settings)
     finally:
         pipeline.close()
-    return Replayed(pipeline.counts.indexed, pipeline.counts.doubled, refused)
+    return Replayed(pipeline.counts.indexed, pipeline.counts.duplicates, refused)
 
 
-def _send(pipeline: Pipeline, letters: DeadLetters, portion: list[Kept], settings: Settings) -> list[tuple[str, str]]:
+def _send(
+    pipeline: Pipeline, letters: DeadLetters, portion: list[StoredDeadLetter], settings: Settings
+) -> list[tuple[str, str]]:
     batch = Batch(settings)
     refused: list[tuple[str, str]] = []
     for kept in portion:
@@ -54,12 +56,12 @@ def _send(pipeline: Pipeline, letters: DeadLetters, portion: list[Kept], setting
     return refused
 
 
-def _place(kept: Kept) -> tuple[str, int]:
+def _place(kept: StoredDeadLetter) -> tuple[str, int]:
     return kept.letter.path, kept.letter.offset
 
 
-def _portions(chosen: Iterable[Kept]) -> Iterable[list[Kept]]:
-    portion: list[Kept] = []
+def _portions(chosen: Iterable[StoredDeadLetter]) -> Iterable[list[StoredDeadLetter]]:
+    portion: list[StoredDeadLetter] = []
     size = 0
     for kept in chosen:
         portion.append(kept)
@@ -71,7 +73,7 @@ def _portions(chosen: Iterable[Kept]) -> Iterable[list[Kept]]:
         yield portion
 
 
-def with_line(kept: Kept, line: bytes) -> Kept:
+def with_line(kept: StoredDeadLetter, line: bytes) -> StoredDeadLetter:
     """The letter with its line put right by hand."""
-    letter: Letter = replace(kept.letter, line=line.rstrip(b"\r\n"))
+    letter: DeadLetter = replace(kept.letter, line=line.rstrip(b"\r\n"))
     return replace(kept, letter=letter, blob=None)

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..settings import Settings
-from .backoff import EveryMinute
-from .discover import Discovery
-from .tail import Tailed
+from .backoff import LogThrottle
+from .discovery import Discovery
+from .tail import TailedFile
 
 log = logging.getLogger("shipper")
 
@@ -39,7 +39,7 @@ class Rotation:
         self._rotate_bytes = settings.rotate_mb * MB
         self._keep_s = settings.keep_days * DAY_S
         self._keep_bytes = settings.keep_mb * MB
-        self._trouble = EveryMinute()
+        self._retry_state = LogThrottle()
 
     def run(self, discovery: Discovery) -> None:
         """One look. Trouble is said once a minute, and stops nothing."""
@@ -48,7 +48,7 @@ class Rotation:
         tailed = {
             file.path: file
             for file in discovery.files
-            if isinstance(file, Tailed) and file.path.name.startswith(self._log.name)
+            if isinstance(file, TailedFile) and file.path.name.startswith(self._log.name)
         }
         try:
             self._rename(tailed)
@@ -57,15 +57,15 @@ class Rotation:
                     file.path.unlink()
                     discovery.forget(file)
                     log.info("Deleted %s: all of it is indexed.", file.path, extra={"event.action": "log-deleted"})
-        except OSError as trouble:
-            if self._trouble.due():
+        except OSError as error:
+            if self._retry_state.due():
                 log.warning(
                     "The log %s cannot be rotated: %s. Give this account the right to write in its folder, or set "
                     "SHIPPER_ROTATE_MB=0 and leave it to logrotate.",
-                    self._log, trouble.strerror, extra={"event.action": "rotation-failed"},
+                    self._log, error.strerror, extra={"event.action": "rotation-failed"},
                 )  # fmt: skip
 
-    def _rename(self, tailed: dict[Path, Tailed]) -> None:
+    def _rename(self, tailed: dict[Path, TailedFile]) -> None:
         file = tailed.get(self._log)
         if file is None or file.size < self._rotate_bytes:
             return
@@ -73,7 +73,7 @@ class Rotation:
         self._log.rename(renamed)  # writers notice within a second, and make a new one
         file.path = renamed
 
-    def _past(self, tailed: dict[Path, Tailed]) -> list[Tailed]:
+    def _past(self, tailed: dict[Path, TailedFile]) -> list[TailedFile]:
         """The renamed logs that are past their time, or too much together: the oldest first."""
         renamed = sorted(
             (file for path, file in tailed.items() if is_renamed(path, self._log)), key=lambda file: file.path.name
@@ -93,7 +93,7 @@ def is_renamed(path: Path, log_path: Path) -> bool:
     )
 
 
-def is_done_with(file: Tailed, now: float) -> bool:
+def is_done_with(file: TailedFile, now: float) -> bool:
     """Whether all of a file is safe and nobody can add to it. A torn last line is taken first."""
     written_to = is_written_to(file.descriptor)
     if written_to is None:

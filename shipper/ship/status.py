@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from ..origin import Origin
 from ..records import Record, record_id, timestamp
-from .quick import CHECKED_IN
+from ..service import ServiceInfo
+from .fastpath import CHECKED_IN
 from .tail import name_of
 
 FILE = "status.json"
@@ -23,20 +23,20 @@ STALE_S = 15.0  # a status that is older tells of a shipper that is gone
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the lines: `indexed` now, `doubled` there already, `dead` in the dead letters.
+    """What became of the lines: `indexed` now, `duplicates` there already, `dead` in the dead letters.
 
     `retries` are requests that had to be made again, `sent_bytes` the lines that are safe. `lag_ms` is the time
     from the latest record's own time to its being indexed.
     """
 
     indexed: int = 0
-    doubled: int = 0
+    duplicates: int = 0
     dead: int = 0
     retries: int = 0
     sent_bytes: int = 0
     lag_ms: int | None = None
-    trouble: str | None = None
-    trouble_since: float | None = None  # seconds since the epoch
+    error: str | None = None
+    error_since: float | None = None  # seconds since the epoch
 
 
 @dataclass(slots=True)  # frozen ones take three times as long to make, and there are thousands
@@ -58,7 +58,7 @@ class Status:
     pid: int
     started_at: str
     state: str
-    """shipping; waiting (there is trouble, and it is tried again); stopped."""
+    """shipping; waiting (requests fail, and are tried again); stopped."""
     elasticsearch: str
     checked_in: str
     """The language in which lines are checked: C, where that could be compiled."""
@@ -66,7 +66,7 @@ class Status:
     backlog_bytes: int = 0
     backlog_age_s: float = 0.0
     indexed: int = 0
-    doubled: int = 0
+    duplicates: int = 0
     dead_letters: int = 0
     retries: int = 0
     lag_ms: int | None = None
@@ -75,8 +75,8 @@ class Status:
     memory_bytes: int = 0
     last_error: str | None = None
     last_error_at: str | None = None
-    trouble_s: float = 0.0
-    """For how long there has been trouble now."""
+    retrying_s: float = 0.0
+    """For how long requests have failed now."""
 
 
 class Watcher:
@@ -93,25 +93,25 @@ class Watcher:
         """The status now. Called from one thread; `files` are tailed ones."""
         counts, now = self._counts, time.monotonic()
         then, records, sent = self._before
-        done = counts.indexed + counts.doubled
+        done = counts.indexed + counts.duplicates
         elapsed = max(now - then, 1e-3)
         self._before = (now, done, counts.sent_bytes)
-        if counts.trouble is not None:
-            self._last_error = (counts.trouble, time.time())
+        if counts.error is not None:
+            self._last_error = (counts.error, time.time())
         all_of_them = [file_status(file) for file in files]
         error, error_at = self._last_error or (None, None)
         return Status(
             at=timestamp(datetime.now(UTC)),
             pid=os.getpid(),
             started_at=timestamp(self._started),
-            state="stopped" if stopped else "waiting" if counts.trouble else "shipping",
+            state="stopped" if stopped else "waiting" if counts.error else "shipping",
             elasticsearch=self._elasticsearch,
             checked_in=CHECKED_IN,
             files=all_of_them,
             backlog_bytes=sum(one.backlog_bytes for one in all_of_them),
             backlog_age_s=max((one.backlog_age_s for one in all_of_them), default=0.0),
             indexed=counts.indexed,
-            doubled=counts.doubled,
+            duplicates=counts.duplicates,
             dead_letters=counts.dead,
             retries=counts.retries,
             lag_ms=counts.lag_ms,
@@ -120,7 +120,7 @@ class Watcher:
             memory_bytes=resident_bytes(),
             last_error=error,
             last_error_at=timestamp(datetime.fromtimestamp(error_at, UTC)) if error_at else None,
-            trouble_s=round(time.time() - counts.trouble_since, 1) if counts.trouble_since else 0.0,
+            retrying_s=round(time.time() - counts.error_since, 1) if counts.error_since else 0.0,
         )
 
 
@@ -132,12 +132,12 @@ def file_status(file: Any) -> FileStatus:
     return FileStatus(name_of(file), file.acknowledged, size, behind, age)
 
 
-def record(status: Status, origin: Origin) -> Record:
+def record(status: Status, origin: ServiceInfo) -> Record:
     """The status as a record of the dataset `rq.shipper`. Its files are only counted."""
     moment = datetime.fromisoformat(status.at)
     numbers = (
-        "backlog_bytes", "backlog_age_s", "lag_ms", "records_per_s", "bytes_per_s", "indexed", "doubled",
-        "dead_letters", "retries", "memory_bytes", "trouble_s",
+        "backlog_bytes", "backlog_age_s", "lag_ms", "records_per_s", "bytes_per_s", "indexed", "duplicates",
+        "dead_letters", "retries", "memory_bytes", "retrying_s",
     )  # fmt: skip
     behind = f", {status.backlog_bytes} bytes behind" if status.backlog_bytes else ""
     return {

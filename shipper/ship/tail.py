@@ -15,9 +15,8 @@ import orjson
 
 from ..legacy.lines import whole_records
 from ..records import LINE_START
-from . import identity
-from .identity import HEAD_LIMIT, TAIL_LIMIT, fingerprint
-from .registry import Entry
+from .checkpoints import Checkpoint
+from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, file_id, fingerprint
 
 BLOCK = 1 << 21  # bytes of one read, and enough for one request: two that are joined are copied once more
 TEXT_BLOCK = 1 << 14  # of text logs: a line of two bytes becomes a document of some hundred
@@ -86,7 +85,7 @@ class Block:
         return Mark(self.end, self.data[-TAIL_LIMIT:])
 
 
-class Tailed:
+class TailedFile:
     """A file that is held open: whatever becomes of its name, it is this file that is read on.
 
     It is one life of that file: when somebody empties it (copytruncate), `emptied` turns true, and what is
@@ -109,12 +108,12 @@ class Tailed:
         self.moved_at = time.monotonic()
         self._id: str | None = None
         self._last = b""  # the bytes before read_to, to notice when others stand there
-        self._tail = identity.NOTHING  # of those before `acknowledged`
+        self._tail = NOTHING  # of those before `acknowledged`
         self._changed_at: int | None = None  # when it was changed before it had nothing new
         self._searched = 0  # of a line that is too long: up to where no end was found
         self._rest: tuple[int, float] | None = None  # size, and since when the file ends in half a line
 
-    def continue_at(self, entry: Entry) -> None:
+    def continue_at(self, entry: Checkpoint) -> None:
         """Read on from where an earlier run left off."""
         self.read_to = self.acknowledged = entry.position
         self._tail = entry.tail
@@ -160,7 +159,7 @@ class Tailed:
 
     def file_id(self) -> str:
         if self._id is None:  # asked for when a first line is there
-            self._id = identity.file_id(self._bytes(identity.FIRST_LINE_LIMIT, 0).split(b"\n", 1)[0])
+            self._id = file_id(self._bytes(FIRST_LINE_LIMIT, 0).split(b"\n", 1)[0])
         return self._id
 
     def copy(self, start: int, length: int, to: int) -> None:
@@ -184,9 +183,11 @@ class Tailed:
     def behind(self, block: Block) -> Iterator[Block]:
         return pieces(self, block.start, self.ahead(Block(self, 0, b"")))
 
-    def entry(self) -> Entry:
+    def checkpoint(self) -> Checkpoint:
         """This file's line in the registry."""
-        return Entry(str(self.path), self.device, self.inode, self.head, self._tail, self.acknowledged, time.time())
+        return Checkpoint(
+            str(self.path), self.device, self.inode, self.head, self._tail, self.acknowledged, time.time()
+        )
 
     @property
     def size(self) -> int:
@@ -282,7 +283,7 @@ class Stream:
         if not cut:
             return None
         if self._id is None:
-            self._id = identity.file_id(data[: identity.FIRST_LINE_LIMIT].split(b"\n", 1)[0])
+            self._id = file_id(data[:FIRST_LINE_LIMIT].split(b"\n", 1)[0])
         block = Block(self, self._start, data[:cut])
         self._start += cut
         return block

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from elasticsearch import Elasticsearch
 
-from ..emit.facts import JobFacts
-from ..emit.hooks import Failure, Hooks, Success
+from ..emit.events import Failure, Hooks, Success
+from ..emit.snapshot import JobSnapshot
 from ..read.states import matching
-from ..records import moment_of
+from ..records import parse_timestamp
 from ..settings import Settings
 from ..state import epoch_of, job_id_of
 
@@ -169,7 +169,7 @@ class Reconciler:
 
     def _tell(self, job: Open, seen: Seen, finding: Finding, now: datetime) -> None:
         log.info("Job %s (%s): %s.", job.job_id, job.function, finding.why, extra={"event.action": "job-reconciled"})
-        facts = JobFacts(
+        facts = JobSnapshot(
             job_id=job.job_id, queue=job.queue, function=job.function, attempt=job.attempt, context=job.context,
             created_at=job.created_at, enqueued_at=job.pushed_at, ended_at=seen.ended_at or now,
         )  # fmt: skip
@@ -222,4 +222,4 @@ def _seen(answers: list[Any], lease: tuple[str, float] | None, job: Open) -> See
 
 
 def _moment(text: str | None) -> datetime | None:
-    return moment_of(text) if text else None
+    return parse_timestamp(text) if text else None

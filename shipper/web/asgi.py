@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from .. import context, settings
-from ..emit.hooks import quietly
+from ..emit.events import never_raise
 from .request import request_of
 
 Scope = MutableMapping[str, Any]
@@ -43,7 +43,7 @@ class Middleware:
             await self._app(scope, receive, send)
             return
         answered = None
-        with quietly("request"):
+        with never_raise("request"):
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             client = scope.get("client")
             answered = request_of(

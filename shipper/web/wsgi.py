@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import context, settings
-from ..emit.hooks import quietly
+from ..emit.events import never_raise
 from .request import request_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Middleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # A context of its own for each request, which is also that of an answer that is made bit by bit.
         within = contextvars.copy_context()
-        with quietly("request"):
+        with never_raise("request"):
             headers = {
                 name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"
             }

@@ -23,7 +23,7 @@ from rq.registry import FailedJobRegistry
 
 import shipper
 from shipper import settings
-from shipper.timeline import Entry
+from shipper.timeline import TimelineEntry
 from stack.processes import free_port
 from tests.programs import LIMIT_S, Programs, wait_for
 
@@ -120,7 +120,7 @@ DAY = [
 ]
 
 
-def told(one: Entry) -> str:
+def told(one: TimelineEntry) -> str:
     """A record in a line: who, what, how it went, what it was about."""
     if one.dataset == "rq.job":
         return f"{one.user:15} {one.action:16} {one.outcome:8} {one.function}"

@@ -43,8 +43,8 @@ def main(arguments: list[str]) -> int:
         _archive()  # while there is a network
         command = [sys.executable, "-m", "tests.compat.rq_suite", INSIDE, *arguments]
         return subprocess.run(ending_with_us([*_namespace(), *command]), cwd=ROOT, check=False).returncode
-    except StackError as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
 
 

@@ -10,7 +10,7 @@ from rq import Queue
 
 import shipper
 from shipper import settings
-from shipper.emit.hooks import observers
+from shipper.emit.events import observers
 from shipper.emit.recorder import Recorder
 from tests.programs import Programs
 

@@ -29,7 +29,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from shipper import settings
-from shipper.emit.hooks import observers
+from shipper.emit.events import observers
 from shipper.emit.recorder import Recorder
 from stack.redis import Redis as OwnRedis
 from tests import work

@@ -381,7 +381,7 @@ EXPECTED = {
     },
     "RQ: the shipper": {
         "Dead letters": Expected("rq.shipper", {"dead_letters": most("dead_letters")}),
-        "Longest trouble": Expected("rq.shipper", {"longest_trouble": most("trouble_s")}),
+        "Longest retrying": Expected("rq.shipper", {"longest_retrying": most("retrying_s")}),
         "Largest backlog": Expected("rq.shipper", {"largest_backlog": most("backlog_bytes")}),
         "Longest lag": Expected("rq.shipper", {"longest_lag": most("lag_ms")}),
         "Last status": Expected("rq.shipper", {"last_status": newest}),
@@ -389,7 +389,7 @@ EXPECTED = {
             "rq.shipper",
             {"state": last("state"),
              "backlog": last("backlog_bytes"), "age_of_the_backlog": last("backlog_age_s"), "lag": last("lag_ms"),
-             "records_a_second": last("records_per_s"), "indexed": last("indexed"), "doubled": last("doubled"),
+             "records_a_second": last("records_per_s"), "indexed": last("indexed"), "duplicates": last("duplicates"),
              "retries": last("retries"), "dead_letters": last("dead_letters"), "memory": last("memory_bytes"),
              "files": last("files"), "last_status": newest},
             {"host": attribute("host")},

@@ -17,7 +17,7 @@ from elasticsearch import Elasticsearch
 from shipper import jobs, records
 from shipper.settings import Settings
 from shipper.ship.batch import Batch, Item
-from shipper.ship.deadletter import DeadLetters
+from shipper.ship.dead_letters import DeadLetters
 from shipper.ship.document import Document
 from shipper.ship.pipeline import Pipeline
 from tests.bulk_server import serving, slow

@@ -9,7 +9,7 @@ from tests.programs import BIN, Programs
 # Tracers wrap by wrapt, whose wrappers know the instance only when they are called as Python calls a method.
 WRAPT = """
 import wrapt
-from shipper.emit.rq import _WRAPPERS
+from shipper.emit.instrument import _WRAPPERS
 
 def passes_on(wrapped, instance, args, kwargs):
     assert instance is not None, f"{wrapped} was called as a plain function"

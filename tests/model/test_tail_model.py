@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shipper.ship import discover
-from shipper.ship.discover import Discovery
-from shipper.ship.registry import Entry
+from shipper.ship import discovery
+from shipper.ship.checkpoints import Checkpoint
+from shipper.ship.discovery import Discovery
 
 
 class TailMachine(RuleBasedStateMachine):
@@ -32,7 +32,7 @@ class TailMachine(RuleBasedStateMachine):
         self.away = self.folder / "elsewhere"
         self.away.mkdir()
         self.discovery = Discovery([str(self.folder / "log*")], [])
-        self.saved: list[list[Entry]] = [[]]
+        self.saved: list[list[Checkpoint]] = [[]]
         self.arrived: Counter[bytes] = Counter()
         self.held: list[int] = []  # descriptors of writers that have not noticed a rename
         self.numbers = 0
@@ -149,7 +149,7 @@ class TailMachine(RuleBasedStateMachine):
 
     # --- what they share --------------------------------------------------------------------------------
 
-    def _restart(self, entries: list[Entry]) -> None:
+    def _restart(self, entries: list[Checkpoint]) -> None:
         self.discovery.close()
         self.discovery = Discovery([str(self.folder / "log*")], entries)
 
@@ -171,7 +171,7 @@ class TailMachine(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discover, "COPY_GRACE_S", 0.0)
+    monkeypatch.setattr(discovery, "COPY_GRACE_S", 0.0)
 
 
 TestTail = TailMachine.TestCase

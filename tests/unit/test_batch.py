@@ -12,7 +12,7 @@ from shipper import settings
 from shipper.records import LINE_START
 from shipper.ship.batch import Batch
 from shipper.ship.document import document
-from shipper.ship.quick import Quick
+from shipper.ship.fastpath import FastPath
 from shipper.ship.tail import Block
 
 MADE = settings.load(environment={})
@@ -32,7 +32,7 @@ class Source:
 
 def added(data: bytes) -> Batch:
     batch = Batch(MADE)
-    batch.add(Block(Source(), START, data), "host", Quick(MADE))  # type: ignore[arg-type]
+    batch.add(Block(Source(), START, data), "host", FastPath(MADE))  # type: ignore[arg-type]
     return batch
 
 

@@ -14,16 +14,16 @@ import pytest
 
 from shipper.errors import SourceError, StateError
 from shipper.records import LINE_START
-from shipper.ship import discover, tail
+from shipper.ship import discovery, tail
+from shipper.ship.checkpoints import Checkpoint, Registry
 from shipper.ship.compressed import OPENERS
-from shipper.ship.discover import Discovery, check_folders
-from shipper.ship.identity import file_id
-from shipper.ship.registry import Entry, Registry
-from shipper.ship.tail import BLOCK, LINE_LIMIT, Stream, Tailed
+from shipper.ship.discovery import Discovery, check_folders
+from shipper.ship.fingerprint import file_id
+from shipper.ship.tail import BLOCK, LINE_LIMIT, Stream, TailedFile
 
 
-def opened(path: Path) -> Tailed:
-    return Tailed(path, os.open(path, os.O_RDONLY))
+def opened(path: Path) -> TailedFile:
+    return TailedFile(path, os.open(path, os.O_RDONLY))
 
 
 def everything(discovery: Discovery) -> bytes:
@@ -37,7 +37,7 @@ def everything(discovery: Discovery) -> bytes:
     return data
 
 
-def run(pattern: Path, remembered: Iterable[Entry] = ()) -> tuple[bytes, list[Entry]]:
+def run(pattern: Path, remembered: Iterable[Checkpoint] = ()) -> tuple[bytes, list[Checkpoint]]:
     """What one run of a shipper reads, and what the next one is to remember."""
     discovery = Discovery([str(pattern)], remembered)
     data = everything(discovery)
@@ -364,7 +364,7 @@ def test_a_symlink_that_names_another_file_is_followed(tmp_path: Path) -> None:
 
 
 def test_thousands_of_files_are_read_and_recognised(tmp_path: Path) -> None:
-    discover.allow_many_files()
+    discovery.allow_many_files()
     for number in range(3000):
         (tmp_path / f"log.{number}").write_bytes(b"%d\n" % number)
     read, remembered = run(tmp_path / "log*")
@@ -394,10 +394,10 @@ def test_positions_survive(tmp_path: Path) -> None:
     tailed = opened(tmp_path / "log")
     tailed.acknowledge(tailed.read().mark)
     registry = Registry(tmp_path / "state")
-    registry.save([tailed.entry()])
+    registry.save([tailed.checkpoint()])
     registry.close()
     again = Registry(tmp_path / "state")
-    assert again.holds([tailed.entry()])
+    assert again.holds([tailed.checkpoint()])
     assert (tmp_path / "state/registry.json").stat().st_mode & 0o777 == 0o600
     again.close()
 

@@ -11,8 +11,8 @@ import pytest
 
 from shipper.legacy.lines import records_in
 from shipper.ship import tail
-from shipper.ship.compressed import Compressed
-from shipper.ship.tail import TEXT_BLOCK, Block, Stream, Tailed
+from shipper.ship.compressed import CompressedFile
+from shipper.ship.tail import TEXT_BLOCK, Block, Stream, TailedFile
 
 FRAME = b'  File "x.py", line 1, in f\n'
 
@@ -27,7 +27,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def blocks(source: Tailed | Compressed) -> Iterator[Block]:
+def blocks(source: TailedFile | CompressedFile) -> Iterator[Block]:
     while block := source.read(to_the_end=True):
         yield block
         source.acknowledge(block.mark)
@@ -39,9 +39,9 @@ def test_a_long_record_is_in_one_block(log: Path, compressed: bool) -> None:
     if compressed:
         log = log.with_suffix(".gz")
         log.write_bytes(gzip.compress(data))
-        source: Tailed | Compressed = Compressed(log, joined=True)
+        source: TailedFile | CompressedFile = CompressedFile(log, joined=True)
     else:
-        source = Tailed(log, os.open(log, os.O_RDONLY), joined=True)
+        source = TailedFile(log, os.open(log, os.O_RDONLY), joined=True)
     found = list(blocks(source))
     assert b"".join(block.data for block in found) == data
     assert len(found) > 4
@@ -55,7 +55,7 @@ def test_a_long_record_is_in_one_block(log: Path, compressed: bool) -> None:
 def test_the_last_record_waits_for_what_may_belong_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"10:00:00 one\n10:00:01 two\n")
-    source = Tailed(path, os.open(path, os.O_RDONLY), joined=True)
+    source = TailedFile(path, os.open(path, os.O_RDONLY), joined=True)
     assert (block := source.read()) is not None
     assert block.data == b"10:00:00 one\n"
     assert source.read() is None

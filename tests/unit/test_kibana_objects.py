@@ -14,7 +14,7 @@ from kibana import build
 from kibana.lens import SORTABLE
 from kibana.objects import GRID_COLUMNS, PREFIX, TYPE_VERSIONS
 from kibana.words import AMBER, GREEN, GREY, RED
-from shipper.origin import Origin
+from shipper.service import ServiceInfo
 from shipper.ship import status
 from tests.lens import fields_of, figures_of, groups_of, query_of
 from tests.saved_objects import (
@@ -386,9 +386,11 @@ def test_durations_are_read_in_the_unit_that_they_are_kept_in() -> None:
 
 def test_every_part_of_a_shipper_s_status_is_mapped() -> None:
     now = status.Status(
-        at="2026-11-21T03:17:32.123456Z", pid=1, started_at="", state="shipping", elasticsearch="", lag_ms=5
-    )
-    written = status.record(now, Origin(service="shop", version=None, environment=None, host="h", pid=1))["shipper"]
+        at="2026-11-21T03:17:32.123456Z", pid=1, started_at="", state="shipping", elasticsearch="", checked_in="C",
+        lag_ms=5,
+    )  # fmt: skip
+    info = ServiceInfo(service="shop", version=None, environment=None, host="h", pid=1)
+    written = status.record(now, info)["shipper"]
     known = mapped("rq-shipper-*")
     for name, value in written.items():
         assert known[f"shipper.{name}"] in (("keyword",) if isinstance(value, str) else ("long", "double")), name

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper import state
-from shipper.ship import quick
+from shipper.ship import fastpath
 from shipper.ship.document import NESTING_LIMIT
 from tests import bulk_server
 from tests.bulk_server import invalid_if, serving
@@ -26,7 +26,7 @@ GOOD = 20
 @pytest.fixture(params=["in C", "in Python"])
 def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in Python":
-        monkeypatch.setattr(quick, "frame", None)
+        monkeypatch.setattr(fastpath, "frame", None)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_what_is_no_answer_of_elasticsearchs_makes_nothing_a_dead_letter(
 ) -> None:
     server, run = few
     server.plan = [bulk_server.no_elasticsearch(400)] * 3
-    run.pipeline._trouble._patience_s = None  # as the daemon has none
+    run.pipeline._retry_state._patience_s = None  # as the daemon has none
     run.log.write_bytes(lines(COUNT))
     run.ship()
     assert len(server.documents) == COUNT
@@ -186,6 +186,6 @@ def test_the_state_of_a_job_with_a_long_id_tells_it(tmp_path: Path) -> None:
 @given(st.datetimes())
 def test_any_push_has_a_version_that_elasticsearch_takes(pushed: Any) -> None:
     record = json.loads(_job(rq={"enqueued_at": pushed.isoformat() + "+00:00"}))
-    found = state.state_of(record)
+    found = state.state_from_mapping(record)
     assert found is not None
     assert 0 <= found.version < 2**63

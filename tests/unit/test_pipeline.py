@@ -13,10 +13,10 @@ import pytest
 from shipper import settings
 from shipper.errors import DestinationError
 from shipper.ship import backoff, batch, pipeline, tail
-from shipper.ship.deadletter import DeadLetters
-from shipper.ship.discover import Discovery
+from shipper.ship.dead_letters import DeadLetters
+from shipper.ship.discovery import Discovery
 from shipper.ship.pipeline import Pipeline
-from shipper.ship.trouble import Stopped
+from shipper.ship.retry import Stopped
 from stack.processes import wait_until
 from tests import bulk_server
 from tests.bulk_server import Answer, BulkServer, each, kept_but_lost, serving
@@ -325,4 +325,4 @@ def test_shipping_everything_again_changes_nothing(tmp_path: Path) -> None:
             run.log.write_bytes(lines(COUNT))
             run.ship()
         assert len(server.documents) == COUNT
-        assert run.pipeline.counts.doubled == COUNT
+        assert run.pipeline.counts.duplicates == COUNT

@@ -10,7 +10,7 @@ import pytest
 
 from shipper import settings
 from shipper.ship import rotation
-from shipper.ship.discover import Discovery
+from shipper.ship.discovery import Discovery
 from shipper.ship.rotation import MB, Rotation, is_done_with, is_renamed
 
 LINE = b'{"a":1}\n'

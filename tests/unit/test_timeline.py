@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shipper.errors import ShipperError
-from shipper.read.timeline import Question, filters, moment
+from shipper.read.timeline import Query, filters, moment
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -39,12 +39,12 @@ def test_anything_else_is_refused_with_examples(text: str) -> None:
 
 def test_a_range_the_wrong_way_round_is_refused() -> None:
     with pytest.raises(ShipperError, match="wrong way round"):
-        Question(since=NOW, until=NOW)
+        Query(since=NOW, until=NOW)
 
 
 def test_only_what_was_asked_restricts() -> None:
-    assert filters(Question(customer="42", since=NOW)) == [
+    assert filters(Query(customer="42", since=NOW)) == [
         {"term": {"organization.id": "42"}},
         {"range": {"@timestamp": {"gte": "2026-11-21T12:00:00.000000Z"}}},
     ]
-    assert filters(Question()) == []
+    assert filters(Query()) == []

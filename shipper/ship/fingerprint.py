@@ -17,7 +17,7 @@ HEAD_LIMIT = 1024
 TAIL_LIMIT = 256
 FIRST_LINE_LIMIT = 65_536
 
-Reader = Callable[[int, int], bytes]
+ReadAt = Callable[[int, int], bytes]
 """`(length, offset)` → the bytes there; fewer at the end."""
 
 
@@ -41,14 +41,14 @@ def fingerprint(data: bytes) -> Fingerprint:
     return Fingerprint(len(data), _digest(data)) if data else NOTHING
 
 
-def read_on(head: Fingerprint, tail: Fingerprint, position: int, read: Reader) -> bool:
+def is_continuation(head: Fingerprint, tail: Fingerprint, position: int, read: ReadAt) -> bool:
     """Whether a file is the one that was shipped up to `position`: it begins so, and so it reads before that."""
     if position == 0 or head.length == 0:
         return False
     return head.fits(read(head.length, 0)) and tail.fits(read(tail.length, position - tail.length))
 
 
-def reader(descriptor: int) -> Reader:
+def read_at(descriptor: int) -> ReadAt:
     """How the bytes of an open file are read."""
     return lambda length, offset: os.pread(descriptor, length, offset) if length else b""
 

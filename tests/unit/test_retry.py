@@ -9,8 +9,8 @@ import pytest
 
 from shipper.errors import DestinationError, Refused
 from shipper.ship import backoff
+from shipper.ship.retry import RetryState, Stopped
 from shipper.ship.status import Counts
-from shipper.ship.trouble import Stopped, Trouble
 
 
 @pytest.fixture(autouse=True)
@@ -19,29 +19,29 @@ def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "LONGEST_S", 0.001)
 
 
-def trouble(counts: Counts, patience_s: float | None = None) -> Trouble:
-    return Trouble(counts, threading.Event(), patience_s)
+def error(counts: Counts, patience_s: float | None = None) -> RetryState:
+    return RetryState(counts, threading.Event(), patience_s)
 
 
 def test_it_is_over_when_all_that_met_it_are_through() -> None:
     counts = Counts()
-    there = trouble(counts)
+    there = error(counts)
     one, other, lucky = there.attempts(), there.attempts(), there.attempts()
     one.failed("busy")
     other.failed("away")
     lucky.done()
     one.done()
     assert there
-    assert counts.trouble == "away"
-    assert counts.trouble_since is not None
+    assert counts.error == "away"
+    assert counts.error_since is not None
     other.done()
     assert not there
-    assert (counts.trouble, counts.trouble_since, counts.retries) == (None, None, 2)
+    assert (counts.error, counts.error_since, counts.retries) == (None, None, 2)
 
 
 def test_what_comes_and_goes_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    there = trouble(Counts())
+    there = error(Counts())
     for _ in range(5):
         attempts = there.attempts()
         attempts.failed("busy")
@@ -50,26 +50,26 @@ def test_what_comes_and_goes_is_told_once_a_minute(caplog: pytest.LogCaptureFixt
 
 
 def test_whoever_runs_out_of_patience_says_what_it_was() -> None:
-    attempts = trouble(Counts(), patience_s=0.0).attempts()
+    attempts = error(Counts(), patience_s=0.0).attempts()
     with pytest.raises(DestinationError, match="busy"):
         attempts.failed("busy")
 
 
 def test_credentials_are_waited_for_by_those_alone_who_have_all_the_time() -> None:
     refused = Refused("no", 401)
-    trouble(Counts()).attempts().failed("no", refused)
+    error(Counts()).attempts().failed("no", refused)
     with pytest.raises(Refused):
-        trouble(Counts(), patience_s=9.0).attempts().failed("no", refused)
+        error(Counts(), patience_s=9.0).attempts().failed("no", refused)
 
 
 def test_a_stop_ends_the_waiting() -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):
-        Trouble(Counts(), stop, None).attempts().failed("busy")
+        RetryState(Counts(), stop, None).attempts().failed("busy")
 
 
 def test_what_others_met_before_may_be_over() -> None:
-    counts = Counts(trouble="before the settings were loaded again", trouble_since=1.0)
-    trouble(counts)
-    assert counts.trouble is None
+    counts = Counts(error="before the settings were loaded again", error_since=1.0)
+    error(counts)
+    assert counts.error is None

@@ -16,24 +16,24 @@ from .status import Status
 
 log = logging.getLogger("shipper")
 
-UNHEALTHY_AFTER_S = 60.0  # of trouble without a break
+UNHEALTHY_AFTER_S = 60.0  # of failing requests without a break
 
 _GAUGES = {
     "backlog_bytes": "Bytes of the files that are not indexed yet.",
     "backlog_age_seconds": "For how long the shipper has been behind without moving.",
     "lag_seconds": "From a record's own time to its being indexed.",
     "memory_bytes": "Resident memory.",
-    "trouble_seconds": "For how long there has been trouble now.",
+    "retrying_seconds": "For how long requests have failed now, and been tried again.",
 }
 _COUNTERS = {
     "indexed": "Records indexed since the start.",
-    "doubled": "Records that were there already.",
+    "duplicates": "Records that were in Elasticsearch already.",
     "dead_letters": "Lines that went to the dead letters.",
     "retries": "Requests that had to be made again.",
 }
 
 
-class Listener:
+class MetricsServer:
     """Answers from the latest status. Closed with `close()`."""
 
     def __init__(self, address: str, latest: Callable[[], Status]) -> None:
@@ -51,7 +51,9 @@ class Listener:
             start_response("404 Not Found", [("content-type", "text/plain")])
             return [b"There are /metrics and /health.\n"]
 
-        self._server = make_server(host.strip("[]"), int(port), answer, server_class=_Server, handler_class=_Quiet)
+        self._server = make_server(
+            host.strip("[]"), int(port), answer, server_class=_Server, handler_class=_SilentHandler
+        )
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="listen", daemon=True)
         self._thread.start()
@@ -63,10 +65,10 @@ class Listener:
 
 
 def _health(status: Status, start_response: Callable[..., Any]) -> list[bytes]:
-    good = status.trouble_s < UNHEALTHY_AFTER_S
+    good = status.retrying_s < UNHEALTHY_AFTER_S
     start_response("200 OK" if good else "503 Service Unavailable", [("content-type", "application/json")])
     content = orjson.loads(orjson.dumps(status))
-    return [orjson.dumps({"status": "ok" if good else "trouble", **content}, option=orjson.OPT_APPEND_NEWLINE)]
+    return [orjson.dumps({"status": "ok" if good else "retrying", **content}, option=orjson.OPT_APPEND_NEWLINE)]
 
 
 class _Collector:
@@ -80,7 +82,7 @@ class _Collector:
             "backlog_age_seconds": status.backlog_age_s,
             "lag_seconds": None if status.lag_ms is None else status.lag_ms / 1000,
             "memory_bytes": status.memory_bytes,
-            "trouble_seconds": status.trouble_s,
+            "retrying_seconds": status.retrying_s,
         }
         for name, about in _GAUGES.items():
             if values[name] is not None:
@@ -100,7 +102,7 @@ class _Server(WSGIServer):
     allow_reuse_address = True
 
 
-class _Quiet(WSGIRequestHandler):
+class _SilentHandler(WSGIRequestHandler):
     timeout = 5.0  # a client that says nothing holds up nobody for long
 
     def log_message(self, *_: object) -> None:

@@ -20,13 +20,13 @@ from typing import Any
 import orjson
 
 from ..errors import StateError
-from ..records import moment_of, timestamp
-from .registry import make_folder
+from ..records import parse_timestamp, timestamp
+from .checkpoints import make_folder
 from .tail import Block
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """A line that was refused. `path` and `offset` say where it stood; `status` is Elasticsearch's, if it was asked.
 
     `file_id` tells files of a host apart: it goes into the ids of lines that have none. `too_long` is the
@@ -43,12 +43,12 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredDeadLetter:
     """A letter as it lies in the file. `read_at` is when the line was read; `blob` the file that holds the line."""
 
     id: str
     read_at: datetime
-    letter: Letter
+    letter: DeadLetter
     blob: Path | None = None
 
     @property
@@ -66,7 +66,7 @@ class DeadLetters:
         self._blobs = folder / "deadletters"
         self._lock = folder / "deadletters.lock"
 
-    def append(self, letters: Iterable[Letter]) -> int:
+    def append(self, letters: Iterable[DeadLetter]) -> int:
         """Keep the letters; durable when it returns. Returns how many there were. Raises OSError."""
         lines = dict(self._line(letter) for letter in letters)  # one letter, if a record and its state are refused
         if lines:
@@ -78,7 +78,7 @@ class DeadLetters:
                     os.fsync(out.fileno())
         return len(lines)
 
-    def all(self) -> Iterator[Kept]:
+    def all(self) -> Iterator[StoredDeadLetter]:
         """Every letter, the oldest first; one that was only half written is left out, and one of two that are alike."""
         if not self.file.exists():
             return
@@ -93,7 +93,7 @@ class DeadLetters:
                     seen.add(kept.id)
                     yield kept
 
-    def find(self, wanted: str) -> Kept:
+    def find(self, wanted: str) -> StoredDeadLetter:
         """The letter whose id begins so. Raises StateError if there is none, or more than one."""
         found = [kept for kept in self.all() if kept.id.startswith(wanted)]
         if len(found) != 1:
@@ -143,7 +143,7 @@ class DeadLetters:
         finally:
             os.close(descriptor)
 
-    def _line(self, letter: Letter) -> tuple[str, bytes]:
+    def _line(self, letter: DeadLetter) -> tuple[str, bytes]:
         """(id, line) of a letter."""
         identity = (letter.path, str(letter.offset), letter.line.hex(), letter.file_id)
         identifier = hashlib.blake2b("\0".join(identity).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
@@ -176,14 +176,14 @@ class DeadLetters:
             os.close(descriptor)
         return path.name
 
-    def _kept(self, content: dict[str, Any]) -> Kept:
+    def _kept(self, content: dict[str, Any]) -> StoredDeadLetter:
         encoded = content.get("line_base64")
         line = base64.b64decode(encoded) if encoded else content.get("line", "").encode()
-        letter = Letter(
+        letter = DeadLetter(
             content["reason"], line, content["path"], content["offset"], content["status"], content["file_id"]
         )
         blob = self._blobs / content["line_file"] if "line_file" in content else None
-        return Kept(content["id"], moment_of(content["@timestamp"]), letter, blob)
+        return StoredDeadLetter(content["id"], parse_timestamp(content["@timestamp"]), letter, blob)
 
 
 def _id_in(line: bytes) -> str | None:

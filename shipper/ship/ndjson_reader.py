@@ -12,29 +12,29 @@ import msgspec
 from ..records import LINE_START, TIME_AT, timestamp
 from ..settings import Settings
 from .batch import Batch
-from .quick import Bare, Quick
+from .fastpath import FastPath, TimestampOnly
 from .tail import Block
 
 
 class Reader(Protocol):
-    """Knows a format. `texts.py` has those of text logs."""
+    """Knows a format. `legacy_reader.py` has those of text logs."""
 
     def take(self, block: Block, batch: Batch) -> None:
         """Take all of a block's lines into the batch, and mark how far they reach."""
 
 
-class JsonLines:
+class NdjsonReader:
     """One JSON object on each line: our own records, and anybody else's."""
 
     def __init__(self, settings: Settings) -> None:
         self._host = socket.gethostname()
-        self._quick = Quick(settings)
+        self._quick = FastPath(settings)
 
     def take(self, block: Block, batch: Batch) -> None:
         batch.add(block, self._host, self._quick)
 
 
-class JsonLinesSince(JsonLines):
+class NdjsonReaderSince(NdjsonReader):
     """The same without records of before `since`; those that tell no time are taken. `skipped` counts."""
 
     def __init__(self, settings: Settings, since: datetime) -> None:
@@ -42,7 +42,7 @@ class JsonLinesSince(JsonLines):
         self.skipped = 0
         self._since = since
         self._earliest = timestamp(since).encode()
-        self._time_of = msgspec.json.Decoder(Bare).decode
+        self._time_of = msgspec.json.Decoder(TimestampOnly).decode
 
     def take(self, block: Block, batch: Batch) -> None:
         if block.too_long:

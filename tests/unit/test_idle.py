@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shipper.ship import quiet
-from shipper.ship.discover import Discovery, File
-from shipper.ship.quiet import Quiet
-from shipper.ship.tail import Tailed
+from shipper.ship import idle
+from shipper.ship.discovery import Discovery, File
+from shipper.ship.idle import IdleFiles
+from shipper.ship.tail import TailedFile
 
 
 class Run:
@@ -19,16 +19,16 @@ class Run:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(quiet.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(idle.time, "monotonic", lambda: self.now)
         self.folder = folder
         self.discovery = Discovery([f"{folder}/*.log"], [])
-        self.quiet = Quiet(self.discovery)
+        self.quiet = IdleFiles(self.discovery)
         self.looked_at: list[str] = []
 
     def turn(self) -> list[bytes]:
         """Read what is awake to its end."""
         self.discovery.refresh()
-        files, read = self.quiet.awake(), []
+        files, read = self.quiet.active(), []
         self.looked_at = sorted(file.path.name for file in files)
         for file in files:
             while (block := file.read()) is not None:
@@ -40,7 +40,7 @@ class Run:
         """Until all of the files are known to be quiet."""
         for _ in range(3):
             self.turn()
-            self.now += quiet.LOOK_CLOSELY_S
+            self.now += idle.LOOK_CLOSELY_S
         self.turn()
         assert self.turn() == []
         assert self.looked_at == []
@@ -87,7 +87,7 @@ def test_one_that_is_written_anew_with_as_many_bytes_is_noticed_at_the_closer_lo
         out.write(b"other\n")
     os.utime(log, (time.time() + 9, time.time() + 9))  # whatever the resolution of the file system's clock
     assert run.turn() == []
-    run.now += quiet.LOOK_CLOSELY_S
+    run.now += idle.LOOK_CLOSELY_S
     assert run.turn() == []  # which finds it emptied
     assert run.turn() == [b"other\n"]
 
@@ -99,7 +99,7 @@ def test_a_new_file_is_read_at_once(run: Run) -> None:
 
 def test_one_that_was_let_go_leaves_its_descriptor_to_another(run: Run) -> None:
     gone: File = next(file for file in run.discovery.files if file.path.name == "two.log")
-    assert isinstance(gone, Tailed)
+    assert isinstance(gone, TailedFile)
     was = gone.descriptor
     gone.path.unlink()
     run.discovery.forget(gone)

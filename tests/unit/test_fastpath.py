@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper import settings
-from shipper.ship import quick
+from shipper.ship import fastpath
 from shipper.ship.batch import Batch
 from shipper.ship.document import Place, document
-from shipper.ship.quick import Quick
+from shipper.ship.fastpath import FastPath
 from shipper.ship.tail import Block
 from shipper.state import State
 
@@ -39,8 +39,8 @@ ODD = [
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks are taken by framing.c, and without it."""
     if request.param == "in Python":
-        monkeypatch.setattr(quick, "frame", None)
-    elif quick.frame is None:
+        monkeypatch.setattr(fastpath, "frame", None)
+    elif fastpath.frame is None:
         assert not can_compile(), "framing.c was not compiled: `make setup` says why"
         pytest.skip("there is no C compiler here, or no Python.h, and so no framing.c")
 
@@ -53,7 +53,7 @@ def can_compile() -> bool:
 def taken(line: bytes) -> tuple[list[bytes], dict[str, State]]:
     parts: list[bytes] = []
     states: dict[str, State] = {}
-    Quick(MADE).take(iter([line]), parts, states)
+    FastPath(MADE).frame_lines(iter([line]), parts, states)
     return parts, states
 
 
@@ -91,7 +91,7 @@ def test_both_make_the_same_of_a_record(line: bytes) -> None:
 def test_what_is_odd_is_left_to_the_close_look(spoil: object) -> None:
     line = spoil(LINES[0])  # type: ignore[operator]
     assert taken(line) == ([], {})
-    assert Quick(WITHOUT_STATES).take_all(LINES[0] + b"\n" + line + b"\n", {}) is None
+    assert FastPath(WITHOUT_STATES).frame_block(LINES[0] + b"\n" + line + b"\n", {}) is None
 
 
 def _no_constant(name: str) -> None:
@@ -101,7 +101,7 @@ def _no_constant(name: str) -> None:
 def test_nothing_is_taken_that_is_not_json() -> None:
     """Mutations of real records. Their first fixed bytes are compared one by one, so it is the rest that is spoilt."""
     dice = random.Random(20261121)  # noqa: S311
-    quick = Quick(MADE)
+    quick = FastPath(MADE)
     accepted = 0
     for _ in range(30_000):
         line = bytearray(dice.choice(LINES))
@@ -116,7 +116,7 @@ def test_nothing_is_taken_that_is_not_json() -> None:
                     del line[at : at + dice.randrange(1, 5)]
                 case _:
                     line[at] = dice.randrange(256)
-        if b"\n" not in line and quick.take(iter([bytes(line)]), [], {}):
+        if b"\n" not in line and quick.frame_lines(iter([bytes(line)]), [], {}):
             accepted += 1
             assert isinstance(json.loads(line.decode("utf-8"), parse_constant=_no_constant), dict)
     assert accepted > 1000  # most mutations are of a text, and leave it a record
@@ -145,13 +145,13 @@ def block_of(dice: random.Random) -> bytes:
 def test_a_block_taken_at_once_is_what_its_lines_are(with_states: bool) -> None:
     dice = random.Random(20261122)  # noqa: S311
     made = settings.load(environment={"SHIPPER_STATES": str(with_states).lower()})
-    at_once, by_line = Quick(made), Quick(made)
+    at_once, by_line = FastPath(made), FastPath(made)
     whole = 0
     for _ in range(10_000):
         data, states, parts, expected = block_of(dice), {}, [], {}  # type: ignore[var-annotated]
-        taken = at_once.take_all(data, states)
+        taken = at_once.frame_block(data, states)
         lines = data.split(b"\n")[:-1]
-        count = by_line.take(iter(lines), parts, expected)
+        count = by_line.frame_lines(iter(lines), parts, expected)
         if taken is None:
             assert count < len(lines) or not data.endswith(b"\n") or not lines
             continue
@@ -167,12 +167,12 @@ def test_what_jobs_tell_is_known_though_others_records_stand_between() -> None:
     states: dict[str, State] = {}
     alone: dict[str, State] = {}
     mixed = [line for pair in zip(LINES, others, strict=True) for line in pair]
-    taken = Quick(MADE).take_all(b"\n".join([*mixed, b""]), states)
+    taken = FastPath(MADE).frame_block(b"\n".join([*mixed, b""]), states)
     assert taken is not None
     assert taken[1] == 2 * len(LINES)
-    Quick(MADE).take_all(b"\n".join([*LINES, b""]), alone)
+    FastPath(MADE).frame_block(b"\n".join([*LINES, b""]), alone)
     assert states == alone
-    assert Quick(MADE).take_all(b"\n".join([*others, b""]), {}) is not None
+    assert FastPath(MADE).frame_block(b"\n".join([*others, b""]), {}) is not None
 
 
 @pytest.mark.usefixtures("way")
@@ -182,7 +182,7 @@ def test_a_record_that_goes_on_in_the_next_line_is_not_taken(between: bytes) -> 
     line = LINES[0]
     torn = line[:-1] + between + line
     for made in (MADE, WITHOUT_STATES):
-        assert Quick(made).take_all(line + line + b"\n" + torn + b"\n", {}) is None
+        assert FastPath(made).frame_block(line + line + b"\n" + torn + b"\n", {}) is None
 
 
 VALUES = st.recursive(
@@ -208,7 +208,7 @@ def test_what_is_json_is_taken_and_nothing_else(
         text[at % (len(text) + 1) : at % (len(text) + 1)] = what
     line = LINES[0][:-1] + b',"x":' + bytes(text) + b"}"
     block = LINES[1] + b"\n" + line + b"\n"
-    is_taken = Quick(WITHOUT_STATES).take_all(block, {}) is not None
+    is_taken = FastPath(WITHOUT_STATES).frame_block(block, {}) is not None
     assert is_taken == is_json(line)
 
 
@@ -226,7 +226,7 @@ def test_a_record_of_any_depth_becomes_a_document() -> None:
     for depth in (1, 63, 64, 65, 500):
         block = LINES[0][:-1] + b',"x":' + b"[" * depth + b"]" * depth + b"}\n"
         batch = Batch(WITHOUT_STATES)
-        batch.add(Block(Nowhere(), 0, block), "host", Quick(WITHOUT_STATES))  # type: ignore[arg-type]
+        batch.add(Block(Nowhere(), 0, block), "host", FastPath(WITHOUT_STATES))  # type: ignore[arg-type]
         assert (batch.count, batch.letters) == (1, [])
 
 

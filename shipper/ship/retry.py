@@ -10,7 +10,7 @@ import threading
 import time
 
 from ..errors import DestinationError, Refused, ShipperError
-from .backoff import Backoff, EveryMinute
+from .backoff import Backoff, LogThrottle
 from .status import Counts
 
 log = logging.getLogger("shipper")
@@ -20,7 +20,7 @@ class Stopped(ShipperError):
     """Somebody asked the shipper to stop while it was waiting to try again."""
 
 
-class Trouble:
+class RetryState:
     """The trouble that there is. `patience_s`: how long to keep trying, None for ever."""
 
     def __init__(self, counts: Counts, stop: threading.Event, patience_s: float | None) -> None:
@@ -29,8 +29,8 @@ class Trouble:
         self._patience_s = patience_s
         self._lock = threading.Lock()
         self._met_by: set[Attempts] = set()
-        self._minute = EveryMinute()
-        counts.trouble = counts.trouble_since = None  # what those before this one met may be over
+        self._minute = LogThrottle()
+        counts.error = counts.error_since = None  # what those before this one met may be over
 
     def __bool__(self) -> bool:
         return bool(self._met_by)
@@ -39,13 +39,13 @@ class Trouble:
         """For one piece of work, which is tried until it is done."""
         return Attempts(self)
 
-    def met(self, attempts: Attempts, what: str, cause: Exception | None) -> None:
+    def record_failure(self, attempts: Attempts, what: str, cause: Exception | None) -> None:
         """Say what is wrong, once a minute. Raises when it is time to give up."""
         with self._lock:
             self._met_by.add(attempts)
             self._counts.retries += 1
-            self._counts.trouble = what
-            self._counts.trouble_since = self._counts.trouble_since or time.time()
+            self._counts.error = what
+            self._counts.error_since = self._counts.error_since or time.time()
             due = self._minute.due()
         if self._patience_s is not None:  # of a run that is meant to end
             if isinstance(cause, Refused):
@@ -62,7 +62,7 @@ class Trouble:
         if self._stop.wait(seconds):
             raise Stopped("Stopped before everything could be sent; the rest is sent at the next start.")
 
-    def overcome(self, attempts: Attempts) -> None:
+    def record_success(self, attempts: Attempts) -> None:
         """One of those that met it is through."""
         with self._lock:
             if attempts not in self._met_by:
@@ -70,7 +70,7 @@ class Trouble:
             self._met_by.remove(attempts)
             if self._met_by:
                 return
-            self._counts.trouble = self._counts.trouble_since = None
+            self._counts.error = self._counts.error_since = None
             was_told = self._minute.over()
         if was_told:
             log.info("Elasticsearch takes documents again.", extra={"event.action": "destination-recovered"})
@@ -79,15 +79,15 @@ class Trouble:
 class Attempts:
     """The tries of one piece of work."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, error: RetryState) -> None:
         self.began = time.monotonic()
-        self._trouble = trouble
+        self._retry_state = error
         self._backoff = Backoff()
 
     def failed(self, what: str, cause: Exception | None = None) -> None:
         """Wait until it is time to try again. Raises what it was, DestinationError or Stopped when it is not."""
-        self._trouble.met(self, what, cause)
-        self._trouble.wait(self._backoff.next_delay())
+        self._retry_state.record_failure(self, what, cause)
+        self._retry_state.wait(self._backoff.next_delay())
 
     def done(self) -> None:
-        self._trouble.overcome(self)
+        self._retry_state.record_success(self)

@@ -21,11 +21,11 @@ from ..legacy import dates, grammar, lines
 from ..legacy.dates import Dates
 from ..legacy.grammar import Facts, Whence
 from ..legacy.pairing import Pairs
-from ..origin import Origin
 from ..records import encode, index_name, timestamp
+from ..service import ServiceInfo
 from ..settings import Settings
-from .batch import Batch, Item, why
-from .deadletter import Letter
+from .batch import Batch, Item, rejection_reason
+from .dead_letters import DeadLetter
 from .document import Document, Place, line_id
 from .tail import Block, Source, name_of
 
@@ -40,7 +40,7 @@ class Line(NamedTuple):
     moment: datetime
 
 
-class Texts:
+class LegacyReader:
     """Takes blocks of text logs in; a line of before `since` is left out, and `skipped` counts it."""
 
     def __init__(self, settings: Settings, since: datetime | None = None) -> None:
@@ -49,7 +49,7 @@ class Texts:
         self._since = since
         self._zone: tzinfo = UTC if settings.timezone == "UTC" else ZoneInfo(settings.timezone)
         self._host = socket.gethostname()
-        self._service = Origin.here(settings).service
+        self._service = ServiceInfo.here(settings).service
         self._known: WeakKeyDictionary[Source, Dates] = WeakKeyDictionary()
 
     def take(self, block: Block, batch: Batch) -> None:
@@ -66,7 +66,7 @@ class Texts:
                 identifier = line_id(raw, Place(self._host, file_id, offset), line.moment)
                 document = self._document(line, whence, identifier)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
-                batch.letters.append(Letter(why(odd), raw, path, offset, None, file_id))
+                batch.letters.append(DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id))
                 continue
             if self._since is not None and line.moment < self._since:
                 self.skipped += 1
@@ -109,7 +109,7 @@ def _line(offset: int, raw: bytes, days: Dates) -> Line:
     return Line(offset, raw, text, head, days.moment(head, offset))
 
 
-class Paired(Texts):
+class LegacyImportReader(LegacyReader):
     """The same, with records made here: an end knows its start. `seen` is told of each record's time."""
 
     def __init__(

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from .batch import Item
-from .deadletter import Letter
+from .dead_letters import DeadLetter
 
 log = logging.getLogger("shipper")
 
@@ -33,17 +33,17 @@ _PASSING = frozenset({
 
 
 @dataclass(slots=True)
-class Outcome:
-    """`done` and `doubled` count records (`doubled`: those that were there already, part of `done`)."""
+class BulkResponse:
+    """`done` and `duplicates` count records (`duplicates`: those that were there already, part of `done`)."""
 
     done: int = 0
-    doubled: int = 0
-    again: list[Item] = field(default_factory=list)
-    dead: list[Letter] = field(default_factory=list)
-    trouble: str = ""
+    duplicates: int = 0
+    retryable: list[Item] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    error: str = ""
 
 
-class BrokenAnswer(ValueError):
+class InvalidResponse(ValueError):
     """The answer does not match what was sent: nothing in it can be trusted."""
 
 
@@ -55,42 +55,42 @@ def is_all_well(answer: bytes, count: int) -> bool:
     return answer.startswith(_WELL) and answer.endswith(_END) and answer.count(_DONE) == count == answer.count(b"}}")
 
 
-def judge(items: Sequence[Item], raw: bytes) -> Outcome:
+def parse_bulk_response(items: Sequence[Item], raw: bytes) -> BulkResponse:
     """Sort the documents of a request by what was answered to each. Raises BrokenAnswer."""
     try:
         answer = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise BrokenAnswer("it is not JSON") from None
+        raise InvalidResponse("it is not JSON") from None
     answers = answer.get("items") if isinstance(answer, dict) else None
     if not isinstance(answers, list) or len(answers) != len(items):
-        raise BrokenAnswer(f"it has not one item for each of {len(items)} documents")
-    outcome = Outcome()
+        raise InvalidResponse(f"it has not one item for each of {len(items)} documents")
+    outcome = BulkResponse()
     for item, said in zip(items, answers, strict=True):
         try:
             (result,) = said.values()  # under the name of the operation
             status = int(result["status"])
             error = result.get("error") or {}
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise BrokenAnswer("an item has no status") from None
+            raise InvalidResponse("an item has no status") from None
         _sort(item, status, error, outcome)
     return outcome
 
 
-def _sort(item: Item, status: int, error: dict[str, Any], outcome: Outcome) -> None:
+def _sort(item: Item, status: int, error: dict[str, Any], outcome: BulkResponse) -> None:
     if 200 <= status < 300 or status == 409:
         outcome.done += item.document.is_record
-        outcome.doubled += item.document.is_record and status == 409
+        outcome.duplicates += item.document.is_record and status == 409
         return
     kind, reason = error.get("type", ""), error.get("reason", "")
     passing = status in (401, 403, 404, 429) or status >= 500 or kind in _PASSING
     if passing:
-        outcome.again.append(item)
-        outcome.trouble = f"{status} {kind}: {reason}"
+        outcome.retryable.append(item)
+        outcome.error = f"{status} {kind}: {reason}"
     else:
-        outcome.dead += give_up(item, f"{kind}: {reason}", status)
+        outcome.dead += dead_letters_of(item, f"{kind}: {reason}", status)
 
 
-def give_up(item: Item, reason: str, status: int | None) -> list[Letter]:
+def dead_letters_of(item: Item, reason: str, status: int | None) -> list[DeadLetter]:
     """The dead letter of a document that will never be taken. A state has none: it is made of records, which have."""
     if item.document.is_record:
         return [item.refused(reason, status)]

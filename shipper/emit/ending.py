@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rq.worker import SpawnWorker
 
 if TYPE_CHECKING:
-    from .facts import JobFacts
+    from .snapshot import JobSnapshot
 
 # RQ's lease on a running job is 90 s at most and renewed every 30 s: before this nobody can be declared abandoned.
 LEASE_S = 60.0
@@ -23,7 +23,7 @@ LEASE_S = 60.0
 REMEMBER_S = 7 * 86_400
 
 
-class Witness:
+class EndingClaim:
     """The execution that a worker is busy with. One for each worker process, shared with its work-horses.
 
     `started` is what was known of the job at its start, in the process that runs it.
@@ -33,7 +33,7 @@ class Witness:
         self._byte = mmap.mmap(-1, 1)
         self.job_id: str | None = None
         self.execution_id: str | None = None
-        self.started: JobFacts | None = None
+        self.started: JobSnapshot | None = None
         self.shared = True
         self._begun = 0.0
 
@@ -48,31 +48,31 @@ class Witness:
         self.job_id = self.execution_id = self.started = None
 
     @property
-    def told(self) -> bool:
+    def taken(self) -> bool:
         return self._byte[0] == 1
 
-    def tell(self) -> bool:
+    def acquire(self) -> bool:
         """Claim the telling. False if it was claimed before."""
         if self._byte[0]:
             return False
         self._byte[0] = 1
         return True
 
-    def may_have_outlived_its_lease(self) -> bool:
+    def may_have_lost_its_lease(self) -> bool:
         """Whether it ran for long enough that it is worth asking Redis."""
         return time.monotonic() - self._begun >= LEASE_S and self.execution_id is not None
 
-    def outlived_its_lease(self, job: Any) -> bool:
+    def lost_its_lease(self, job: Any) -> bool:
         """Whether RQ has meanwhile declared this execution abandoned and taken it out of its registry."""
         member = f"{self.job_id}:{self.execution_id}"
         return job.connection.zscore(job.started_job_registry.key, member) is None
 
 
-def of(worker: Any) -> Witness:
+def of_worker(worker: Any) -> EndingClaim:
     """The worker's witness."""
     witness = worker.__dict__.get("_shipper_witness")
     if witness is None:
-        witness = worker.__dict__["_shipper_witness"] = Witness()
+        witness = worker.__dict__["_shipper_witness"] = EndingClaim()
     return witness  # type: ignore[no-any-return]
 
 

@@ -17,7 +17,7 @@ from rq.timeouts import BaseTimeoutException
 if TYPE_CHECKING:
     from rq.worker import BaseWorker
 
-    from .facts import JobFacts
+    from .snapshot import JobSnapshot
 
 log = logging.getLogger("shipper")
 
@@ -25,7 +25,7 @@ WARN_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
+class ExceptionInfo:
     """An exception as a record tells it. `where` is the part of the work that raised it, None for the function."""
 
     type: str
@@ -35,7 +35,7 @@ class Raised:
 
 
 @dataclass(frozen=True, slots=True)
-class Killed:
+class ExitStatus:
     """How a work-horse went that told nobody. `status` is waitpid's, None if it was not known."""
 
     status: int | None
@@ -43,7 +43,7 @@ class Killed:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ended:
+class Ending:
     """Which execution ended, and who was running it.
 
     `execution_id` is None where RQ made no execution (a synchronous queue, a job stuck before its start).
@@ -65,7 +65,7 @@ class Ended:
 
 
 @dataclass(slots=True, kw_only=True)
-class Success(Ended):
+class Success(Ending):
     """The function returned. `status_saved`: RQ could write that down in Redis.
 
     `result_type` names the type of what it returned, `result_bytes` is its size as RQ stores it. None: unknown.
@@ -77,7 +77,7 @@ class Success(Ended):
 
 
 @dataclass(slots=True, kw_only=True)
-class Failure(Ended):
+class Failure(Ending):
     """An execution that did not succeed, and what RQ is about to do about it.
 
     `retry_in_s` is the wait before the next attempt, None if there is none. `text` is what RQ itself says.
@@ -88,8 +88,8 @@ class Failure(Ended):
     retry_in_s: float | None = None
     stopped: bool = False
     text: str = ""
-    raised: Raised | None = None
-    killed: Killed | None = None
+    raised: ExceptionInfo | None = None
+    killed: ExitStatus | None = None
     reason: str | None = None
     inferred: bool = False
     ended_at: datetime | None = None
@@ -106,7 +106,7 @@ class Operation:
     action: str
     type: str
     resource: tuple[str, str | None, str | None]
-    job: JobFacts | None = None
+    job: JobSnapshot | None = None
     detail: str | None = None
     error: Exception | None = None
 
@@ -126,34 +126,34 @@ class Hooks:
     def worker_started(self, worker: BaseWorker) -> None:
         """The worker's parent process is about to listen."""
 
-    def enqueued(self, job: JobFacts, cause: str) -> None:
+    def enqueued(self, job: JobSnapshot, cause: str) -> None:
         """A job was pushed to a queue, in the process that pushed it, after Redis has it.
 
         `cause` is api, retry, scheduler, cron, repeat, dependent or requeue.
         """
 
-    def deferred(self, job: JobFacts) -> None:
+    def deferred(self, job: JobSnapshot) -> None:
         """A job waits for others (`job.depends_on`) before it is pushed."""
 
-    def scheduled(self, job: JobFacts, cause: str) -> None:
+    def scheduled(self, job: JobSnapshot, cause: str) -> None:
         """A job will be pushed at `job.scheduled_at`."""
 
-    def started(self, job: JobFacts, execution_id: str | None, worker: str) -> None:
+    def started(self, job: JobSnapshot, execution_id: str | None, worker: str) -> None:
         """The work-horse has marked the job as started and is about to call its function."""
 
-    def progressed(self, job: JobFacts, progress: Progress, execution_id: str | None) -> None:
+    def progressed(self, job: JobSnapshot, progress: Progress, execution_id: str | None) -> None:
         """The running job said how far it is."""
 
-    def succeeded(self, job: JobFacts, success: Success) -> None:
+    def succeeded(self, job: JobSnapshot, success: Success) -> None:
         """The function returned and its callback ran. In the work-horse."""
 
-    def failed(self, job: JobFacts, failure: Failure) -> None:
+    def failed(self, job: JobSnapshot, failure: Failure) -> None:
         """An execution ended otherwise: in the work-horse, in its parent, or where an abandoned one was found.
 
         The facts are those from before RQ acted on it.
         """
 
-    def removed(self, job: JobFacts, how: str, *, concluded: bool = False) -> None:
+    def removed(self, job: JobSnapshot, how: str, *, concluded: bool = False) -> None:
         """A job that had not ended was taken away. `how` is canceled or deleted; `concluded` as in `Ended`."""
 
     def operated(self, operation: Operation) -> None:
@@ -172,7 +172,7 @@ class Observers:
     def tell(self, moment: str, *facts: Any) -> None:
         """Call the method `moment` of every observer; the failure of one is not the others'."""
         for observer in self._all:
-            with quietly(moment):
+            with never_raise(moment):
                 getattr(observer, moment)(*facts)
 
 
@@ -180,7 +180,7 @@ observers = Observers()
 """Those of this process, and of every process forked from it."""
 
 
-class quietly:  # noqa: N801 - used as a word: `with quietly("started"):`
+class never_raise:  # noqa: N801 - used as a word: `with quietly("started"):`
     """Whatever our own code raises in this block is logged, once a minute, and goes no further.
 
     A class and not a generator: this is entered a dozen times for each job, and costs a third so.
@@ -196,17 +196,17 @@ class quietly:  # noqa: N801 - used as a word: `with quietly("started"):`
     def __enter__(self) -> None:
         return
 
-    def __exit__(self, kind: type[BaseException] | None, trouble: BaseException | None, trace: object) -> bool:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if kind is None:
             return False
         if not issubclass(kind, Exception) or issubclass(kind, BaseTimeoutException):
             return False  # RQ's alarm rang while we were at it: it is meant for the job
         now = time.monotonic()
-        if now - quietly._last_warning >= WARN_EVERY_S:
-            quietly._last_warning = now
+        if now - never_raise._last_warning >= WARN_EVERY_S:
+            never_raise._last_warning = now
             log.warning(
                 "No record of %r: %s: %s. The job is not affected.",
-                self._moment, kind.__name__, trouble,
-                exc_info=trouble, extra={"event.action": "observer-failed"},
+                self._moment, kind.__name__, error,
+                exc_info=error, extra={"event.action": "observer-failed"},
             )  # fmt: skip
         return True

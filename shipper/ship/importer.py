@@ -16,15 +16,15 @@ from pathlib import Path
 from ..errors import SourceError
 from ..records import alias
 from ..settings import Settings
+from .checkpoints import Registry
 from .compressed import is_compressed
-from .daemon import PATIENCE_S, SAVE_EVERY_S, Every, Signals, begin, end, save
-from .discover import LEFT_ALONE, Discovery, File
-from .lines import JsonLines, JsonLinesSince, Reader
-from .registry import Registry
+from .daemon import PATIENCE_S, SAVE_EVERY_S, Interval, Signals, begin, end, save
+from .discovery import LEFT_ALONE, Discovery, File
+from .legacy_reader import LegacyImportReader, LegacyReader
+from .ndjson_reader import NdjsonReader, NdjsonReaderSince, Reader
+from .retry import Stopped
 from .status import Counts
 from .tail import Block
-from .texts import Paired, Texts
-from .trouble import Stopped
 
 log = logging.getLogger("shipper")
 
@@ -67,7 +67,7 @@ def run(
     finally:
         signals.drained()
         end(registry, discovery, pipeline)
-    skipped = reader.skipped if isinstance(reader, Texts | JsonLinesSince) else 0
+    skipped = reader.skipped if isinstance(reader, LegacyReader | NdjsonReaderSince) else 0
     return Imported(pipeline.counts, skipped, signals.stop.is_set())
 
 
@@ -84,13 +84,13 @@ def check(files: Sequence[Path]) -> None:
             raise SourceError(f"{path} is compressed in a way that is not read here. Unpack it first, or use gzip.")
 
 
-def _reader(settings: Settings, since: datetime | None) -> Paired | JsonLines:
+def _reader(settings: Settings, since: datetime | None) -> LegacyImportReader | NdjsonReader:
     if settings.format == "legacy":
-        return Paired(settings, since, _Watch(settings).see)
-    return JsonLinesSince(settings, since) if since else JsonLines(settings)
+        return LegacyImportReader(settings, since, _AgeWarning(settings).see)
+    return NdjsonReaderSince(settings, since) if since else NdjsonReader(settings)
 
 
-class _Watch:
+class _AgeWarning:
     """Says once that what is imported is older than what is kept."""
 
     def __init__(self, settings: Settings) -> None:
@@ -121,7 +121,7 @@ def _in_turn(
         if file.read_to:
             imported.append((file, file.read_to))
         while not signals.stop.is_set() and (block := file.read(to_the_end=True)) is not None:
-            while imported and isinstance(reader, Paired):
+            while imported and isinstance(reader, LegacyImportReader):
                 reader.recall(*imported.pop(0))
             yield block
             progress(before + min(_size(file), file.read_to), total)
@@ -130,7 +130,7 @@ def _in_turn(
 
 def _saved(blocks: Iterator[Block], registry: Registry, discovery: Discovery) -> Iterator[Block]:
     """The blocks; while they are gone through the positions are saved, for an import that is killed."""
-    due = Every(SAVE_EVERY_S)
+    due = Interval(SAVE_EVERY_S)
     for block in blocks:
         yield block
         if due.due():

@@ -14,7 +14,7 @@ _KEEP = 16 << 20  # bytes that stay with the process when they are free
 _LARGE = 32 << 20  # bytes from which on a block is the kernel's own
 
 
-def keep_what_is_freed() -> None:
+def tune_malloc() -> None:
     """Tell glibc. Other C libraries have no such knob, and go their own way."""
     with contextlib.suppress(AttributeError, OSError):
         libc = ctypes.CDLL(None)

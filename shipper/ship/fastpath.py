@@ -34,7 +34,7 @@ from ..records import (
     index_name,
 )
 from ..settings import Settings
-from ..state import JobRecord, State, told_by
+from ..state import JobRecord, State, state_from_record
 from .document import may_be_too_deep
 
 try:
@@ -46,7 +46,7 @@ CHECKED_IN = "C" if frame is not None else "Python (framing.c was not compiled a
 """For people: which of the two ways through a block is taken here."""
 
 
-class Bare(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False):
+class TimestampOnly(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False):
     """The least to decode of a line: the rest is read through all the same."""
 
     timestamp: datetime
@@ -67,16 +67,16 @@ _PIECE = 1 << 15  # bytes whose records are built at once: most of them are soon
 _ODD = (msgspec.MsgspecError, ValueError, LookupError, OverflowError, RecursionError)
 
 
-class Quick:
+class FastPath:
     """Takes lines as long as they are records of ours. One for each pipeline; not for several threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._bare, self._job = msgspec.json.Decoder(Bare), msgspec.json.Decoder(JobRecord)
+        self._bare, self._job = msgspec.json.Decoder(TimestampOnly), msgspec.json.Decoder(JobRecord)
         self._heads: dict[bytes, bytes] = {}  # by day and dataset: the action line up to the id
         self._day = 0
 
-    def take_all(self, block: bytes, states: dict[str, State]) -> tuple[bytes, int] | None:
+    def frame_block(self, block: bytes, states: dict[str, State]) -> tuple[bytes, int] | None:
         """Action and source of each line of a block, newlines included, and how many there are.
 
         None if any line is not as ours are: then nothing was taken, and each of them has to be looked at.
@@ -127,13 +127,13 @@ class Quick:
         if jobs != count:
             for line in BytesIO(block):
                 if line[_KIND_AT] == _JOB:
-                    keep_last(states, told_by(self._job.decode(line)))
+                    keep_latest(states, state_from_record(self._job.decode(line)))
             return
         start, whole = 0, memoryview(block)
         while start < len(block):
             end = block.find(b"\n", start + _PIECE) + 1 or len(block)
             for job in self._job.decode_lines(whole[start:end]):
-                keep_last(states, told_by(job))
+                keep_latest(states, state_from_record(job))
             start = end
 
     def _heads_now(self) -> dict[bytes, bytes]:
@@ -143,7 +143,7 @@ class Quick:
             self._day, self._heads = today.toordinal(), _heads(self._settings, today)
         return self._heads
 
-    def take(self, lines: Iterator[bytes], parts: list[bytes], states: dict[str, State]) -> int:
+    def frame_lines(self, lines: Iterator[bytes], parts: list[bytes], states: dict[str, State]) -> int:
         """Add action and source of each line to `parts`, and of each job the last word to `states`.
 
         Stops at the first line that is not as ours are, which is out of `lines` then; returns how many were taken.
@@ -165,7 +165,7 @@ class Quick:
                 if not line.isascii():
                     line.decode()
                 if is_state:
-                    keep_last(states, told_by(job(line)))
+                    keep_latest(states, state_from_record(job(line)))
                 else:
                     bare(line)
                 parts += (head + line[ID_AT] + _AFTER_ID, line)
@@ -184,7 +184,7 @@ def _are_equal(parts: list[bytes]) -> bool:
     return parts.count(parts[0]) == len(parts)
 
 
-def keep_last(states: dict[str, State], state: State | None) -> None:
+def keep_latest(states: dict[str, State], state: State | None) -> None:
     """Keep a state by its job's id, unless the one that is there has the last word. None is no state."""
     if state is None:
         return

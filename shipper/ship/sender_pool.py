@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 SWITCH_S = 0.0005  # between a thread's wish for the interpreter and its turn
 
 
-def take_turns_often() -> None:
+def set_switch_interval() -> None:
     """Let a sender go on as soon as it can: it needs the interpreter for some microseconds before it waits again.
 
     With Python's own 5 ms a sender waits for longer than a batch takes to be made: 300,000 records a second by the
@@ -26,7 +26,7 @@ def take_turns_often() -> None:
     sys.setswitchinterval(SWITCH_S)
 
 
-class Senders(Generic[Load, Result]):
+class SenderPool(Generic[Load, Result]):
     """`count` threads that call `send`. They are daemons: a request that hangs holds up no end of the program."""
 
     def __init__(self, send: Callable[[Load], Result], count: int) -> None:

@@ -11,7 +11,7 @@ from .records import ECS_VERSION
 from .settings import Settings
 
 
-class Origin:
+class ServiceInfo:
     """The `ecs`, `service` and `host` of a process's records, and its `pid`.
 
     `services` gives the queues whose names begin with a prefix to a service of their own.
@@ -31,7 +31,7 @@ class Origin:
         self.pid = pid
 
     @classmethod
-    def here(cls, settings: Settings) -> Origin:
+    def here(cls, settings: Settings) -> ServiceInfo:
         """The origin of what this process writes."""
         return cls(
             service=settings.service, version=settings.version, environment=settings.environment,

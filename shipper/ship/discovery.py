@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SourceError
-from .compressed import Compressed, is_compressed
-from .identity import HEAD_LIMIT, Fingerprint, fingerprint, read_on, reader
-from .registry import Entry, worth_keeping
-from .tail import Tailed
+from .checkpoints import Checkpoint, recent
+from .compressed import CompressedFile, is_compressed
+from .fingerprint import HEAD_LIMIT, Fingerprint, fingerprint, is_continuation, read_at
+from .tail import TailedFile
 
 log = logging.getLogger("shipper")
 
@@ -28,7 +28,7 @@ LOOK_ANYWAY_S = 30.0  # between two looks where no folder has changed: in a ** t
 COPY_GRACE_S = 10.0  # for which a file that begins as another does may be a copy that is still being made
 
 Key = tuple[int, int]  # device and inode
-File = Tailed | Compressed
+File = TailedFile | CompressedFile
 
 
 def check_folders(globs: Iterable[str]) -> None:
@@ -55,51 +55,54 @@ def allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-class Known:
+class CheckpointIndex:
     """Entries by what tells files: device and inode, or the bytes that they begin with."""
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self._by_key: dict[Key, list[Entry]] = {}
-        self._by_head: dict[Fingerprint, list[Entry]] = {}
+    def __init__(self, checkpoints: Iterable[Checkpoint] = ()) -> None:
+        self._by_key: dict[Key, list[Checkpoint]] = {}
+        self._by_head: dict[Fingerprint, list[Checkpoint]] = {}
         self._lengths: set[int] = set()  # of the heads: few, however many files there are
-        for entry in entries:
-            self.add(entry)
+        for checkpoint in checkpoints:
+            self.add(checkpoint)
 
-    def __iter__(self) -> Iterator[Entry]:
-        return (entry for entries in self._by_key.values() for entry in entries)
+    def __iter__(self) -> Iterator[Checkpoint]:
+        return (checkpoint for checkpoints in self._by_key.values() for checkpoint in checkpoints)
 
-    def add(self, entry: Entry) -> None:
-        self._by_key.setdefault((entry.device, entry.inode), []).append(entry)
-        if entry.head.length:
-            self._by_head.setdefault(entry.head, []).append(entry)
-            self._lengths.add(entry.head.length)
+    def add(self, checkpoint: Checkpoint) -> None:
+        self._by_key.setdefault((checkpoint.device, checkpoint.inode), []).append(checkpoint)
+        if checkpoint.head.length:
+            self._by_head.setdefault(checkpoint.head, []).append(checkpoint)
+            self._lengths.add(checkpoint.head.length)
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, checkpoint: Checkpoint) -> None:
         """Take an entry out, if it is in here."""
-        for entries in (self._by_key.get((entry.device, entry.inode)), self._by_head.get(entry.head)):
-            if entries and entry in entries:
-                entries.remove(entry)
+        for checkpoints in (
+            self._by_key.get((checkpoint.device, checkpoint.inode)),
+            self._by_head.get(checkpoint.head),
+        ):
+            if checkpoints and checkpoint in checkpoints:
+                checkpoints.remove(checkpoint)
 
-    def of(self, key: Key) -> list[Entry]:
+    def of(self, key: Key) -> list[Checkpoint]:
         """Those of this device and inode."""
         return list(self._by_key.get(key, ()))
 
-    def beginning_with(self, data: bytes) -> list[Entry]:
+    def beginning_with(self, data: bytes) -> list[Checkpoint]:
         """Those whose file began as this one does."""
         lengths = sorted((length for length in self._lengths if length <= len(data)), reverse=True)
-        return [entry for length in lengths for entry in self._of_head(data[:length])]
+        return [checkpoint for length in lengths for checkpoint in self._of_head(data[:length])]
 
-    def _of_head(self, data: bytes) -> list[Entry]:
+    def _of_head(self, data: bytes) -> list[Checkpoint]:
         return self._by_head.get(fingerprint(data), [])
 
 
 class Discovery:
     """The files that the globs name, each held open once."""
 
-    def __init__(self, globs: Iterable[str], remembered: Iterable[Entry], *, joined: bool = False) -> None:
+    def __init__(self, globs: Iterable[str], remembered: Iterable[Checkpoint], *, joined: bool = False) -> None:
         self._globs = tuple(globs)
         self._joined = joined
-        self._remembered = Known(remembered)
+        self._remembered = CheckpointIndex(remembered)
         self._open: dict[Key, File] = {}
         self._gone_since: dict[Key, float] = {}
         self._waiting_since: dict[Key, float] = {}
@@ -116,10 +119,10 @@ class Discovery:
             if tailed.emptied:
                 log.info("%s was emptied: read anew.", tailed.path, extra={"event.action": "file-emptied"})
                 # A copy of it may be about; what took the place of a compressed file is not to pass for it by its size.
-                self._remembered.add(replace(tailed.entry(), whole=None))
+                self._remembered.add(replace(tailed.checkpoint(), whole=None))
                 self.changes += 1
-                if isinstance(tailed, Tailed):
-                    self._open[key] = Tailed(tailed.path, tailed.descriptor, joined=self._joined)
+                if isinstance(tailed, TailedFile):
+                    self._open[key] = TailedFile(tailed.path, tailed.descriptor, joined=self._joined)
                 else:
                     tailed.close()
                     del self._open[key]  # found again at the next look
@@ -153,7 +156,7 @@ class Discovery:
             found[status.st_dev, status.st_ino] = path
         if found.keys() - self._open.keys():
             self.changes += 1
-            open_now = Known(tailed.entry() for tailed in self._open.values())
+            open_now = CheckpointIndex(tailed.checkpoint() for tailed in self._open.values())
             for key in [key for key in found if key not in self._open]:
                 self._begin(key, found[key], open_now)
         self._parents = {path.parent for path in found.values()}
@@ -173,9 +176,9 @@ class Discovery:
         tailed.close()
         self.changes += 1
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[Checkpoint]:
         """The registry's content: open files, and those of earlier runs that may yet come back."""
-        return [tailed.entry() for tailed in self._open.values()] + worth_keeping(self._remembered, time.time())
+        return [tailed.checkpoint() for tailed in self._open.values()] + recent(self._remembered, time.time())
 
     def close(self) -> None:
         for tailed in self._open.values():
@@ -192,14 +195,14 @@ class Discovery:
                     found.append((path, status))
         return sorted(found, key=_age)
 
-    def _begin(self, key: Key, path: Path, open_now: Known) -> None:
+    def _begin(self, key: Key, path: Path, open_now: CheckpointIndex) -> None:
         try:
             tailed = (self._compressed if is_compressed(path) else self._plain)(key, path, open_now)
-        except OSError as trouble:
+        except OSError as error:
             if path not in self._unreadable:
                 self._unreadable.add(path)
                 log.warning(
-                    "%s cannot be read: %s. It is tried again every few seconds.", path, trouble.strerror,
+                    "%s cannot be read: %s. It is tried again every few seconds.", path, error.strerror,
                     extra={"event.action": "file-unreadable"},
                 )  # fmt: skip
             return
@@ -207,47 +210,47 @@ class Discovery:
         if tailed is not None:
             self._open[key] = tailed
 
-    def _plain(self, key: Key, path: Path, open_now: Known) -> Tailed | None:
+    def _plain(self, key: Key, path: Path, open_now: CheckpointIndex) -> TailedFile | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        read = reader(descriptor)
+        read = read_at(descriptor)
         begins = read(HEAD_LIMIT, 0)
-        for entry in self._alike(begins, open_now):
-            if read_on(entry.head, entry.tail, entry.position, read):
-                tailed = Tailed(path, descriptor, joined=self._joined)
-                self._continue(tailed, entry)
+        for checkpoint in self._alike(begins, open_now):
+            if is_continuation(checkpoint.head, checkpoint.tail, checkpoint.position, read):
+                tailed = TailedFile(path, descriptor, joined=self._joined)
+                self._continue(tailed, checkpoint)
                 return tailed
         size = os.fstat(descriptor).st_size
-        if any(size < entry.position for entry in open_now.beginning_with(begins)) and self._may_wait(key):
+        if any(size < checkpoint.position for checkpoint in open_now.beginning_with(begins)) and self._may_wait(key):
             os.close(descriptor)  # a copy of an open file, as it seems, that is not whole yet
             return None
-        return Tailed(path, descriptor, joined=self._joined)
+        return TailedFile(path, descriptor, joined=self._joined)
 
-    def _compressed(self, key: Key, path: Path, open_now: Known) -> Compressed | None:
-        tailed = Compressed(path, joined=self._joined)
-        for entry in self._remembered.of(key):
-            if entry.whole == tailed.seal:
-                tailed.head = entry.head
-                self._continue(tailed, entry)
+    def _compressed(self, key: Key, path: Path, open_now: CheckpointIndex) -> CompressedFile | None:
+        tailed = CompressedFile(path, joined=self._joined)
+        for checkpoint in self._remembered.of(key):
+            if checkpoint.whole == tailed.seal:
+                tailed.head = checkpoint.head
+                self._continue(tailed, checkpoint)
                 return tailed
         begins = tailed.begin()
         if not begins:
             tailed.close()
             return None  # it is only being made, or empty
-        for entry in self._alike(begins, open_now):
-            if entry.whole is None and tailed.is_continued_by(entry):
-                self._continue(tailed, entry)
+        for checkpoint in self._alike(begins, open_now):
+            if checkpoint.whole is None and tailed.is_continued_by(checkpoint):
+                self._continue(tailed, checkpoint)
                 break
         return tailed
 
-    def _continue(self, tailed: File, entry: Entry) -> None:
+    def _continue(self, tailed: File, checkpoint: Checkpoint) -> None:
         """Read on where an earlier run left off. No other file is to do the same."""
-        tailed.continue_at(entry)
-        self._remembered.remove(entry)
+        tailed.continue_at(checkpoint)
+        self._remembered.remove(checkpoint)
 
-    def _alike(self, begins: bytes, open_now: Known) -> list[Entry]:
+    def _alike(self, begins: bytes, open_now: CheckpointIndex) -> list[Checkpoint]:
         """What a file that begins so may be, the one that was read furthest first: of a copy there may be several."""
         alike = self._remembered.beginning_with(begins) + open_now.beginning_with(begins)
-        return sorted(alike, key=lambda entry: -entry.position)
+        return sorted(alike, key=lambda checkpoint: -checkpoint.position)
 
     def _may_wait(self, key: Key) -> bool:
         since = self._waiting_since.setdefault(key, time.monotonic())
@@ -265,7 +268,7 @@ class Discovery:
         if not tailed.is_safe:
             tailed.final = True  # it ends in half a line, and nobody is left to write the other half
             return
-        self._remembered.add(tailed.entry())  # it may have been compressed, or come back under another name
+        self._remembered.add(tailed.checkpoint())  # it may have been compressed, or come back under another name
         tailed.close()
         del self._open[key], self._gone_since[key]
         self.changes += 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..records import Record
 from ..redact import Redactor
-from .facts import JobFacts
+from .snapshot import JobSnapshot
 
 CUT_TAG = "contents-cut"
 
 
-def add(record: Record, job: JobFacts, redactor: Redactor) -> Record:
+def add(record: Record, job: JobSnapshot, redactor: Redactor) -> Record:
     """Put `rq.args`, `rq.kwargs` and `rq.meta` on the record, as far as they are known here; keep labels clean too.
 
     A record from which something was cut, because it was too long, too deep or too much, is tagged.

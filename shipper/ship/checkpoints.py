@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StateError
-from .identity import Fingerprint
+from .fingerprint import Fingerprint
 
 log = logging.getLogger("shipper")
 
@@ -29,10 +29,10 @@ KEEP_AT_MOST = 20_000  # entries of files that are not there
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Checkpoint:
     """A file that was seen: `position` is the offset of the first byte that is not acknowledged.
 
-    `head` and `tail` tell whether a file is the one that this speaks of: see identity.py. `seen_at` is when the
+    `head` and `tail` tell whether a file is the one that this speaks of: see fingerprint.py. `seen_at` is when the
     file was there last, in seconds since the epoch. Of a compressed file that was read whole, `whole` is its seal.
     """
 
@@ -46,7 +46,7 @@ class Entry:
     whole: int | None = None
 
 
-def worth_keeping(entries: Iterable[Entry], now: float) -> list[Entry]:
+def recent(entries: Iterable[Checkpoint], now: float) -> list[Checkpoint]:
     """The entries without those of files that were not seen for too long, and not more than a bounded number."""
     kept = [entry for entry in entries if now - entry.seen_at < FORGET_AFTER_S]
     return sorted(kept, key=lambda entry: -entry.seen_at)[:KEEP_AT_MOST]
@@ -65,19 +65,19 @@ class Registry:
         self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as trouble:
+        except OSError as error:
             os.close(self._lock)
             raise StateError(
                 f"Another shipper is using the state folder {folder}. Stop it, or give this one a folder of its own "
                 "with SHIPPER_STATE (or --state)."
-            ) from trouble
+            ) from error
         self.entries = self._load()
 
-    def holds(self, entries: list[Entry]) -> bool:
+    def holds(self, entries: list[Checkpoint]) -> bool:
         """Whether this is what was saved, but for when each file was seen."""
         return [replace(one, seen_at=0.0) for one in self.entries] == [replace(one, seen_at=0.0) for one in entries]
 
-    def save(self, entries: Iterable[Entry]) -> None:
+    def save(self, entries: Iterable[Checkpoint]) -> None:
         """Replace what is on disk. Durable when it returns."""
         self.entries = list(entries)
         content = {"format": FORMAT, "files": [asdict(entry) for entry in self.entries]}
@@ -93,19 +93,19 @@ class Registry:
     def close(self) -> None:
         os.close(self._lock)
 
-    def _load(self) -> list[Entry]:
+    def _load(self) -> list[Checkpoint]:
         try:
             content = json.loads(self.file.read_bytes())
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']}, and this release reads {FORMAT}")
-            return [_entry(fields) for fields in content["files"]]
+            return [_checkpoint(fields) for fields in content["files"]]
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError, TypeError, OSError) as trouble:
-            self._set_aside(trouble)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            self._set_aside(error)
             return []
 
-    def _set_aside(self, trouble: Exception) -> None:
+    def _set_aside(self, error: Exception) -> None:
         """An unreadable registry is kept for whoever wants to know, and everything is read anew: ids absorb it."""
         kept = self.file.with_suffix(f".unreadable-{time.time_ns()}")
         with contextlib.suppress(OSError):
@@ -113,12 +113,12 @@ class Registry:
         log.warning(
             "The registry %s cannot be read (%s). It was moved to %s and every file is read from its start; "
             "what is indexed already is not indexed again.",
-            self.file, trouble, kept, extra={"event.action": "registry-unreadable"},
+            self.file, error, kept, extra={"event.action": "registry-unreadable"},
         )  # fmt: skip
 
 
-def _entry(fields: dict[str, Any]) -> Entry:
-    entry = Entry(**{**fields, "head": Fingerprint(**fields["head"]), "tail": Fingerprint(**fields["tail"])})
+def _checkpoint(fields: dict[str, Any]) -> Checkpoint:
+    entry = Checkpoint(**{**fields, "head": Fingerprint(**fields["head"]), "tail": Fingerprint(**fields["tail"])})
     numbers = (entry.position, entry.head.length, entry.tail.length)
     if not all(isinstance(number, int) and number >= 0 for number in numbers) or entry.tail.length > entry.position:
         raise ValueError("a position in it makes no sense")
@@ -131,11 +131,11 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as trouble:
+    except OSError as error:
         raise StateError(
-            f"The state folder {folder} cannot be used: {trouble.strerror}. "
+            f"The state folder {folder} cannot be used: {error.strerror}. "
             "Set SHIPPER_STATE (or --state) to a folder that this account can write."
-        ) from trouble
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

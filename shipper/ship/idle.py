@@ -6,13 +6,13 @@ import os
 import time
 from itertools import repeat
 
-from .discover import Discovery, File
-from .tail import Tailed
+from .discovery import Discovery, File
+from .tail import TailedFile
 
 LOOK_CLOSELY_S = 5.0  # between two looks at whether a quiet file was written anew, and is of the same size again
 
 
-class Quiet:
+class IdleFiles:
     """Tells the quiet files from the others.
 
     It is asked five times a second, and by then nothing of a thousand files is in the processor's caches any more.
@@ -26,11 +26,11 @@ class Quiet:
         self._look_closely_at = 0.0
         self._awake: list[File] = []
         self._others: list[File] = []
-        self._quiet: list[Tailed] = []
+        self._quiet: list[TailedFile] = []
         self._descriptors: list[int] = []
         self._sizes: list[int] = []
 
-    def awake(self) -> list[File]:
+    def active(self) -> list[File]:
         """The files that may have something new. Each of them is meant to be read before this is asked again."""
         if (
             time.monotonic() >= self._look_closely_at
@@ -51,8 +51,8 @@ class Quiet:
         files = self._discovery.files
         self._changes = self._discovery.changes
         self._look_closely_at = time.monotonic() + LOOK_CLOSELY_S
-        self._quiet = [file for file in files if isinstance(file, Tailed) and file.quiet]
-        self._others = [file for file in files if not (isinstance(file, Tailed) and file.quiet)]
+        self._quiet = [file for file in files if isinstance(file, TailedFile) and file.quiet]
+        self._others = [file for file in files if not (isinstance(file, TailedFile) and file.quiet)]
         self._descriptors = [file.descriptor for file in self._quiet]
         self._sizes = [file.read_to for file in self._quiet]
         return files

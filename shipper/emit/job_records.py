@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..context import fields_of
-from ..origin import Origin
 from ..records import Record, record_id, shorten, timestamp
-from .facts import JobFacts
-from .hooks import Ended, Failure, Killed, Progress, Raised, Success
+from ..service import ServiceInfo
+from .events import Ending, ExceptionInfo, ExitStatus, Failure, Progress, Success
+from .snapshot import JobSnapshot
 
 NS_PER_US = 1000
 _MICROSECOND = timedelta(microseconds=1)
@@ -22,7 +22,7 @@ def _present(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def enqueued(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Record:
+def enqueued(facts: JobSnapshot, cause: str, now: datetime, origin: ServiceInfo) -> Record:
     """job-enqueued: the job lies in a queue."""
     moment = facts.enqueued_at or now
     return _record(
@@ -37,7 +37,7 @@ def enqueued(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Reco
     )  # fmt: skip
 
 
-def deferred(facts: JobFacts, now: datetime, origin: Origin) -> Record:
+def deferred(facts: JobSnapshot, now: datetime, origin: ServiceInfo) -> Record:
     """job-deferred: the job waits for others to finish."""
     moment = facts.created_at or now
     return _record(
@@ -49,7 +49,7 @@ def deferred(facts: JobFacts, now: datetime, origin: Origin) -> Record:
     )  # fmt: skip
 
 
-def scheduled(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Record:
+def scheduled(facts: JobSnapshot, cause: str, now: datetime, origin: ServiceInfo) -> Record:
     """job-scheduled: the job will be pushed at a time."""
     at = facts.scheduled_at or now
     return _record(
@@ -61,7 +61,7 @@ def scheduled(facts: JobFacts, cause: str, now: datetime, origin: Origin) -> Rec
     )  # fmt: skip
 
 
-def removed(facts: JobFacts, how: str, now: datetime, origin: Origin, *, concluded: bool = False) -> Record:
+def removed(facts: JobSnapshot, how: str, now: datetime, origin: ServiceInfo, *, concluded: bool = False) -> Record:
     """job-canceled or job-deleted: a job that had not ended was taken away. It had no execution to end."""
     return _record(
         facts, origin, now, now,
@@ -75,7 +75,7 @@ def removed(facts: JobFacts, how: str, now: datetime, origin: Origin, *, conclud
     )  # fmt: skip
 
 
-def about(facts: JobFacts) -> Record:
+def job_identity(facts: JobSnapshot) -> Record:
     """Which job an audit record is about: it is found by the job's id, its customer and its trace."""
     rq = {"attempt": facts.attempt, "parent_job_id": facts.parent_job_id, "root_job_id": facts.root_job_id}
     record: Record = {
@@ -89,7 +89,7 @@ def about(facts: JobFacts) -> Record:
     return record
 
 
-def started(facts: JobFacts, execution_id: str | None, worker: str, now: datetime, origin: Origin) -> Record:
+def started(facts: JobSnapshot, execution_id: str | None, worker: str, now: datetime, origin: ServiceInfo) -> Record:
     """job-started: a work-horse is about to call the function. `rq.lag_ms` is the wait since the push."""
     moment = facts.started_at or now
     lag_ms = _milliseconds(facts.scheduled_at or facts.enqueued_at, moment)
@@ -104,7 +104,9 @@ def started(facts: JobFacts, execution_id: str | None, worker: str, now: datetim
     )  # fmt: skip
 
 
-def progressed(facts: JobFacts, progress: Progress, execution_id: str | None, now: datetime, origin: Origin) -> Record:
+def progressed(
+    facts: JobSnapshot, progress: Progress, execution_id: str | None, now: datetime, origin: ServiceInfo
+) -> Record:
     """job-progressed: the job said how far it is. `event.sequence` numbers what it said."""
     about = f": {progress.message}" if progress.message else ""
     return _record(
@@ -121,7 +123,7 @@ def progressed(facts: JobFacts, progress: Progress, execution_id: str | None, no
     )  # fmt: skip
 
 
-def finished(facts: JobFacts, success: Success, now: datetime, origin: Origin) -> Record:
+def finished(facts: JobSnapshot, success: Success, now: datetime, origin: ServiceInfo) -> Record:
     """job-finished: the function returned. `rq.status_saved` is there, and false, if Redis was not told."""
     return _closing(
         facts, success, now, origin,
@@ -135,7 +137,7 @@ def finished(facts: JobFacts, success: Success, now: datetime, origin: Origin) -
     )  # fmt: skip
 
 
-def failed(facts: JobFacts, failure: Failure, now: datetime, origin: Origin) -> Record:
+def failed(facts: JobSnapshot, failure: Failure, now: datetime, origin: ServiceInfo) -> Record:
     """job-retried, job-dead or job-stopped: an execution that did not succeed."""
     raised = failure.raised or _raised_from(failure.text)
     reason = _reason(failure)
@@ -166,10 +168,10 @@ def failed(facts: JobFacts, failure: Failure, now: datetime, origin: Origin) -> 
 
 
 def _closing(
-    facts: JobFacts,
-    ended: Ended,
+    facts: JobSnapshot,
+    ended: Ending,
     now: datetime,
-    origin: Origin,
+    origin: ServiceInfo,
     *,
     event: dict[str, Any],
     verb: str,
@@ -204,8 +206,8 @@ def _closing(
 
 
 def _record(
-    facts: JobFacts,
-    origin: Origin,
+    facts: JobSnapshot,
+    origin: ServiceInfo,
     moment: datetime,
     now: datetime,
     *,
@@ -268,7 +270,7 @@ def _record(
 _CATEGORY = ["process"]
 
 
-def _push(facts: JobFacts) -> str:
+def _push(facts: JobSnapshot) -> str:
     """What tells one push of a job from the next, where there is no execution: RQ notes the time of each."""
     return timestamp(facts.enqueued_at or facts.created_at or _EPOCH)
 
@@ -276,7 +278,7 @@ def _push(facts: JobFacts) -> str:
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def _name(facts: JobFacts) -> str:
+def _name(facts: JobSnapshot) -> str:
     return facts.function or facts.description or facts.job_id
 
 
@@ -318,7 +320,7 @@ def _reason_of_end(failure: Failure) -> str | None:
     return "exited" if status is not None and os.WIFEXITED(status) else "killed"
 
 
-def _retry(facts: JobFacts, failure: Failure, now: datetime) -> dict[str, Any]:
+def _retry(facts: JobSnapshot, failure: Failure, now: datetime) -> dict[str, Any]:
     """When the next attempt comes, and how many may come after it."""
     if failure.retry_in_s is None:
         return {"retries_left": facts.retries_left}
@@ -326,7 +328,7 @@ def _retry(facts: JobFacts, failure: Failure, now: datetime) -> dict[str, Any]:
     return {"retries_left": max(0, facts.retries_left - 1), "retry_at": retry_at}
 
 
-def _error(raised: Raised) -> dict[str, str | None]:
+def _error(raised: ExceptionInfo) -> dict[str, str | None]:
     return {
         "type": raised.type or None,
         "message": shorten(raised.message),
@@ -334,13 +336,13 @@ def _error(raised: Raised) -> dict[str, str | None]:
     }
 
 
-def _raised_from(text: str) -> Raised:
+def _raised_from(text: str) -> ExceptionInfo:
     """What RQ says of an ending that raised nothing, such as a killed work-horse."""
     lines = text.strip("; \n").splitlines()
-    return Raised(type="", message=lines[-1] if lines else "", stack_trace=text)
+    return ExceptionInfo(type="", message=lines[-1] if lines else "", stack_trace=text)
 
 
-def _signal(killed: Killed | None) -> dict[str, Any]:
+def _signal(killed: ExitStatus | None) -> dict[str, Any]:
     if killed is None:
         return {}
     status = killed.status
@@ -354,7 +356,7 @@ def _signal(killed: Killed | None) -> dict[str, Any]:
     return {"signal": name, "max_rss_kb": killed.max_rss_kb}
 
 
-def _exit_code(killed: Killed | None) -> int | None:
+def _exit_code(killed: ExitStatus | None) -> int | None:
     if killed is None or killed.status is None or not os.WIFEXITED(killed.status):
         return None
     return os.WEXITSTATUS(killed.status)

@@ -7,7 +7,7 @@ import pytest
 
 from shipper.ship.batch import Item
 from shipper.ship.document import Document
-from shipper.ship.outcome import BrokenAnswer, is_all_well, judge
+from shipper.ship.response import InvalidResponse, is_all_well, parse_bulk_response
 
 ITEM = Item(Document(b"{}", b"{}"), b"{}", "/log", 7)
 
@@ -21,14 +21,19 @@ def error(status: int, kind: str = "some_exception") -> dict[str, object]:
 
 
 def test_created_and_there_already_are_both_done() -> None:
-    outcome = judge([ITEM] * 2, answered({"status": 201}, error(409, "version_conflict_engine_exception")))
-    assert (outcome.done, outcome.doubled, outcome.again, outcome.dead) == (2, 1, [], [])
+    outcome = parse_bulk_response(
+        [ITEM] * 2, answered({"status": 201}, error(409, "version_conflict_engine_exception"))
+    )
+    assert (outcome.done, outcome.duplicates, outcome.retryable, outcome.dead) == (2, 1, [], [])
 
 
 def test_states_are_not_counted_as_records() -> None:
     state = Item(Document(b"{}", b"{}", is_record=False), b"{}", "/log", 7)
     answer = orjson.dumps({"errors": True, "items": [{"create": {"status": 201}}, {"index": {"status": 409}}]})
-    assert (judge([ITEM, state], answer).done, judge([ITEM, state], answer).doubled) == (1, 0)
+    assert (parse_bulk_response([ITEM, state], answer).done, parse_bulk_response([ITEM, state], answer).duplicates) == (
+        1,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,9 +51,9 @@ def test_states_are_not_counted_as_records() -> None:
     ],
 )
 def test_what_may_pass_is_tried_again(status: int, kind: str) -> None:
-    outcome = judge([ITEM], answered(error(status, kind)))
-    assert outcome.again == [ITEM]
-    assert kind in outcome.trouble
+    outcome = parse_bulk_response([ITEM], answered(error(status, kind)))
+    assert outcome.retryable == [ITEM]
+    assert kind in outcome.error
 
 
 @pytest.mark.parametrize(
@@ -56,15 +61,15 @@ def test_what_may_pass_is_tried_again(status: int, kind: str) -> None:
     [(400, "document_parsing_exception"), (400, "illegal_argument_exception"), (413, "too_large")],
 )
 def test_what_is_the_document_s_fault_is_a_dead_letter(status: int, kind: str) -> None:
-    outcome = judge([ITEM], answered(error(status, kind)))
+    outcome = parse_bulk_response([ITEM], answered(error(status, kind)))
     (letter,) = outcome.dead
     assert (letter.status, letter.line, letter.path, letter.offset) == (status, b"{}", "/log", 7)
     assert kind in letter.reason
 
 
 def test_one_document_s_fate_is_not_its_neighbour_s() -> None:
-    outcome = judge([ITEM] * 3, answered({"status": 201}, error(400), error(429)))
-    assert (outcome.done, len(outcome.dead), len(outcome.again)) == (1, 1, 1)
+    outcome = parse_bulk_response([ITEM] * 3, answered({"status": 201}, error(400), error(429)))
+    assert (outcome.done, len(outcome.dead), len(outcome.retryable)) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -83,15 +88,15 @@ def test_one_document_s_fate_is_not_its_neighbour_s() -> None:
     ],
 )
 def test_an_answer_that_does_not_match_is_not_believed(answer: object) -> None:
-    with pytest.raises(BrokenAnswer):
-        judge([ITEM], orjson.dumps(answer))
+    with pytest.raises(InvalidResponse):
+        parse_bulk_response([ITEM], orjson.dumps(answer))
 
 
 @pytest.mark.parametrize("raw", [b"", b"<html>", b'{"errors":false,"items":[{"create":{"status":201}}'])
 def test_an_answer_that_is_cut_short_is_not_believed(raw: bytes) -> None:
     assert not is_all_well(raw, 1)
-    with pytest.raises(BrokenAnswer):
-        judge([ITEM], raw)
+    with pytest.raises(InvalidResponse):
+        parse_bulk_response([ITEM], raw)
 
 
 def test_of_an_answer_that_all_is_well_the_count_has_to_be_right() -> None:
@@ -105,4 +110,4 @@ def test_of_an_answer_that_all_is_well_the_count_has_to_be_right() -> None:
 
 def test_a_state_that_is_refused_is_no_dead_letter() -> None:
     state = Item(Document(b"{}", b"{}", is_record=False), b"", "<state>", 0)
-    assert judge([state], answered(error(400))).dead == []
+    assert parse_bulk_response([state], answered(error(400))).dead == []

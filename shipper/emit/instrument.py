@@ -26,8 +26,8 @@ import rq.worker
 from .. import settings
 from ..forking import no_fork
 from . import enqueuing, executing, operating, removing, spawning
-from .enqueuing import because
-from .hooks import observers
+from .enqueuing import with_cause
+from .events import observers
 from .recorder import Recorder
 
 log = logging.getLogger("shipper")
@@ -117,7 +117,7 @@ _WRAPPERS: tuple[tuple[tuple[type, ...], dict[str, Wrapper]], ...] = (
             "create_job": enqueuing.create_job,
             "_enqueue_job": enqueuing.enqueue_job,
             "schedule_job": enqueuing.schedule_job,
-            "enqueue_dependents": because("dependent"),
+            "enqueue_dependents": with_cause("dependent"),
             "run_sync": executing.run_sync,
             "run_job": executing.run_job,
             "empty": operating.empty,
@@ -129,19 +129,19 @@ _WRAPPERS: tuple[tuple[tuple[type, ...], dict[str, Wrapper]], ...] = (
             "to_dict": enqueuing.to_dict,
             "restore": enqueuing.restore,
             "register_dependency": enqueuing.register_dependency,
-            "retry": because("retry"),
-            "_handle_retry_result": because("retry"),
+            "retry": with_cause("retry"),
+            "_handle_retry_result": with_cause("retry"),
             "cancel": operating.job_method("job-canceled", "end", removing.cancel),
             "delete": operating.job_method("job-deleted", "deletion", removing.delete),
             "cleanup": removing.cleanup,
         },
     ),
-    ((rq.registry.BaseRegistry,), {"requeue": operating.requeue(because("requeue"))}),
+    ((rq.registry.BaseRegistry,), {"requeue": operating.requeue(with_cause("requeue"))}),
     ((rq.registry.StartedJobRegistry,), {"cleanup": removing.clean_started}),
-    ((rq.scheduler.RQScheduler,), {"enqueue_scheduled_jobs": because("scheduler")}),
-    ((rq.cron.CronJob,), {"enqueue": because("cron")}),
+    ((rq.scheduler.RQScheduler,), {"enqueue_scheduled_jobs": with_cause("scheduler")}),
+    ((rq.cron.CronJob,), {"enqueue": with_cause("cron")}),
     ((rq.results.Result,), {"serialize": executing.serialize_result}),
-    ((rq.repeat.Repeat,), {"schedule": because("repeat")}),
+    ((rq.repeat.Repeat,), {"schedule": with_cause("repeat")}),
     (
         # RQ 2.12 has most of these in BaseWorker, 2.6 in Worker.
         (rq.worker.BaseWorker, rq.worker.Worker, rq.worker.SimpleWorker),

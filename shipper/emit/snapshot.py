@@ -34,7 +34,7 @@ _STORED = "_shipper_stored_bytes"
 NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
 
 
-class JobFacts(NamedTuple):
+class JobSnapshot(NamedTuple):
     """A job at one moment. Times are aware datetimes, None where RQ has not set them (yet).
 
     `args` and `kwargs` are there only where they need no unpickling: in the enqueuer and in the work-horse.
@@ -124,11 +124,11 @@ def parse_carried(found: bytes | str | None) -> dict[str, Any]:
     return carried if isinstance(carried, dict) else {}
 
 
-def of(job: Job) -> JobFacts:
+def from_job(job: Job) -> JobSnapshot:
     """The facts of a job, as far as they can be read."""
     carried = _carried(job)
     max_attempts, attempt = _attempts(job, carried.get("max_attempts"))
-    return JobFacts(
+    return JobSnapshot(
         job_id=job.id,
         queue=job.origin or "",
         function=function_name(job),
@@ -155,10 +155,10 @@ def of(job: Job) -> JobFacts:
     )
 
 
-def at_end(job: Job, started: JobFacts | None) -> JobFacts:
+def at_ending(job: Job, started: JobSnapshot | None) -> JobSnapshot:
     """The facts of a job whose function returned: those of its start, with what has changed since."""
     if started is None or started.job_id != job.id:
-        return of(job)
+        return from_job(job)
     return started._replace(
         started_at=job.started_at,
         ended_at=job.ended_at,
@@ -168,7 +168,7 @@ def at_end(job: Job, started: JobFacts | None) -> JobFacts:
     )
 
 
-def note_stored(job: Job, data: object) -> None:
+def note_stored_bytes(job: Job, data: object) -> None:
     """How many bytes Redis has for the payload, which RQ compresses."""
     if isinstance(data, bytes):
         job.__dict__[_STORED] = len(data)
@@ -185,7 +185,7 @@ def retry_in_s(job: Job) -> float | None:
     return float(job.get_retry_interval()) if job.should_retry else None
 
 
-def running(job: JobFacts, execution_id: str | None) -> RunningJob:
+def running(job: JobSnapshot, execution_id: str | None) -> RunningJob:
     """What log lines and jobs made while this one runs need to know of it."""
     return RunningJob(
         job_id=job.job_id,
@@ -262,12 +262,12 @@ def function_name(job: Job) -> str | None:
     if isinstance(known, str):
         return known
     try:
-        return peek(job.data)
+        return function_in_payload(job.data)
     except Exception:  # a payload may be anything at all
         return None
 
 
-def peek(payload: bytes) -> str | None:
+def function_in_payload(payload: bytes) -> str | None:
     """The first string of a serialized `(function, instance, args, kwargs)`, found without executing anything.
 
     A pickle is a program; `pickletools` reads its instructions one by one and runs none of them. The
