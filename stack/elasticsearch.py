@@ -198,6 +198,9 @@ def announce() -> str:
 
 _PREFIX = "rq-shipper-es-"
 
+# Half of the CPU of the first minutes is the compiler's that looks for more speed in the long run.
+_QUICK_START = "-Xms256m -Xmx768m -XX:TieredStopAtLevel=1 -XX:-AlwaysPreTouch"
+
 
 def sweep() -> None:
     """Remove the folders of servers whose process is gone: somebody ended it with SIGKILL."""
@@ -312,8 +315,7 @@ class Elasticsearch:
             "ES_HOME": str(self.home),
             "ES_PATH_CONF": str(self.folder / "config"),
             "ES_TMPDIR": str(self.folder / "tmp"),
-            # Half of the CPU of the first minutes is the compiler's that looks for more speed in the long run.
-            "ES_JAVA_OPTS": "-Xms768m -Xmx768m" + (" -XX:TieredStopAtLevel=1" if self._quick_start else ""),
+            "ES_JAVA_OPTS": _QUICK_START if self._quick_start else "-Xms768m -Xmx768m",
             "ES_JAVA_HOME": str(self.java.program.parent.parent),
             "HOME": str(self.folder),
         }

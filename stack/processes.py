@@ -11,6 +11,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 
 STOP_GRACE_S = 10.0  # a worker finishes its job and a shipper its batch well within this
@@ -91,7 +93,8 @@ def start(
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         uid, gid = account if account else (None, None)
-        return subprocess.Popen(
+        begin = partial(
+            subprocess.Popen,
             command if outlives else ending_with_us(command),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
@@ -103,8 +106,17 @@ def start(
             group=gid,
             extra_groups=[] if account else None,
         )
+        # A program ends with the thread that has started it: one that may end before the program is the wrong one.
+        is_main = threading.current_thread() is threading.main_thread()
+        return begin() if is_main else _starter().submit(begin).result()
     finally:
         os.close(descriptor)
+
+
+@cache
+def _starter() -> ThreadPoolExecutor:
+    """A thread that is there as long as this process."""
+    return ThreadPoolExecutor(max_workers=1)
 
 
 def ending_with_us(command: list[str]) -> list[str]:
