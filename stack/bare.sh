@@ -65,8 +65,10 @@ inside() {
     root=$1
     shift
     # shellcheck disable=SC2016 # $ is the inner shell's
-    unshare --mount --pid --fork --kill-child --mount-proc="$root/proc" sh -c '
+    unshare --mount --pid --fork --kill-child sh -c '
         root=$1; shift
+        mount --bind "$root" "$root" # Java asks which file system a file is on, and looks for a mount at /
+        mount -t proc proc "$root/proc"
         mount --rbind /dev "$root/dev"
         mount -t tmpfs tmpfs "$root/dev/shm"
         mkdir -p "$root/checkout" && mount --bind "$0" "$root/checkout" && mount -o remount,ro,bind "$root/checkout"
