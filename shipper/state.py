@@ -24,6 +24,7 @@ _RANKS = {
     "deferred": 1,
     "scheduled": 2,
     "queued": 3,
+    "rate_limited": 3,  # it was never pushed; once it is, a new epoch begins
     "started": 4,
     "busy": 5,
     "retrying": 7,
@@ -41,6 +42,7 @@ _STATES = {
     "job-deferred": "deferred",
     "job-scheduled": "scheduled",
     "job-enqueued": "queued",
+    "job-rate-limited": "rate_limited",
     "job-started": "started",
     "job-progressed": "started",
     "job-busy": "busy",

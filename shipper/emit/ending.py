@@ -1,66 +1,77 @@
-"""Who has told of an ending: work-horse and parent share one byte, so that only one of them does.
+"""What we keep of a worker's executions, and who writes each one's closing record.
 
-The work-horse sets it when it has told how the execution ended; when the parent finds it unset after the
-work-horse is gone, nobody has. The byte is memory shared over the fork. A SpawnWorker's child does not inherit
-it; then the parent goes by the job's status instead.
+The work-horse writes it in most cases; its parent does when the work-horse was killed or left without a word. Both
+share one byte of memory for each execution: whoever sets it first writes. A SpawnWorker's child does not inherit that
+memory; then the parent goes by the job's status in Redis instead.
 """
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rq.worker import SpawnWorker
 
 if TYPE_CHECKING:
+    from .events import ExitStatus
     from .snapshot import JobSnapshot
 
 # RQ's lease on a running job is 90 s at most and renewed every 30 s: before this nobody can be declared abandoned.
 LEASE_S = 60.0
 
-# Kept for as long as RQ may yet come across an execution that was told of but is still in its registry.
+# Kept for as long as RQ may yet come across an execution that was recorded but is still in its registry.
 REMEMBER_S = 7 * 86_400
+
+_SLOTS = 4096  # executions of one worker at a time, at most; one page of memory
+_AT_MOST = 1000  # that are kept, of a worker whose executions end in ways that we do not see
 
 
 class EndingClaim:
-    """The execution that a worker is busy with. One for each worker process, shared with its work-horses.
+    """One shared byte: has this execution's closing record been written?"""
 
-    `started` is what was known of the job at its start, in the process that runs it.
-    """
+    __slots__ = ("_at", "_memory")
 
-    def __init__(self) -> None:
-        self._byte = mmap.mmap(-1, 1)
-        self.job_id: str | None = None
-        self.execution_id: str | None = None
-        self.started: JobSnapshot | None = None
-        self.shared = True
-        self._begun = 0.0
-
-    def begin(self, job_id: str, execution_id: str, *, shared: bool) -> None:
-        """A new execution, before the fork."""
-        self._byte[0] = 0
-        self.job_id, self.execution_id, self.started, self.shared = job_id, execution_id, None, shared
-        self._begun = time.monotonic()
-
-    def end(self) -> None:
-        """The execution is over for this worker, whoever told of it."""
-        self.job_id = self.execution_id = self.started = None
+    def __init__(self, memory: mmap.mmap, at: int) -> None:
+        self._memory, self._at = memory, at
+        memory[at] = 0
 
     @property
     def taken(self) -> bool:
-        return self._byte[0] == 1
+        return self._memory[self._at] == 1
 
     def acquire(self) -> bool:
-        """Claim the telling. False if it was claimed before."""
-        if self._byte[0]:
+        """Whether the caller is to write the record. False if somebody has."""
+        if self._memory[self._at]:
             return False
-        self._byte[0] = 1
+        self._memory[self._at] = 1
         return True
+
+
+@dataclass(slots=True)
+class ExecutionState:
+    """One execution, as the process that looks at it knows it.
+
+    `execution_id` is RQ's, None until RQ has made one. `shared`: a work-horse inherits the claim. `started` is the job
+    as it was at its start, in the process that runs it. `exit_status` is there once the work-horse is gone.
+    `overdue`: RQ itself had to kill the work-horse, long past the job's timeout.
+    """
+
+    job_id: str
+    execution_id: str | None
+    claim: EndingClaim
+    shared: bool
+    begun: float = field(default_factory=time.monotonic)
+    started: JobSnapshot | None = None
+    horse_pid: int = 0
+    exit_status: ExitStatus | None = None
+    overdue: bool = False
 
     def may_have_lost_its_lease(self) -> bool:
         """Whether it ran for long enough that it is worth asking Redis."""
-        return time.monotonic() - self._begun >= LEASE_S and self.execution_id is not None
+        return time.monotonic() - self.begun >= LEASE_S and self.execution_id is not None
 
     def lost_its_lease(self, job: Any) -> bool:
         """Whether RQ has meanwhile declared this execution abandoned and taken it out of its registry."""
@@ -68,12 +79,47 @@ class EndingClaim:
         return job.connection.zscore(job.started_job_registry.key, member) is None
 
 
-def of_worker(worker: Any) -> EndingClaim:
-    """The worker's witness."""
-    witness = worker.__dict__.get("_shipper_witness")
-    if witness is None:
-        witness = worker.__dict__["_shipper_witness"] = EndingClaim()
-    return witness  # type: ignore[no-any-return]
+class WorkerState:
+    """What we keep of a worker: one object on it, out of RQ's way.
+
+    `stopped_job_id` is the job that somebody asked this worker to stop, even if the worker has forgotten it.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _SLOTS)
+        self._slots = itertools.count()
+        self._executions: dict[str, ExecutionState] = {}
+        self.latest: ExecutionState | None = None
+        self.stopped_job_id: str | None = None
+        self.executing: set[str] = set()
+
+    def begin(self, job_id: str, execution_id: str | None, *, shared: bool) -> ExecutionState:
+        """A new execution; in a worker that forks, before the fork."""
+        claim = EndingClaim(self._memory, next(self._slots) % _SLOTS)
+        self.latest = self._executions[job_id] = ExecutionState(job_id, execution_id, claim, shared)
+        if self.stopped_job_id == job_id:
+            self.stopped_job_id = None
+        while len(self._executions) > _AT_MOST:
+            self._executions.pop(next(iter(self._executions)), None)
+        return self.latest
+
+    def of(self, job_id: str) -> ExecutionState | None:
+        """The job's execution in this worker, while there is one."""
+        return self._executions.get(job_id)
+
+    def end(self, job_id: str) -> None:
+        """The execution is over for this process, whoever wrote its record."""
+        ended = self._executions.pop(job_id, None)
+        if self.latest is ended:
+            self.latest = None
+
+
+def of_worker(worker: Any) -> WorkerState:
+    """The state of a worker, made when it is first asked for."""
+    state = worker.__dict__.get("_shipper")
+    if state is None:
+        state = worker.__dict__["_shipper"] = WorkerState()
+    return state  # type: ignore[no-any-return]
 
 
 def is_shared(worker: Any) -> bool:
@@ -82,7 +128,7 @@ def is_shared(worker: Any) -> bool:
 
 
 def remember(connection: Any, execution_id: str) -> None:
-    """Leave word in Redis that this execution was told of: RQ itself still has it as started."""
+    """Note in Redis that this execution's ending is on record: RQ itself still has it as started."""
     connection.set(_key(execution_id), 1, ex=REMEMBER_S)
 
 

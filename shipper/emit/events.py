@@ -82,6 +82,7 @@ class Failure(Ending):
 
     `retry_in_s` is the wait before the next attempt, None if there is none. `text` is what RQ itself says.
     `reason` is the `event.reason` where the witness knows it better than `raised` and `killed` tell.
+    `is_retried`: whether a job with retries is retried where it ran; a synchronous queue retries none.
     `inferred`: nobody saw the end; RQ or the reconciler takes it that there was one at `ended_at`.
     """
 
@@ -91,6 +92,7 @@ class Failure(Ending):
     raised: ExceptionInfo | None = None
     killed: ExitStatus | None = None
     reason: str | None = None
+    is_retried: bool = True
     inferred: bool = False
     ended_at: datetime | None = None
 
@@ -129,7 +131,7 @@ class Hooks:
     def enqueued(self, job: JobSnapshot, cause: str) -> None:
         """A job was pushed to a queue, in the process that pushed it, after Redis has it.
 
-        `cause` is api, retry, scheduler, cron, repeat, dependent or requeue.
+        `cause` is api, retry, scheduler, cron, repeat, dependent, rate_limit or requeue.
         """
 
     def deferred(self, job: JobSnapshot) -> None:
@@ -137,6 +139,15 @@ class Hooks:
 
     def scheduled(self, job: JobSnapshot, cause: str) -> None:
         """A job will be pushed at `job.scheduled_at`."""
+
+    def rate_limited(self, job: JobSnapshot) -> None:
+        """A job waits for its rate limit (RQ 3). Whichever process frees a slot pushes it, and tells `enqueued`."""
+
+    def refused(self, job: JobSnapshot, reason: str) -> None:
+        """RQ did not take a job. `reason` is duplicate: there is one of its id already (`unique=True`)."""
+
+    def webhook_failed(self, job: JobSnapshot, url: str, error: Exception) -> None:
+        """A webhook (RQ 2.10) could not be sent after a job's end. The job is not affected."""
 
     def started(self, job: JobSnapshot, execution_id: str | None, worker: str) -> None:
         """The work-horse has marked the job as started and is about to call its function."""

@@ -1,36 +1,134 @@
-"""`instrument()`: which methods of RQ are wrapped, and by what.
+"""`instrument()`: the table of patches, which methods of RQ are wrapped and by what.
 
-RQ's classes themselves are wrapped, not subclasses of them: the scheduler, cron, registries and the
-worker's children build the base classes, whatever class the user named. RQ's arguments are passed on as
-they came (`*args, **kwargs`): they differ between releases.
+RQ's classes themselves are wrapped, not subclasses of them: the scheduler, cron, registries and the worker's children
+build the base classes, whatever class the user named. RQ's arguments are passed on as they came (`*args, **kwargs`):
+they differ between releases. The table is held against the RQ that is there: a method that is missing is told.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import wraps
-from types import FunctionType, ModuleType
+from importlib import import_module
+from types import FunctionType
 from typing import Any
 
+import rq
 import rq.cron
-import rq.job
-import rq.queue
-import rq.registry
-import rq.repeat
-import rq.results
 import rq.scheduler
-import rq.worker
+import rq.suspension
 
 from .. import settings
 from ..forking import no_fork
-from . import enqueuing, executing, operating, removing, spawning
-from .enqueuing import with_cause
 from .events import observers
+from .patches import enqueue, execute, limits, operate, remove, spawn, webhooks
+from .patches.enqueue import with_cause
 from .recorder import Recorder
 
 log = logging.getLogger("shipper")
+
+Wrapper = Callable[..., Any]
+Version = tuple[int, ...]
+
+OLDEST: Version = (2, 6)
+TESTED: Version = (3, 0)
+"""The newest RQ that the tests run with: `major.minor`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A method, in whichever of the classes define it, and what is put around it.
+
+    `owners` are `module:Class`. Without a class it is a function of the module, wrapped in every module that has
+    imported it, or only there (`everywhere=False`: it is not RQ's own). `records` says what is not recorded where
+    it is missing. RQ has it from `since` on, until `until`.
+    """
+
+    owners: tuple[str, ...]
+    name: str
+    wrapper: Wrapper
+    records: str
+    since: Version = OLDEST
+    until: Version = (99,)
+    everywhere: bool = True
+
+    def is_expected(self, version: Version) -> bool:
+        return self.since <= version < self.until
+
+    def __str__(self) -> str:
+        return f"{self.owners[0].replace(':', '.')}.{self.name}"
+
+
+_QUEUE, _JOB = ("rq.queue:Queue",), ("rq.job:Job",)
+# RQ 2.12 has most of these in BaseWorker, 2.6 in Worker.
+_WORKERS = ("rq.worker:BaseWorker", "rq.worker:Worker", "rq.worker:SimpleWorker")
+_CALLBACKS = ("rq.callbacks",)
+_LIMITS = ("rq.rate_limit:RateLimitRegistry",)
+_READY, _SCHEDULER = ("rq.registry:ReadyJobRegistry",), ("rq.scheduler:RQScheduler",)
+_CARRIED, _CAUSE = "the user, trace and parent of a job", "rq.cause"
+_ENDINGS, _AFTER_LIMIT = "how jobs end", "job-enqueued after a rate limit"
+
+PATCHES: tuple[Patch, ...] = (
+    # --- enqueueing
+    Patch(_JOB, "create", enqueue.create, _CARRIED),
+    Patch(_QUEUE, "create_job", enqueue.create_job, "the user, trace, parent and attempts of a job"),
+    Patch(_QUEUE, "_enqueue_job", enqueue.enqueue_job, "job-enqueued"),
+    Patch(_QUEUE, "schedule_job", enqueue.schedule_job, "job-scheduled"),
+    Patch(_QUEUE, "enqueue_dependents", with_cause("dependent"), _CAUSE),
+    Patch(
+        _QUEUE, "enqueue_ready_jobs_by_queue", with_cause("dependent"), _CAUSE, since=(3, 0)
+    ),
+    Patch(_READY, "cleanup", with_cause("dependent"), _CAUSE, since=(3, 0)),
+    Patch(_JOB, "to_dict", enqueue.to_dict, _CARRIED),
+    Patch(_JOB, "restore", enqueue.restore, _CARRIED),
+    Patch(_JOB, "register_dependency", enqueue.register_dependency, "job-deferred"),
+    Patch(_JOB, "retry", with_cause("retry"), _CAUSE),
+    Patch(_JOB, "_handle_retry_result", with_cause("retry"), _CAUSE),
+    Patch(_SCHEDULER, "enqueue_scheduled_jobs", with_cause("scheduler"), _CAUSE),
+    Patch(("rq.cron:CronJob",), "enqueue", enqueue.cron, "rq.cause and rq.cron_name of cron jobs"),
+    Patch(("rq.repeat:Repeat",), "schedule", with_cause("repeat"), _CAUSE),
+    Patch(_QUEUE, "_enqueue_rate_limited_job", limits.enqueue_rate_limited_job, "job-rate-limited", since=(3, 0)),
+    Patch(_LIMITS, "acquire_and_enqueue", limits.promote, _AFTER_LIMIT, since=(3, 0)),
+    Patch(_LIMITS, "release_and_enqueue", limits.promote, _AFTER_LIMIT, since=(3, 0)),
+    Patch(_LIMITS, "release_stale_and_enqueue", limits.promote, _AFTER_LIMIT, since=(3, 0)),
+    # --- executing
+    Patch(_QUEUE, "run_sync", execute.run_sync, "jobs of synchronous queues"),
+    Patch(_QUEUE, "run_job", execute.run_job, "how jobs of synchronous queues end"),
+    Patch(_JOB, "prepare_for_execution", execute.prepare_for_execution, "job-started of a worker's own ways"),
+    Patch(("rq.results:Result",), "serialize", execute.serialize_result, "rq.result_bytes"),
+    Patch(_WORKERS, "bootstrap", execute.bootstrap, "workers whose class overrides execute_job"),
+    Patch(_WORKERS, "execute_job", execute.execute_job, _ENDINGS),
+    Patch(_WORKERS, "prepare_execution", execute.prepare_execution, "rq.execution_id"),
+    Patch(_WORKERS, "wait_for_horse", execute.wait_for_horse, "signal and memory of killed work-horses"),
+    Patch(_WORKERS, "monitor_work_horse", execute.monitor_work_horse, "killed work-horses"),
+    Patch(_WORKERS, "handle_work_horse_killed", execute.handle_work_horse_killed, "killed work-horses"),
+    Patch(_WORKERS, "perform_job", execute.perform_job, _ENDINGS),
+    Patch(_WORKERS, "prepare_job_execution", execute.prepare_job_execution, "job-started"),
+    Patch(_WORKERS, "handle_execution_ended", execute.handle_execution_ended, "endings that Redis does not learn of"),
+    Patch(_WORKERS, "handle_exception", execute.handle_exception, "the error of failed jobs"),
+    Patch(_WORKERS, "handle_job_success", execute.handle_job_success, "job-finished"),
+    Patch(_WORKERS, "handle_job_retry", execute.handle_job_retry, "job-retried of a returned Retry"),
+    Patch(_WORKERS, "handle_job_failure", execute.handle_job_failure, "job-dead, job-retried, job-stopped"),
+    Patch(_WORKERS, "request_stop_execution", execute.request_stop_execution, "job-stopped", since=(3, 0)),
+    Patch(("rq.command",), "handle_stop_job_command", execute.handle_stop_job_command, "job-stopped"),
+    Patch(_CALLBACKS, "execute_stopped_callback", execute.execute_stopped_callback, "callbacks' errors", since=(3, 0)),
+    Patch(("rq.worker:SpawnWorker",), "fork_work_horse", spawn.fork_work_horse, "jobs of SpawnWorker"),
+    Patch(("rq.webhook:Webhook",), "send", webhooks.send, "webhooks that failed", since=(2, 10)),
+    Patch(("rq.webhook",), "urlopen", webhooks.urlopen, "webhooks that failed", since=(2, 10), everywhere=False),
+    # --- taking away, and what people do
+    Patch(_JOB, "cancel", operate.job_method("job-canceled", "end", remove.cancel), "job-canceled"),
+    Patch(_JOB, "delete", operate.job_method("job-deleted", "deletion", remove.delete), "job-deleted"),
+    Patch(_JOB, "cleanup", remove.cleanup, "which deletions are RQ's own"),
+    Patch(_QUEUE, "empty", operate.empty, "queue-emptied, and job-deleted of what was in it"),
+    Patch(("rq.registry:BaseRegistry",), "requeue", operate.requeue(with_cause("requeue")), "job-requeued"),
+    Patch(("rq.registry:StartedJobRegistry",), "cleanup", remove.clean_started, "abandoned jobs"),
+    Patch(("rq.suspension",), "suspend", operate.suspension("workers-suspended"), "workers-suspended"),
+    Patch(("rq.suspension",), "resume", operate.suspension("workers-resumed"), "workers-resumed"),
+    Patch(("rq.command",), "send_command", operate.command, "stop, kill and shutdown requests"),
+)  # fmt: skip
 
 _instrumented = False
 
@@ -40,7 +138,7 @@ def instrument() -> None:
 
     Call it once in processes that enqueue: web applications, schedulers, cron, scripts. A worker that runs
     with RQ_JOB_CLASS=shipper.LoggedJob needs no call. Calling it again does nothing. Wrong settings are
-    logged and left out; they raise nothing here.
+    logged and left out; they raise nothing here. What this RQ lacks of the table is logged as an error.
     """
     global _instrumented  # noqa: PLW0603 - what is wrapped is global too
     with no_fork:
@@ -48,24 +146,83 @@ def instrument() -> None:
             return
         _instrumented = True
         observers.add(Recorder(settings.load(complain=log.error)))
-        for classes, methods in _WRAPPERS:
-            for name, wrapper in methods.items():
-                _wrap(classes, name, wrapper)
-        _wrap_function(sys.modules.get("rq.worker.worker_classes"), "execute_stopped_callback")
-        operating.wrap_functions()
+        for problem in problems():
+            log.log(problem.level, "%s", problem.text, extra={"event.action": "rq-not-covered"})
+        for patch in PATCHES:
+            _apply(patch)
 
 
-Wrapper = Callable[..., Any]
+def version() -> Version:
+    """The RQ that is there: `(3, 0)`."""
+    return tuple(int(part) for part in rq.__version__.split(".")[:2] if part.isdigit())
 
 
-def _wrap(classes: tuple[type, ...], name: str, wrapper: Wrapper) -> None:
-    """Put `wrapper(original, self, *args, **kwargs)` around the method, in whichever classes define it."""
-    for owner in classes:
-        original = owner.__dict__.get(name)
-        if isinstance(original, classmethod):
-            setattr(owner, name, classmethod(_around(_of_class(original), wrapper)))
-        elif original is not None:
-            setattr(owner, name, _around(_of_instance(original), wrapper))
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is not as the table says. `level` is logging's."""
+
+    level: int
+    text: str
+
+
+def problems() -> Iterator[Problem]:
+    """How the RQ that is there differs from the table. Nothing: all of it is recorded."""
+    here = version()
+    if here > TESTED:
+        yield Problem(
+            logging.WARNING,
+            f"RQ {rq.__version__} is newer than the releases that this was tested with (up to {_said(TESTED)}). What "
+            "it does differently may be missing from the records.",
+        )
+    for patch in PATCHES:
+        if patch.is_expected(here) and not any(True for _ in _found(patch)):
+            yield Problem(
+                logging.ERROR,
+                f"RQ {rq.__version__} has no {patch} any more. Not recorded: {patch.records}. "
+                f"Use a release of RQ up to {_said(TESTED)}, or a newer rq-shipper.",
+            )
+
+
+def _said(version: Version) -> str:
+    return ".".join(map(str, version))
+
+
+def _found(patch: Patch) -> Iterator[tuple[Any, Any]]:
+    """(owner, what stands there) for each owner that defines the name."""
+    for owner in patch.owners:
+        module_name, _, kind = owner.partition(":")
+        try:
+            home: Any = import_module(module_name)
+        except ImportError:  # a module of another release
+            continue
+        if kind:
+            home = getattr(home, kind, None)
+        there = getattr(home, "__dict__", {}).get(patch.name)
+        if there is not None:
+            yield home, there
+
+
+def _apply(patch: Patch) -> None:
+    for owner, original in _found(patch):
+        if not isinstance(owner, type):
+            _replace(owner, patch, original)
+        elif isinstance(original, classmethod):
+            setattr(owner, patch.name, classmethod(_around(_of_class(original), patch.wrapper)))
+        else:
+            setattr(owner, patch.name, _around(_of_instance(original), patch.wrapper))
+
+
+def _replace(home: Any, patch: Patch, original: Any) -> None:
+    """Put the wrapper around a function in its module, and in every other that has imported it by name."""
+
+    @wraps(original)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        return patch.wrapper(original, *args, **kwargs)
+
+    for module in list(sys.modules.values()) if patch.everywhere else [home]:
+        for alias, value in list(getattr(module, "__dict__", {}).items()):
+            if value is original:
+                setattr(module, alias, wrapped)
 
 
 def _of_instance(original: Any) -> Callable[..., Any]:
@@ -96,69 +253,9 @@ def _of_class(original: Any) -> Callable[..., Any]:
     return call
 
 
-def _wrap_function(module: ModuleType | None, name: str) -> None:
-    """The same for a function that RQ's worker calls by its name: only since RQ 3 it is no method of the job's."""
-    if (original := getattr(module, name, None)) is not None:
-        setattr(module, name, _around(original, executing.execute_stopped_callback))
-
-
 def _around(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
     @wraps(original)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         return wrapper(original, self, *args, **kwargs)
 
     return wrapped
-
-
-_WRAPPERS: tuple[tuple[tuple[type, ...], dict[str, Wrapper]], ...] = (
-    (
-        (rq.queue.Queue,),
-        {
-            "create_job": enqueuing.create_job,
-            "_enqueue_job": enqueuing.enqueue_job,
-            "schedule_job": enqueuing.schedule_job,
-            "enqueue_dependents": with_cause("dependent"),
-            "run_sync": executing.run_sync,
-            "run_job": executing.run_job,
-            "empty": operating.empty,
-        },
-    ),
-    (
-        (rq.job.Job,),
-        {
-            "to_dict": enqueuing.to_dict,
-            "restore": enqueuing.restore,
-            "register_dependency": enqueuing.register_dependency,
-            "retry": with_cause("retry"),
-            "_handle_retry_result": with_cause("retry"),
-            "cancel": operating.job_method("job-canceled", "end", removing.cancel),
-            "delete": operating.job_method("job-deleted", "deletion", removing.delete),
-            "cleanup": removing.cleanup,
-        },
-    ),
-    ((rq.registry.BaseRegistry,), {"requeue": operating.requeue(with_cause("requeue"))}),
-    ((rq.registry.StartedJobRegistry,), {"cleanup": removing.clean_started}),
-    ((rq.scheduler.RQScheduler,), {"enqueue_scheduled_jobs": with_cause("scheduler")}),
-    ((rq.cron.CronJob,), {"enqueue": with_cause("cron")}),
-    ((rq.results.Result,), {"serialize": executing.serialize_result}),
-    ((rq.repeat.Repeat,), {"schedule": with_cause("repeat")}),
-    (
-        # RQ 2.12 has most of these in BaseWorker, 2.6 in Worker.
-        (rq.worker.BaseWorker, rq.worker.Worker, rq.worker.SimpleWorker),
-        {
-            "bootstrap": executing.bootstrap,
-            "prepare_execution": executing.prepare_execution,
-            "wait_for_horse": executing.wait_for_horse,
-            "monitor_work_horse": executing.monitor_work_horse,
-            "handle_work_horse_killed": executing.handle_work_horse_killed,
-            "perform_job": executing.perform_job,
-            "prepare_job_execution": executing.prepare_job_execution,
-            "handle_execution_ended": executing.handle_execution_ended,
-            "handle_exception": executing.handle_exception,
-            "handle_job_success": executing.handle_job_success,
-            "handle_job_retry": executing.handle_job_retry,
-            "handle_job_failure": executing.handle_job_failure,
-        },
-    ),
-    ((rq.worker.SpawnWorker,), {"fork_work_horse": spawning.fork_work_horse}),
-)

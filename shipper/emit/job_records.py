@@ -6,6 +6,7 @@ import os
 import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..context import fields_of
 from ..records import Record, record_id, shorten, timestamp
@@ -61,6 +62,43 @@ def scheduled(facts: JobSnapshot, cause: str, now: datetime, origin: ServiceInfo
     )  # fmt: skip
 
 
+def rate_limited(facts: JobSnapshot, now: datetime, origin: ServiceInfo) -> Record:
+    """job-rate-limited: the job waits for its rate limit, beside its queue."""
+    moment = facts.rate_limited_at or now
+    return _record(
+        facts, origin, moment, now,
+        identity=("rate-limited", timestamp(moment)),
+        event={"type": ["info"], "action": "job-rate-limited", "outcome": "success"},
+        message=f"{_name(facts)} waits for its rate limit {facts.rate_limit_key}",
+        rq={"status": "rate_limited"},
+    )  # fmt: skip
+
+
+def refused(facts: JobSnapshot, reason: str, now: datetime, origin: ServiceInfo) -> Record:
+    """job-refused: RQ did not take the job. The one that is there already is not affected."""
+    return _record(
+        facts, origin, now, now,
+        identity=("refused", timestamp(now)),
+        event={"type": ["info"], "action": "job-refused", "outcome": "failure", "reason": reason},
+        message=f"{_name(facts)} was refused: there is a job {facts.job_id} already",
+        rq={},
+    )  # fmt: skip
+
+
+def webhook_failed(facts: JobSnapshot, url: str, error: Exception, now: datetime, origin: ServiceInfo) -> Record:
+    """job-webhook-failed: after its end. The address is shown without what may be a secret in it."""
+    parts = urlsplit(url)
+    where = f"{parts.scheme}://{parts.hostname}"
+    return _record(
+        facts, origin, now, now,
+        identity=("webhook-failed", timestamp(now)),
+        event={"type": ["info"], "action": "job-webhook-failed", "outcome": "failure"},
+        message=shorten(f"The webhook of {_name(facts)} to {where} failed: {error}", 1000),
+        rq={},
+        error={"type": type(error).__qualname__, "message": shorten(str(error))},
+    )  # fmt: skip
+
+
 def removed(facts: JobSnapshot, how: str, now: datetime, origin: ServiceInfo, *, concluded: bool = False) -> Record:
     """job-canceled or job-deleted: a job that had not ended was taken away. It had no execution to end."""
     return _record(
@@ -92,7 +130,7 @@ def job_identity(facts: JobSnapshot) -> Record:
 def started(facts: JobSnapshot, execution_id: str | None, worker: str, now: datetime, origin: ServiceInfo) -> Record:
     """job-started: a work-horse is about to call the function. `rq.lag_ms` is the wait since the push."""
     moment = facts.started_at or now
-    lag_ms = _milliseconds(facts.scheduled_at or facts.enqueued_at, moment)
+    lag_ms = _milliseconds(facts.waits_since, moment)
     waited = "" if lag_ms is None else f" after {lag_ms} ms in {facts.queue}"
     return _record(
         facts, origin, moment, now,
@@ -152,7 +190,8 @@ def failed(facts: JobSnapshot, failure: Failure, now: datetime, origin: ServiceI
         verdict, status = "will_retry", "retrying"
     else:
         ending, verb = {"type": ["end"], "action": "job-dead", "outcome": "failure"}, "failed for good"
-        verdict, status = ("exhausted" if facts.max_attempts > 1 else "no_retry"), "failed"
+        verdict = "exhausted" if facts.max_attempts > 1 and failure.is_retried else "no_retry"
+        status = "failed"
     return _closing(
         facts._replace(ended_at=failure.ended_at or facts.ended_at), failure, now, origin,
         event=_present({**ending, "reason": reason}),
@@ -196,7 +235,7 @@ def _closing(
         rq={
             "execution_id": ended.execution_id,
             **rq,
-            "lag_ms": _milliseconds(facts.scheduled_at or facts.enqueued_at, started_at),
+            "lag_ms": _milliseconds(facts.waits_since, started_at),
             "total_ms": _milliseconds(facts.created_at, moment),
             "started_at": started_at,
             "ended_at": moment,
@@ -245,6 +284,9 @@ def _record(
             "created_at": facts.created_at,
             "enqueued_at": facts.enqueued_at,
             "scheduled_at": facts.scheduled_at,
+            "rate_limited_at": facts.rate_limited_at,
+            "rate_limit_key": facts.rate_limit_key,
+            "cron_name": facts.cron_name,
             "payload_stored_bytes": facts.payload_stored_bytes,
             "group_id": facts.group_id,
             "parent_job_id": facts.parent_job_id,

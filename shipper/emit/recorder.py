@@ -44,6 +44,15 @@ class Recorder(Hooks):
     def scheduled(self, job: JobSnapshot, cause: str) -> None:
         self._write(job, job_records.scheduled(job, cause, _now(), self._origin()))
 
+    def rate_limited(self, job: JobSnapshot) -> None:
+        self._write(job, job_records.rate_limited(job, _now(), self._origin()))
+
+    def refused(self, job: JobSnapshot, reason: str) -> None:
+        self._write(job, job_records.refused(job, reason, _now(), self._origin()))
+
+    def webhook_failed(self, job: JobSnapshot, url: str, error: Exception) -> None:
+        self._write(job, job_records.webhook_failed(job, url, error, _now(), self._origin()))
+
     def removed(self, job: JobSnapshot, how: str, *, concluded: bool = False) -> None:
         self._write(job, job_records.removed(job, how, _now(), self._origin(), concluded=concluded))
 

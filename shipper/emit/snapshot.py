@@ -26,9 +26,35 @@ CARRIED_FIELD = "shipper"
 
 _CARRIED_KEY = CARRIED_FIELD.encode()
 
-# Where a Job object keeps these, out of RQ's way.
-_CARRIED = "_shipper_carried"
-_STORED = "_shipper_stored_bytes"
+
+class JobMarks:
+    """What we keep on a Job object: one object under one name, out of RQ's way.
+
+    `carried` is the enqueuer's context as it stands in Redis, `stored_bytes` the payload's size there. `raised` and
+    `callback_raised` are exc_info's; `start_recorded`: this process writes job-started where it knows most of the job;
+    `asked_for_retry`: the function returned a Retry.
+    """
+
+    __slots__ = ("asked_for_retry", "callback_raised", "carried", "raised", "start_recorded", "stored_bytes")
+
+    def __init__(self) -> None:
+        self.carried: Mapping[str, Any] = _NOTHING
+        self.stored_bytes: int | None = None
+        self.raised: Any = None
+        self.callback_raised: Any = None
+        self.start_recorded = self.asked_for_retry = False
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_MARKS = "_shipper"
+
+
+def marks_of(job: Job) -> JobMarks:
+    """The marks of a job, made when they are first asked for."""
+    marks: JobMarks | None = job.__dict__.get(_MARKS)
+    if marks is None:
+        marks = job.__dict__[_MARKS] = JobMarks()
+    return marks
 
 
 NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
@@ -66,6 +92,14 @@ class JobSnapshot(NamedTuple):
     kwargs: Mapping[str, Any] | None = None
     meta: Mapping[Any, Any] | None = None
     context: Mapping[str, str] = NO_CONTEXT
+    rate_limited_at: datetime | None = None
+    rate_limit_key: str | None = None
+    cron_name: str | None = None
+
+    @property
+    def waits_since(self) -> datetime | None:
+        """When the job was wanted: its lag counts from then."""
+        return self.scheduled_at or self.rate_limited_at or self.enqueued_at
 
 
 def carry(
@@ -88,18 +122,39 @@ def carry(
         carried["actor"] = [*actor]
     if request_id:
         carried["request"] = request_id
+    if (name := _method_name(job)) is not None:
+        carried["function"] = name
     if carried:
-        job.__dict__[_CARRIED] = carried
+        marks_of(job).carried = carried
+
+
+def is_carrying(job: Job) -> bool:
+    """Whether the job has what its records will need later."""
+    return bool(_carried(job))
+
+
+def carry_cron(job: Job, name: str | None) -> None:
+    """Note which cron job it was made for."""
+    if name:
+        marks_of(job).carried = {**_carried(job), "cron": name}
+
+
+def carry_rate_limit(job: Job) -> None:
+    """Note since when the job waits for its rate limit: its lag counts from then."""
+    marks_of(job).carried = {**_carried(job), "rate_limited_at": datetime.now(UTC).timestamp()}
 
 
 def carry_schedule(job: Job, at: datetime) -> None:
     """Note when the job was wanted: its lag counts from then. A time without a zone is local, as RQ takes it."""
-    job.__dict__[_CARRIED] = {**_carried(job), "scheduled_at": at.timestamp()}
+    marks_of(job).carried = {**_carried(job), "scheduled_at": at.timestamp()}
 
 
 def forget_schedule(job: Job) -> None:
-    """The job is pushed for another reason than its schedule."""
-    job.__dict__.get(_CARRIED, {}).pop("scheduled_at", None)
+    """The job is pushed for another reason than its schedule or its rate limit."""
+    carried = _carried(job)
+    if "scheduled_at" in carried or "rate_limited_at" in carried:
+        kept = {name: value for name, value in carried.items() if name not in ("scheduled_at", "rate_limited_at")}
+        marks_of(job).carried = kept
 
 
 def carried_bytes(job: Job) -> bytes | None:
@@ -112,7 +167,7 @@ def restore(job: Job, raw: Mapping[Any, Any]) -> None:
     """Take what was carried from a job's raw hash. What is not ours to understand is left alone."""
     found = raw.get(_CARRIED_KEY) or raw.get(CARRIED_FIELD)
     if found and (carried := parse_carried(found)):
-        job.__dict__[_CARRIED] = carried
+        marks_of(job).carried = carried
 
 
 def parse_carried(found: bytes | str | None) -> dict[str, Any]:
@@ -126,7 +181,8 @@ def parse_carried(found: bytes | str | None) -> dict[str, Any]:
 
 def from_job(job: Job) -> JobSnapshot:
     """The facts of a job, as far as they can be read."""
-    carried = _carried(job)
+    marks = marks_of(job)
+    carried = marks.carried
     max_attempts, attempt = _attempts(job, carried.get("max_attempts"))
     return JobSnapshot(
         job_id=job.id,
@@ -147,7 +203,10 @@ def from_job(job: Job) -> JobSnapshot:
         parent_job_id=_id(carried.get("parent")),
         root_job_id=_id(carried.get("root")),
         ttl_s=job.ttl,
-        payload_stored_bytes=job.__dict__.get(_STORED),
+        rate_limited_at=_moment(carried.get("rate_limited_at")),
+        rate_limit_key=getattr(job, "rate_limit_key", None),
+        cron_name=_id(carried.get("cron")),
+        payload_stored_bytes=marks.stored_bytes,
         args=_evaluated(job, "_args"),
         kwargs=_evaluated(job, "_kwargs"),
         meta=job.meta if isinstance(job.meta, dict) and job.meta else None,
@@ -171,7 +230,7 @@ def at_ending(job: Job, started: JobSnapshot | None) -> JobSnapshot:
 def note_stored_bytes(job: Job, data: object) -> None:
     """How many bytes Redis has for the payload, which RQ compresses."""
     if isinstance(data, bytes):
-        job.__dict__[_STORED] = len(data)
+        marks_of(job).stored_bytes = len(data)
 
 
 def _evaluated(job: Job, name: str) -> Any:
@@ -225,10 +284,8 @@ def request_of(job: Job) -> str | None:
 
 
 def _carried(job: Job) -> Mapping[str, Any]:
-    return job.__dict__.get(_CARRIED) or _NOTHING
-
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+    marks: JobMarks | None = job.__dict__.get(_MARKS)
+    return _NOTHING if marks is None else marks.carried
 
 
 def _id(found: object) -> str | None:
@@ -258,6 +315,9 @@ def _payload_bytes(job: Job) -> int | None:
 
 def function_name(job: Job) -> str | None:
     """The dotted name of the job's function: as RQ has it if it was read already, else from the payload's bytes."""
+    known = _method_name(job) or _carried(job).get("function")
+    if isinstance(known, str):
+        return known
     known = job._func_name
     if isinstance(known, str):
         return known
@@ -265,6 +325,15 @@ def function_name(job: Job) -> str | None:
         return function_in_payload(job.data)
     except Exception:  # a payload may be anything at all
         return None
+
+
+def _method_name(job: Job) -> str | None:
+    """The dotted name of a bound method or a callable object, whose name alone tells nothing; None of a function."""
+    owner, name = _evaluated(job, "_instance"), job._func_name
+    if owner is None or not isinstance(name, str):
+        return None
+    kind = owner if isinstance(owner, type) else type(owner)
+    return f"{kind.__module__}.{kind.__qualname__}.{name}"
 
 
 def function_in_payload(payload: bytes) -> str | None:
@@ -285,10 +354,12 @@ def function_in_payload(payload: bytes) -> str | None:
     for opcode, argument, _ in pickletools.genops(payload):
         if opcode.name in _FRAMING:
             continue
+        if opcode.name == "STACK_GLOBAL" and len(strings) == 1 + _GLOBAL_STRINGS:
+            return ".".join(map(str, (*strings[1:], strings[0])))  # a method: its name, then its class
         if "UNICODE" not in opcode.name:
             break
         strings.append(argument)
-        if len(strings) == _GLOBAL_STRINGS + 1:
+        if len(strings) > 1 + _GLOBAL_STRINGS:
             break
     if len(strings) == _GLOBAL_STRINGS and opcode.name == "STACK_GLOBAL":
         return None  # these were the module and the name of a class: the tuple begins with an object

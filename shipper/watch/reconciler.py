@@ -17,6 +17,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from elasticsearch import Elasticsearch
+from rq.intermediate_queue import IntermediateQueue
+from rq.job import Job
+from rq.queue import Queue
+from rq.registry import StartedJobRegistry
+from rq.utils import as_text
 
 from ..emit.events import Failure, Hooks, Success
 from ..emit.snapshot import JobSnapshot
@@ -31,8 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("shipper")
 
 CHUNK = 500  # jobs that Redis is asked about at once
-OPEN_STATES = ("queued", "deferred", "scheduled", "started", "retrying", "busy")
-WAITING = frozenset({"queued", "deferred", "scheduled", "retrying"})
+OPEN_STATES = ("queued", "rate_limited", "deferred", "scheduled", "started", "retrying", "busy")
+WAITING = frozenset({"queued", "rate_limited", "deferred", "scheduled", "retrying"})
 
 # RQ runs its own maintenance every 600 s; what is left to it is not ours to conclude before.
 ABANDONED_AFTER = timedelta(seconds=900)
@@ -92,9 +97,17 @@ def conclude(job: Open, seen: Seen, now: datetime) -> Finding | None:
         return Finding("lost", "RQ has it as queued, but it is in no queue")
     if seen.in_flight:
         return Finding(None, "a worker took it and did not start it; RQ's maintenance will call it stuck")
-    if seen.status == "deferred":
-        return Finding(None, "it still waits for other jobs")
+    if seen.status in _STILL_WAITS:
+        return Finding(None, _STILL_WAITS[seen.status])
     return None
+
+
+# RQ has it so, and nothing is wrong with it.
+_STILL_WAITS = {
+    "deferred": "it still waits for other jobs",
+    "ready_to_enqueue": "the jobs that it waited for are done; RQ's maintenance will push it",
+    "rate_limited": "it still waits for its rate limit",
+}
 
 
 def _gone(job: Open, now: datetime) -> Finding:
@@ -151,9 +164,10 @@ class Reconciler:
         """What Redis has of each, in three commands a job and one round trip for all."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for job in jobs:
-                pipeline.hmget(f"rq:job:{job.job_id}", "status", "enqueued_at", "ended_at")
-                pipeline.lpos(f"rq:queue:{job.queue}", job.job_id)
-                pipeline.lpos(f"rq:queue:{job.queue}:intermediate", job.job_id)
+                queue = f"{Queue.redis_queue_namespace_prefix}{job.queue}"
+                pipeline.hmget(Job.key_for(job.job_id), "status", "enqueued_at", "ended_at")
+                pipeline.lpos(queue, job.job_id)
+                pipeline.lpos(IntermediateQueue.get_intermediate_queue_key(queue), job.job_id)
             answers = pipeline.execute()
         leases = self._leases({job.queue for job in jobs})
         return [_seen(answers[3 * at : 3 * at + 3], leases.get(job.job_id), job) for at, job in enumerate(jobs)]
@@ -162,8 +176,9 @@ class Reconciler:
         """(execution id, until when) of every job that is in a registry of started jobs, read without cleaning it."""
         leases = {}
         for queue in queues:
-            for raw, score in self._redis.zrange(f"rq:wip:{queue}", 0, -1, withscores=True):
-                job_id, _, execution_id = raw.decode().partition(":")
+            started = StartedJobRegistry.key_template.format(queue)
+            for raw, score in self._redis.zrange(started, 0, -1, withscores=True):
+                job_id, _, execution_id = as_text(raw).partition(":")
                 leases[job_id] = (execution_id, score)
         return leases
 
@@ -209,11 +224,11 @@ def _open_job(hit: dict[str, Any]) -> Open:
 
 def _seen(answers: list[Any], lease: tuple[str, float] | None, job: Open) -> Seen:
     (status, enqueued_at, ended_at), in_queue, in_flight = answers
-    pushed = _moment(enqueued_at.decode() if enqueued_at else None)
+    pushed = _moment(as_text(enqueued_at) if enqueued_at else None)
     return Seen(
-        status=status.decode() if status else None,
+        status=as_text(status) if status else None,
         pushed_at=pushed if job.state != "deferred" else None,
-        ended_at=_moment(ended_at.decode() if ended_at else None),
+        ended_at=_moment(as_text(ended_at) if ended_at else None),
         execution_id=lease[0] if lease else None,
         lease_until=datetime.fromtimestamp(lease[1], UTC) if lease else None,
         in_queue=in_queue is not None,

@@ -31,6 +31,7 @@ from rq.registry import FailedJobRegistry, StartedJobRegistry
 from shipper import settings
 from shipper.emit.events import observers
 from shipper.emit.recorder import Recorder
+from shipper.state import state_from_mapping
 from stack.redis import Redis as OwnRedis
 from tests import work
 from tests.programs import LIMIT_S, ROOT, Programs, count, wait_for
@@ -521,11 +522,14 @@ def test_causes_are_told(scene: Scene) -> None:
 
 
 @pytest.mark.skipif(not hasattr(rq.exceptions, "DuplicateJobError"), reason="this RQ has no unique jobs yet")
-def test_a_unique_job_that_is_refused_leaves_no_record(scene: Scene) -> None:
+def test_a_unique_job_that_is_refused_is_told_and_ends_nothing(scene: Scene) -> None:
     scene.queue.enqueue(work.add, 1, 2, job_id="only-one", unique=True)
     with pytest.raises(rq.exceptions.DuplicateJobError):
         scene.queue.enqueue(work.add, 1, 2, job_id="only-one", unique=True)
-    assert scene.programs.actions() == ["job-enqueued"]
+    assert scene.programs.actions() == ["job-enqueued", "job-refused"]
+    refused = scene.programs.records()[-1]
+    assert (refused["event"]["reason"], refused["event"]["outcome"]) == ("duplicate", "failure")
+    assert state_from_mapping(refused) is None
 
 
 @pytest.fixture

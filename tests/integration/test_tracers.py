@@ -9,18 +9,17 @@ from tests.programs import BIN, Programs
 # Tracers wrap by wrapt, whose wrappers know the instance only when they are called as Python calls a method.
 WRAPT = """
 import wrapt
-from shipper.emit.instrument import _WRAPPERS
+from shipper.emit.instrument import PATCHES, _found
 
 def passes_on(wrapped, instance, args, kwargs):
     assert instance is not None, f"{wrapped} was called as a plain function"
     seen.add(wrapped.__name__)
     return wrapped(*args, **kwargs)
 
-for classes, methods in _WRAPPERS:
-    for owner in classes:
-        for name in methods:
-            if name in owner.__dict__:
-                wrapt.wrap_function_wrapper(owner, name, passes_on)
+for patch in PATCHES:
+    for owner, _ in _found(patch):
+        if isinstance(owner, type):
+            wrapt.wrap_function_wrapper(owner, patch.name, passes_on)
 for name in ("execute", "reset"):
     wrapt.wrap_function_wrapper(redis.client.Pipeline, name, passes_on)
 """

@@ -10,14 +10,23 @@ from itertools import islice
 from typing import Any
 
 from rq.job import Job, JobStatus
+from rq.utils import as_text, utcformat
 
-from . import ending, snapshot
-from .enqueuing import after_execute
-from .events import Failure, never_raise, observers
+from .. import ending, snapshot
+from ..events import Failure, never_raise, observers
+from .enqueue import after_execute
 
 Wrapper = Callable[..., Any]
 
-_OPEN = frozenset({JobStatus.CREATED, JobStatus.QUEUED, JobStatus.STARTED, JobStatus.DEFERRED, JobStatus.SCHEDULED})
+# Of a job that has not ended. RQ 3 has two more than 2.6.
+_OPEN = frozenset(
+    getattr(JobStatus, name)
+    for name in (
+        "CREATED", "QUEUED", "STARTED", "DEFERRED", "SCHEDULED", "RATE_LIMITED", "READY_TO_ENQUEUE"
+    )
+    if hasattr(JobStatus, name)
+)  # fmt: skip
+_ABANDONED = frozenset({JobStatus.STARTED, JobStatus.QUEUED})  # queued: its worker was killed before it started it
 CHUNK = 1000  # jobs of an emptied queue that are read at once
 
 # RQ itself deletes what has no result to keep: that is housekeeping after an ending, not an ending.
@@ -81,8 +90,10 @@ def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args
     answer = original(registry, timestamp, *args, **kwargs)
     with never_raise("failed"):
         for job, execution_id, score, known, status, retry in found:
-            if status != JobStatus.STARTED or ending.is_remembered(job.connection, execution_id):
-                continue  # it ended, and that was told; RQ 2.12 declares it abandoned all the same (issue 2424)
+            if status not in _ABANDONED or ending.is_remembered(job.connection, execution_id):
+                continue  # it ended, and that was told; RQ 2.12 declares it abandoned all the same (rq/rq#2424)
+            if status == JobStatus.QUEUED and not _has_acted(job, known):
+                continue  # RQ 3 leaves it alone
             failure = Failure(
                 execution_id=execution_id,
                 worker=job.worker_name or "",
@@ -97,16 +108,24 @@ def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args
     return answer
 
 
+def _has_acted(job: Job, known: snapshot.JobSnapshot) -> bool:
+    """Whether RQ has failed or pushed again a job that was queued: its hash is not as it was."""
+    status, pushed = job.connection.hmget(job.key, "status", "enqueued_at")
+    if status is None or pushed is None or as_text(status) != JobStatus.QUEUED:
+        return True
+    return known.enqueued_at is not None and as_text(pushed) != utcformat(known.enqueued_at)
+
+
 def _tell_removed(job: Any, how: str, pipeline: Any) -> None:
     gone = snapshot.from_job(job)
     if pipeline is None:
         observers.tell("removed", gone, how)
     else:
-        after_execute(pipeline, lambda: observers.tell("removed", gone, how))
+        after_execute(pipeline, lambda _: observers.tell("removed", gone, how))
 
 
 def _waiting(queue: Any) -> Iterator[Job]:
-    ids = [raw.decode() for raw in queue.connection.lrange(queue.key, 0, -1)]
+    ids = [as_text(raw) for raw in queue.connection.lrange(queue.key, 0, -1)]
     for chunk in _chunks(ids):
         found = queue.job_class.fetch_many(chunk, connection=queue.connection, serializer=queue.serializer)
         yield from (job for job in found if job is not None)
@@ -116,7 +135,7 @@ def _expired(registry: Any, until: float) -> Iterator[tuple[Job, str, float]]:
     """(job, execution id, when the lease ran out) of what the cleanup will find. Jobs that are gone are left out."""
     members = registry.connection.zrangebyscore(registry.key, 0, until, withscores=True)
     for raw, score in members:
-        job_id, _, execution_id = raw.decode().partition(":")
+        job_id, _, execution_id = as_text(raw).partition(":")
         for job in registry.job_class.fetch_many([job_id], registry.connection, registry.serializer):
             if job is not None:
                 yield job, execution_id, score

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
 
 from rq.job import JobStatus
 
-from .. import context
-from . import snapshot
-from .events import never_raise, observers
+from ... import context
+from .. import snapshot
+from ..events import never_raise, observers
 
 Wrapper = Callable[..., Any]
 
 _cause: ContextVar[str] = ContextVar("shipper_enqueue_cause", default="api")
 
 
+_cron_name: ContextVar[str | None] = ContextVar("shipper_cron_name", default=None)
+
+
+def create(original: Wrapper, cls: Any, *args: Any, **kwargs: Any) -> Any:
+    """`Job.create`, by a queue or by whoever makes a job first and pushes it later: it carries the context of now."""
+    job = original(cls, *args, **kwargs)
+    with never_raise("carry"):
+        _carry(job)
+    return job
+
+
 def create_job(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
+    """`Queue.create_job`, after which the job has its retries."""
     job = original(queue, *args, **kwargs)
     with never_raise("carry"):
-        snapshot.carry(job, context.current(), context.running.get(), context.acting(), context.request_id())
+        _carry(job)
+        snapshot.carry_cron(job, _cron_name.get())
     return job
+
+
+def _carry(job: Any) -> None:
+    snapshot.carry(job, context.current(), context.running.get(), context.acting(), context.request_id())
 
 
 def to_dict(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -44,24 +62,38 @@ def restore(original: Wrapper, job: Any, raw_data: Any, *args: Any, **kwargs: An
 
 def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     cause = _cause.get()
-    if cause != "scheduler":
+    if cause not in ("scheduler", "rate_limit"):
         snapshot.forget_schedule(job)  # a retry or requeue of a job that was once scheduled waits from its push
     if not queue._is_async:
         return original(queue, job, *args, **kwargs)  # run_sync tells of everything, in order
-    answer = original(queue, job, *args, **kwargs)
+    with _refusal_told(job):
+        answer = original(queue, job, *args, **kwargs)
     with never_raise("enqueued"):
         pushed = snapshot.from_job(job)
-        _when_executed(args, kwargs, lambda: observers.tell("enqueued", pushed, cause))
+        _when_executed(args, kwargs, lambda _: observers.tell("enqueued", pushed, cause))
     return answer
+
+
+@contextmanager
+def _refusal_told(job: Any) -> Iterator[None]:
+    """Tell of a job that RQ refuses because there is one of its id already (`unique=True`, RQ 2.8)."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "DuplicateJobError":
+            with never_raise("refused"):
+                observers.tell("refused", snapshot.from_job(job), "duplicate")
+        raise
 
 
 def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: Any, **kwargs: Any) -> Any:
     with never_raise("scheduled"):
         snapshot.carry_schedule(job, at)
-    answer = original(queue, job, at, *args, **kwargs)
+    with _refusal_told(job):
+        answer = original(queue, job, at, *args, **kwargs)
     with never_raise("scheduled"):
         waiting, cause = snapshot.from_job(job), _cause.get()
-        _when_executed(args, kwargs, lambda: observers.tell("scheduled", waiting, cause))
+        _when_executed(args, kwargs, lambda _: observers.tell("scheduled", waiting, cause))
     return answer
 
 
@@ -69,7 +101,7 @@ def register_dependency(original: Wrapper, job: Any, *args: Any, **kwargs: Any) 
     answer = original(job, *args, **kwargs)
     with never_raise("deferred"):
 
-        def tell() -> None:
+        def tell(_: Any) -> None:
             # enqueue_many registers all dependencies first and then pushes the jobs whose parents are done.
             if job._status == JobStatus.DEFERRED:
                 observers.tell("deferred", snapshot.from_job(job))
@@ -96,18 +128,27 @@ def current_cause() -> str:
     return _cause.get()
 
 
-def _when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], tell: Callable[[], None]) -> None:
+def cron(original: Wrapper, cron_job: Any, *args: Any, **kwargs: Any) -> Any:
+    """A cron job is due. It has a name of its own since RQ 2.11."""
+    before = _cron_name.set(getattr(cron_job, "name", None) or getattr(cron_job, "func_name", None))
+    try:
+        return with_cause("cron")(original, cron_job, *args, **kwargs)
+    finally:
+        _cron_name.reset(before)
+
+
+def _when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], tell: Callable[[Any], None]) -> None:
     """Tell at once, or when the caller's pipeline is executed. RQ pushes unique jobs by a script, at once."""
     pipeline = kwargs.get("pipeline", args[0] if args else None)
     if pipeline is None or kwargs.get("unique"):
-        tell()
+        tell(None)
     else:
         after_execute(pipeline, tell)
 
 
-def after_execute(pipeline: Any, tell: Callable[[], None]) -> None:
-    """Call `tell` when the pipeline has been executed, and never if it was not."""
-    waiting: list[Callable[[], None]] | None = pipeline.__dict__.get("_shipper_waiting")
+def after_execute(pipeline: Any, tell: Callable[[Any], None]) -> None:
+    """Call `tell` with the answers when the pipeline has been executed, and never if it was not."""
+    waiting: list[Callable[[Any], None]] | None = pipeline.__dict__.get("_shipper_waiting")
     if waiting is None:
         waiting = pipeline._shipper_waiting = []
         execute, reset = pipeline.execute, pipeline.reset
@@ -117,7 +158,7 @@ def after_execute(pipeline: Any, tell: Callable[[], None]) -> None:
             answer = execute(*args, **kwargs)  # which resets, on success as on failure
             for told in due:
                 with never_raise("pipeline"):
-                    told()
+                    told(answer)
             return answer
 
         def reset_and_forget(*args: Any, **kwargs: Any) -> Any:

@@ -7,24 +7,22 @@ housekeeping, and is nobody's action.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-import rq.command
-import rq.suspension
 from rq.job import Job
 
-from . import removing, snapshot
-from .enqueuing import after_execute
-from .events import Operation, never_raise, observers
-from .snapshot import JobSnapshot
+from .. import snapshot
+from ..events import Operation, never_raise, observers
+from ..snapshot import JobSnapshot
+from . import remove
+from .enqueue import after_execute
 
 Wrapper = Callable[..., Any]
 
 _COMMANDS = {
     "stop-job": ("job-stop-requested", "end"),
+    "stop-execution": ("job-stop-requested", "end"),
     "kill-horse": ("job-kill-requested", "end"),
     "shutdown": ("worker-shutdown-requested", "end"),
 }
@@ -34,7 +32,7 @@ def job_method(action: str, kind: str, wrapped: Wrapper) -> Wrapper:
     """Around `wrapped`, a wrapper of a method of Job: tells that it was called, and what came of it."""
 
     def wrapper(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
-        if removing.is_housekeeping():
+        if remove.is_housekeeping():
             return wrapped(original, job, *args, **kwargs)
         known = _facts(job)
         return _told(
@@ -49,7 +47,7 @@ def requeue(wrapped: Wrapper) -> Wrapper:
     """Around BaseRegistry.requeue, which takes a job or its id."""
 
     def wrapper(original: Wrapper, registry: Any, job_or_id: Any, *args: Any, **kwargs: Any) -> Any:
-        job = job_or_id if isinstance(job_or_id, Job) else _fetched(registry.connection, job_or_id)
+        job = job_or_id if isinstance(job_or_id, Job) else fetched(registry.connection, job_or_id)
         known = _facts(job) if job is not None else None
         name = known.function if known else None
         identifier = known.job_id if known else str(job_or_id)
@@ -64,30 +62,23 @@ def requeue(wrapped: Wrapper) -> Wrapper:
 def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
     """Each job that was in it has a record of its own beside the one that says who emptied it."""
     return _told(
-        lambda: removing.empty(original, queue, *args, **kwargs), "queue-emptied", "deletion", None,
+        lambda: remove.empty(original, queue, *args, **kwargs), "queue-emptied", "deletion", None,
         ("queue", queue.name, None), detail=lambda answer: f"{answer} jobs" if isinstance(answer, int) else None,
     )  # fmt: skip
 
 
-def wrap_functions() -> None:
-    """Wrap those of RQ's functions that are no methods, wherever they were imported to."""
-    _replace(rq.suspension, "suspend", _suspension("workers-suspended"))
-    _replace(rq.suspension, "resume", _suspension("workers-resumed"))
-    _replace(rq.command, "send_command", _command)
-
-
-def _suspension(action: str) -> Wrapper:
+def suspension(action: str) -> Wrapper:
     def wrapper(original: Wrapper, *args: Any, **kwargs: Any) -> Any:
         return _told(lambda: original(*args, **kwargs), action, "change", None, ("workers", "all", None))
 
     return wrapper
 
 
-def _command(original: Wrapper, connection: Any, worker_name: str, command: str, *args: Any, **kwargs: Any) -> Any:
+def command(original: Wrapper, connection: Any, worker_name: str, command: str, *args: Any, **kwargs: Any) -> Any:
     if command not in _COMMANDS:
         return original(connection, worker_name, command, *args, **kwargs)
     action, kind = _COMMANDS[command]
-    job = _fetched(connection, kwargs["job_id"]) if "job_id" in kwargs else None
+    job = fetched(connection, kwargs["job_id"]) if "job_id" in kwargs else None
     known = _facts(job) if job is not None else None
     return _told(
         lambda: original(connection, worker_name, command, *args, **kwargs), action, kind, known,
@@ -111,7 +102,7 @@ def _told(
         if pipeline is None:
             _tell(done)
         else:
-            after_execute(pipeline, lambda: _tell(done))
+            after_execute(pipeline, lambda _: _tell(done))
     return answer
 
 
@@ -125,7 +116,7 @@ def _facts(job: Any) -> JobSnapshot | None:
     return None
 
 
-def _fetched(connection: Any, job_id: Any) -> Job | None:
+def fetched(connection: Any, job_id: Any) -> Job | None:
     """The job, without its payload ever being unpickled; None if it is gone or cannot be asked for."""
     with never_raise("operated"):
         job = Job(str(job_id), connection=connection)
@@ -134,17 +125,3 @@ def _fetched(connection: Any, job_id: Any) -> Job | None:
             job.restore(raw)
             return job
     return None
-
-
-def _replace(home: Any, name: str, wrapper: Wrapper) -> None:
-    """Put the wrapper around a function in its module, and in every other that has imported it by name."""
-    original = getattr(home, name)
-
-    @wraps(original)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return wrapper(original, *args, **kwargs)
-
-    for module in list(sys.modules.values()):
-        for alias, value in list(getattr(module, "__dict__", {}).items()):
-            if value is original:
-                setattr(module, alias, wrapped)

@@ -1,0 +1,34 @@
+"""Wraps RQ's webhooks (2.10): one that could not be sent is told. RQ sends them after a job's end, and only logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from .. import snapshot
+from ..events import never_raise, observers
+
+Wrapper = Callable[..., Any]
+
+_sending: ContextVar[tuple[Any, Any] | None] = ContextVar("shipper_webhook", default=None)  # the webhook, its job
+
+
+def send(original: Wrapper, webhook: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+    before = _sending.set((webhook, job))
+    try:
+        return original(webhook, job, *args, **kwargs)
+    finally:
+        _sending.reset(before)
+
+
+def urlopen(original: Wrapper, *args: Any, **kwargs: Any) -> Any:
+    """RQ's way out: what it raises, `Webhook.send` swallows."""
+    try:
+        return original(*args, **kwargs)
+    except Exception as error:
+        with never_raise("webhook_failed"):
+            if (sending := _sending.get()) is not None:
+                webhook, job = sending
+                observers.tell("webhook_failed", snapshot.from_job(job), webhook.url, error)
+        raise

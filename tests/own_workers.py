@@ -1,0 +1,113 @@
+"""Workers as applications have them: each overrides something of RQ's without calling it, or goes ways of its own."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from typing import Any
+
+from rq import SimpleWorker, Worker
+from rq.timeouts import BaseDeathPenalty, JobTimeoutException
+from rq.utils import now
+
+
+class ForgetsTheStop(Worker):
+    """A stopped job is no failure to it: it clears RQ's mark, and leaves RQ's handling out."""
+
+    def handle_job_failure(self, job: Any, queue: Any, **kwargs: Any) -> Any:
+        if self._stopped_job_id != job.id:
+            return super().handle_job_failure(job, queue, **kwargs)
+        self._stopped_job_id = None
+        return None
+
+
+class WatchesByItself(Worker):
+    def monitor_work_horse(self, job: Any, queue: Any, *rest: Any) -> None:
+        self.wait_for_horse()
+        self._horse_pid = 0
+
+
+class ExecutesByItself(Worker):
+    """Its execute_job is its own, and waits for the work-horse in a way of its own."""
+
+    def execute_job(self, job: Any, queue: Any) -> None:
+        self.prepare_execution(job)
+        self.fork_work_horse(job, queue)
+        self.wait_for_horse()
+        self._horse_pid = 0
+
+
+class SwallowsExceptions(SimpleWorker):
+    def handle_exception(self, job: Any, *exc_info: Any) -> None:
+        return None
+
+
+class HandlesFailuresByItself(SimpleWorker):
+    """RQ never hears of a failure, and keeps the job as started."""
+
+    def handle_job_failure(self, job: Any, queue: Any, **kwargs: Any) -> None:
+        return None
+
+
+class HandlesSuccessByItself(SimpleWorker):
+    def handle_job_success(self, job: Any, queue: Any, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+class CallsPerform(Worker):
+    """Runs the job in a thread by job.perform(), and tells RQ of failures by RQ's own method."""
+
+    def execute_job(self, job: Any, queue: Any) -> None:
+        runner = threading.Thread(target=self._run, args=(job, queue))
+        runner.start()
+        runner.join()
+
+    def _run(self, job: Any, queue: Any) -> None:
+        with self.connection.pipeline() as pipe:
+            job.prepare_for_execution(self.name, pipeline=pipe)
+            pipe.execute()
+        try:
+            job.perform()
+        except Exception:
+            job.ended_at = now()
+            self.handle_job_failure(job, queue=queue, exc_string=traceback.format_exc())
+
+
+class RaisesInHandler(SimpleWorker):
+    """Its exception handler ends the worker when a job timed out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.push_exc_handler(self._on_error)
+
+    def _on_error(self, job: Any, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, JobTimeoutException):
+            raise SystemExit(0)
+
+
+class _NoAlarm(BaseDeathPenalty):
+    def setup_death_penalty(self) -> None: ...
+
+    def cancel_death_penalty(self) -> None: ...
+
+
+class FourAtOnce(SimpleWorker):
+    """Several executions at once in one process (RQ 3)."""
+
+    death_penalty_class = _NoAlarm
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._threads: list[threading.Thread] = []
+
+    def execute_job(self, job: Any, queue: Any) -> None:
+        execution = self.prepare_execution(job)
+        self._threads.append(threading.Thread(target=self.perform_job, args=(job, queue, execution)))
+        self._threads[-1].start()
+        if len(self._threads) % 4 == 0:
+            self._threads[-4].join()
+
+    def teardown(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        super().teardown()
