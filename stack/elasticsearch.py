@@ -89,16 +89,27 @@ def javas() -> list[Java]:
     return sorted(found, key=lambda java: java.version, reverse=True)
 
 
+def eligible() -> list[Release]:
+    """The releases of the version in ELASTICSEARCH (`8`, `9.4`), the newest first; all of them if it is not set."""
+    version = os.environ.get("ELASTICSEARCH")
+    found = [one for one in RELEASES if not version or f"{one.version}.".startswith(f"{version}.")]
+    if not found:
+        known = " and ".join(one.version for one in RELEASES)
+        raise StackError(f"ELASTICSEARCH is {version}, and only {known} can be fetched.")
+    return found
+
+
 def choose() -> tuple[Release, Java]:
-    """The newest release that a Java of this machine can run."""
-    here = javas()
-    for release in RELEASES:
+    """The newest eligible release that a Java of this machine can run."""
+    here, releases = javas(), eligible()
+    for release in releases:
         for java in here:
             if java.version >= release.java:
                 return release, java
+    least = releases[-1].java
     raise StackError(
-        "No Java of version 17 or newer was found, and Elasticsearch needs one. Install openjdk-17-jre-headless, "
-        "or set ELASTICSEARCH_URL to a server that is already running."
+        f"No Java of version {least} or newer was found, and Elasticsearch needs one. Install "
+        f"openjdk-{least}-jre-headless, or set ELASTICSEARCH_URL to a server that is already running."
     )
 
 
@@ -358,10 +369,11 @@ def client_requirement() -> str:
     """The requirement for the Python client that speaks to the server which will be used."""
     url = os.environ.get("ELASTICSEARCH_URL")
     if not url:
+        releases = eligible()
         try:
             return choose()[0].client
         except StackError:
-            return RELEASES[-1].client  # there is no Java yet; the one that speaks to both
+            return releases[-1].client  # there is no Java yet; the oldest one speaks to newer servers, too
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             major = int(json.load(answer)["version"]["number"].split(".")[0])

@@ -9,6 +9,8 @@
 #   tests     what only the tests need, too
 #
 # With ELASTICSEARCH_URL set no server is fetched, and with REDIS_URL none is installed: yours are used.
+# RQ=2.12 installs the latest RQ of that version instead of the latest of all, ELASTICSEARCH=8 chooses that server and
+# its client. Another choice makes the virtual environment anew.
 set -eu
 cd "$(dirname "$0")/.."
 level=${1:-servers}
@@ -104,7 +106,12 @@ python=$(find_python)
 server=""
 [ "$level" = tools ] || [ -n "${ELASTICSEARCH_URL:-}" ] || server=$("$python" -m stack.elasticsearch announce)
 client=$("$python" -m stack.elasticsearch client)
-wanted="$("$python" -V) $client $(cat pyproject.toml hatch_build.py shipper/ship/framing.c | cksum)"
+case ${RQ:-} in
+"") rq="" ;;
+2.6 | 2.6.*) rq="rq==$RQ.* redis<6" ;; # its SpawnWorker does not work with a newer redis-py
+*) rq="rq==$RQ.*" ;;
+esac
+wanted="$("$python" -V) $client${rq:+ $rq} $(cat pyproject.toml hatch_build.py shipper/ship/framing.c | cksum)"
 environment=""
 [ "$(cat .venv/.installed 2>/dev/null || true)" = "$wanted" ] || environment=".venv (150 MB to fetch, 500 MB on the disk)"
 if [ -n "$server$environment" ]; then
@@ -112,10 +119,11 @@ if [ -n "$server$environment" ]; then
 fi
 
 if [ -n "$environment" ]; then
-    echo "Setting up .venv ($client) …"
+    echo "Setting up .venv ($client${rq:+ $rq}) …"
     rm -rf .venv
     "$python" -m venv .venv
-    patiently .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]' "$client" ||
+    # shellcheck disable=SC2086 # one word for each requirement
+    patiently .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]' "$client" $rq ||
         fail "pip could not install what is needed. Is the network there, and the package index reachable?"
     echo "$wanted" >.venv/.installed
 fi

@@ -16,9 +16,17 @@ from stack.redis import Redis
 from tests.programs import ROOT
 
 
-def test_without_java_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _no_version_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("ELASTICSEARCH", "ELASTICSEARCH_URL"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.parametrize(("asked", "java"), [("", 17), ("8", 17), ("9", 21)])
+def test_without_java_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, asked: str, java: int) -> None:
+    monkeypatch.setenv("ELASTICSEARCH", asked)
     monkeypatch.setattr(elasticsearch, "javas", list)
-    with pytest.raises(StackError, match="openjdk-17-jre-headless"):
+    with pytest.raises(StackError, match=f"openjdk-{java}-jre-headless"):
         elasticsearch.choose()
 
 
@@ -26,6 +34,22 @@ def test_without_java_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 def test_the_java_that_is_here_decides_the_release(monkeypatch: pytest.MonkeyPatch, java: int, version: str) -> None:
     monkeypatch.setattr(elasticsearch, "javas", lambda: [elasticsearch.Java(Path("java"), java)])
     assert elasticsearch.choose()[0].version == version
+
+
+@pytest.mark.parametrize(("asked", "version"), [("8", "8.19.13"), ("8.19", "8.19.13"), ("9", "9.4.3"), ("", "9.4.3")])
+def test_a_release_can_be_asked_for(monkeypatch: pytest.MonkeyPatch, asked: str, version: str) -> None:
+    monkeypatch.setenv("ELASTICSEARCH", asked)
+    monkeypatch.setattr(elasticsearch, "javas", lambda: [elasticsearch.Java(Path("java"), 25)])
+    release, _ = elasticsearch.choose()
+    assert release.version == version
+    assert elasticsearch.client_requirement() == release.client
+
+
+@pytest.mark.parametrize("asked", ["7", "8.1", "9.4.33", "latest"])
+def test_a_release_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("ELASTICSEARCH", asked)
+    with pytest.raises(StackError, match=rf"ELASTICSEARCH is {asked}, and only 9\.4\.3 and 8\.19\.13"):
+        elasticsearch.client_requirement()
 
 
 def _maven(folder: Path, script: str) -> None:
