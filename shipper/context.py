@@ -170,11 +170,53 @@ def current() -> Mapping[str, str]:
         return given
     if answered is not None and answered.trace_id is not None:
         return {**given, "trace_id": answered.trace_id}
+    if span := _opentelemetry_span():
+        return {**given, **span}
+    return {**given, "trace_id": answered.minted_trace} if answered is not None else given
+
+
+def _opentelemetry_span() -> dict[str, str]:
     api = sys.modules.get("opentelemetry.trace")  # never imported for its sake: the application has it, or not
     span = api.get_current_span().get_span_context() if api is not None else None
-    if span is not None and span.is_valid:
-        return {**given, "trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
-    return {**given, "trace_id": answered.minted_trace} if answered is not None else given
+    if span is None or not span.is_valid:
+        return {}
+    return {"trace_id": f"{span.trace_id:032x}", "span_id": f"{span.span_id:016x}"}
+
+
+class CapturedContext:
+    """What is in force where it is made, to be put in force again around something that is called later.
+
+    Only our own variables: whatever else is in Python's context is as it is when the call is made. False if nothing
+    is in force. Who is behind a request is not asked for here.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: list[tuple[ContextVar[Any], Any]] = [
+            (variable, value) for variable in _CAPTURED if (value := variable.get())
+        ]
+        answered = request.get()
+        known = "trace_id" in _current.get() or (answered is not None and answered.trace_id is not None)
+        if not known and (span := _opentelemetry_span()):  # which may have ended by then
+            self._values.append((_current, MappingProxyType({**_current.get(), **span})))
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """In the block is in force what was in force where it was captured, and nothing else of ours."""
+        values = {variable: None if variable is not _current else _NOTHING for variable in _CAPTURED}
+        before = [(variable, variable.set(value)) for variable, value in (values | dict(self._values)).items()]
+        try:
+            yield
+        finally:
+            for variable, token in before:
+                variable.reset(token)
+
+
+_CAPTURED: tuple[ContextVar[Any], ...] = (_current, running, request, _actor, _asked_in)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 The only reader of the environment and of TOML. A setting `name` is the TOML key `name`, the variable
 `SHIPPER_NAME` and, where a command has it, the flag `--name`. In the environment a list is separated by
-commas, and a table is `key=value` pairs separated by commas.
+commas, and a table is `key=value` pairs separated by commas. A framework can add what its own configuration
+says (`set_application_settings`): it weighs more than shipper.toml and less than the environment.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Settings:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str | int | float) or value == "":
+    if not isinstance(value, str | int | float | os.PathLike) or value == "":
         raise ValueError("must be text that is not empty")
     return str(value)
 
@@ -346,6 +347,19 @@ def is_service_link(variable: str, value: str) -> bool:
     return bool(_LINK.fullmatch(variable))
 
 
+_application: tuple[str, Any] | None = None
+
+
+def set_application_settings(source: str, values: Any) -> None:
+    """Make `load` take `values`, a mapping of our settings, from this process's application: Django's SHIPPER.
+
+    They outweigh shipper.toml, which is there for every program in the folder, and not the environment, by which
+    whoever runs the process has the last word. `source` names the place in what is said of a wrong value.
+    """
+    global _application  # noqa: PLW0603 - one application is configured in a process
+    _application = (source, values)
+
+
 def load(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
@@ -362,13 +376,15 @@ def load(
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     for source, found in (
         *_from_toml(environment, problems),
+        # They belong to this process, as its environment does: who gives another one asks about another process.
+        *(_from_application(problems) if environment is os.environ else ()),
         ("the environment", _from_environment(environment, problems)),
         ("the flags", given),
     ):
         for name, raw in found.items():
             try:
                 values[name] = _READERS[name](raw)
-            except (ValueError, TypeError) as wrong:
+            except (ValueError, TypeError, AttributeError) as wrong:
                 shown = "" if name in _SECRET else f" (it is {raw!r})"
                 problems.append(f"The setting {name!r} from {source} {wrong}{shown}.")
     if problems:
@@ -405,6 +421,18 @@ def _from_toml(environment: Mapping[str, str], problems: list[str]) -> list[tupl
     for name in sorted(set(found) - NAMES):
         problems.append(_unknown(name, f"in {path}", sorted(NAMES)))
     return [(str(path), {name: value for name, value in found.items() if name in NAMES})]
+
+
+def _from_application(problems: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    if _application is None:
+        return []
+    source, values = _application
+    if not isinstance(values, Mapping):
+        problems.append(f"{source} must be a dict of settings, such as {{'log': '/var/log/shop/records.jsonl'}}.")
+        return []
+    for name in sorted(str(name) for name in values if name not in NAMES):
+        problems.append(_unknown(name, f"in {source}", sorted(NAMES)))
+    return [(source, {name: value for name, value in values.items() if name in NAMES and value is not None})]
 
 
 def _from_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:

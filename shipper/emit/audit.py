@@ -62,6 +62,8 @@ class Event:
     """Who acted, where the writer knows better than the context."""
     more: Mapping[str, Any] | None = None
     """Further fields of the record, of ours."""
+    tags: tuple[str, ...] = ()
+    """Further tags of the record, of ours."""
 
 
 class Trail:
@@ -120,6 +122,7 @@ class Trail:
         changes, cut = _changes(event.changes, self._redactor)
         if cut:
             tags.append(CUT_TAG)
+        tags += event.tags
         stamp = timestamp(now)
         record: Record = {
             "@timestamp": stamp,

@@ -117,10 +117,15 @@ def open_shared(path: Path, flags: int, mode: int | None) -> int:
     else:
         if mode is not None:
             os.fchmod(descriptor, mode)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not str(path).startswith(_ON_PURPOSE):
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not is_on_purpose(path):
         os.close(descriptor)
         raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
     return descriptor
+
+
+def is_on_purpose(path: Path) -> bool:
+    """Whether this is no file, and still something to write to: /dev/stdout."""
+    return str(path).startswith(_ON_PURPOSE)
 
 
 def _make_folder(folder: Path, mode: int | None) -> None:
