@@ -1,0 +1,56 @@
+"""What happens once in each process, when Django has loaded its models: in web servers, workers and commands alike."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import ENVIRONMENT_VARIABLE, settings
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.core.checks import register
+
+from ..emit import spawning
+from ..emit.events import never_raise
+from ..emit.instrument import instrument
+from ..settings import set_application_settings
+from . import checks, middleware, on_commit, registry
+
+
+class ShipperConfig(AppConfig):
+    """Instruments the process with the settings of `settings.SHIPPER`."""
+
+    name = "shipper.django"
+    label = "rq_shipper"  # "shipper" may well be an application of the shop's
+    verbose_name = "rq-shipper"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Now, and not in ready(): another application's may come first, and make records already.
+        set_application_settings("settings.SHIPPER", getattr(settings, "SHIPPER", None) or {})
+
+    def ready(self) -> None:
+        # One by one, so that one that fails takes nothing else with it, and never the application.
+        for step in (_instrument, _carry_contexts, _follow_sign_in, registry.install, _register_checks):
+            with never_raise(f"django: {step.__name__}"):
+                step()
+
+
+def _instrument() -> None:
+    instrument()
+    if os.environ.get(ENVIRONMENT_VARIABLE) and not spawning.set_up:
+        spawning.set_up.append("from shipper.django import spawn; spawn.set_up()\n")
+
+
+def _carry_contexts() -> None:
+    on_commit.wrap_on_commit()
+    on_commit.wrap_thread_queue()
+
+
+def _follow_sign_in() -> None:
+    user_logged_in.connect(middleware.forget_actor, dispatch_uid="shipper")
+    user_logged_out.connect(middleware.remember_actor, dispatch_uid="shipper")
+
+
+def _register_checks() -> None:
+    register(checks.check, checks.TAG)

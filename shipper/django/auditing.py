@@ -1,0 +1,43 @@
+"""`audited`: every change of a model's rows becomes an audit record, with the values before and after.
+
+@audited                                        # every field with a column, and many-to-many
+class Order(models.Model): ...
+
+@audited(fields=["total", "customer", "tags"])
+class Order(models.Model): ...
+
+audited(User, fields=["email", "is_staff"])     # somebody else's model: in the ready() of your AppConfig
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, overload
+
+from ..emit.events import never_raise
+from . import registry
+
+Model = TypeVar("Model", bound=type[Any])
+
+
+@overload
+def audited(model: Model, *, fields: Iterable[str] | None = None) -> Model: ...
+
+
+@overload
+def audited(model: None = None, *, fields: Iterable[str] | None = None) -> Callable[[Model], Model]: ...
+
+
+def audited(model: Any = None, *, fields: Iterable[str] | None = None) -> Any:
+    """Record each creation, change and deletion of the model's rows, once its transaction has committed.
+
+    `fields` are the names of what is compared and shown; by default every field that has a column, except the
+    primary key, and every many-to-many field. Proxies, and models that inherit from this one, are covered. An abstract
+    model stands for each that inherits from it. Needs "shipper.django" in INSTALLED_APPS. Never raises: a name
+    that is no field is told by Django's system checks.
+    """
+    if model is None:
+        return lambda decorated: audited(decorated, fields=fields)
+    with never_raise("audited"):
+        registry.add(model, fields)
+    return model

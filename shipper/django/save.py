@@ -1,0 +1,117 @@
+"""save(), create(), get_or_create(), update_or_create(): by Django's signals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.db.models import Model
+from django.db.models.signals import post_save, pre_save
+
+from ..emit.events import never_raise
+from . import change_records, many_to_many, registry
+from .change_records import CREATED, FIXTURE_TAG, Change, record_changes
+from .registry import AuditedModel
+from .rows import Values, by_key
+from .values import is_expression, normal
+
+_WAITING = "_shipper_saves"  # an attribute of the object's _state
+NESTED_LIMIT = 10  # a save that fails is never taken away again; more than so many are not within one another
+
+
+class _Saves(list["list[_Save]"]):
+    """The saves of one object that have begun: a receiver may save it again. Pickled with it as an empty list."""
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[()]]:
+        return list, ()
+
+
+class _Save(NamedTuple):
+    """A save that has begun. `before` is None where there is no such row yet."""
+
+    audited: AuditedModel
+    fields: tuple[Any, ...]
+    before: Values | None
+
+
+def connect() -> None:
+    """Hear of every save. Before the receivers of the application, whose own changes come of this one."""
+    pre_save.connect(_about_to_save, dispatch_uid="shipper")
+    post_save.connect(_saved, dispatch_uid="shipper")
+
+
+def _about_to_save(
+    sender: Any, instance: Any, raw: bool = False, using: str = "", update_fields: Any = None, **_: Any
+) -> None:
+    concerned: tuple[AuditedModel, ...] = ()
+    saves: list[_Save] = []
+    with never_raise("save"):
+        concerned = registry.of(sender)
+        for audited in concerned:
+            fields = audited.among(update_fields)
+            if raw:  # a fixture has an object for each table of a row; what the others hold is not in this one
+                if audited.model is not sender._meta.concrete_model:
+                    continue
+                fields = tuple(field for field in fields if field in audited.model._meta.local_concrete_fields)
+            if fields or (update_fields is None and instance._state.adding):
+                saves.append(_Save(audited, fields, _before(instance, audited, fields, raw, using)))
+    if concerned:
+        waiting = instance._state.__dict__.setdefault(_WAITING, _Saves())
+        waiting.append(saves)
+        del waiting[:-NESTED_LIMIT]
+
+
+def _before(instance: Any, audited: AuditedModel, fields: tuple[Any, ...], raw: bool, using: str) -> Values | None:
+    key = getattr(instance, audited.key)
+    if _is_new(instance, audited, raw):
+        return None
+    return by_key(audited, [key], fields, using).get(key)
+
+
+def _is_new(instance: Any, audited: AuditedModel, raw: bool) -> bool:
+    """Whether Django is going to insert the row without a look at what is there."""
+    if not instance._state.adding:
+        return False
+    field, key = audited.model._meta.pk, getattr(instance, audited.key)
+    if key is None or (isinstance(key, tuple) and None in key):
+        return True
+    return not raw and bool(field.has_default() or getattr(field, "has_db_default", bool)())
+
+
+def _saved(sender: Any, instance: Any, created: bool = False, raw: bool = False, using: str = "", **_: Any) -> None:
+    with never_raise("save"):
+        if created:
+            for relation in registry.relations_through(sender):
+                record_changes(many_to_many.added(relation, many_to_many.pairs_of(relation, [instance])), using)
+        waiting = instance._state.__dict__.get(_WAITING)
+        if not waiting:
+            return
+        saves = waiting.pop()
+        if not waiting:
+            del instance._state.__dict__[_WAITING]
+        record_changes([change for save in saves for change in _changes(save, instance, raw, using)], using)
+
+
+def _changes(save: _Save, instance: Any, raw: bool, using: str) -> list[Change]:
+    audited, key = save.audited, getattr(instance, save.audited.key)
+    after = values_of(instance, audited, save.fields, using)
+    if save.before is None:
+        changes = [Change(audited, CREATED, key, None, None, after)]
+    else:
+        changes = change_records.changed_rows(audited, {key: save.before}, {key: after})
+    if raw:  # what a fixture's row refers to may not be there yet: it is not asked for its name
+        return [change._replace(tags=(FIXTURE_TAG,)) for change in changes]
+    return [change._replace(name=change_records.name_of(instance)) for change in changes]
+
+
+def values_of(instance: Model, audited: AuditedModel, fields: tuple[Any, ...], using: str) -> Values:
+    """The fields of an object that was saved just now. What the database worked out is read; deferred is left out."""
+    loaded: Mapping[str, Any] = instance.__dict__
+    there = [field for field in fields if field.attname in loaded]
+    found = {
+        field.name: normal(field, loaded[field.attname]) for field in there if not is_expression(loaded[field.attname])
+    }
+    if unknown := [field for field in there if field.name not in found]:
+        key = getattr(instance, audited.key)
+        found |= by_key(audited, [key], unknown, using).get(key, {})
+    return found
