@@ -49,6 +49,11 @@ def test_the_audit_trail_and_the_middlewares_import_light() -> None:
     assert _python(f"import sys, rq; before = set(sys.modules); {used}; print({added})") == "[]"
 
 
+def test_nothing_but_its_own_application_imports_django() -> None:
+    used = "import shipper.audit, shipper.web.wsgi; shipper.instrument(); shipper.audit.trail()"
+    assert _python(f"import sys, shipper; {used}; print('django' in sys.modules)") == "False"
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert _python("import shipper; print(hasattr(shipper, 'nonsense'))") == "False"
 
