@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -14,6 +16,7 @@ def set_up() -> Path:
     """Configure Django in this process, once, on databases of its own. Returns their folder."""
     if FOLDER not in os.environ:
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="shop-")
+        atexit.register(shutil.rmtree, os.environ[FOLDER], ignore_errors=True)
         os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
         import django
 
