@@ -42,7 +42,7 @@ furnish() {
         [ ! -f "$file" ] || cp -L "$file" "$root$file"
     done
     if [ -f "$HOME/.m2/settings.xml" ]; then
-        for home in "$root/root" "$root/home/ann"; do
+        for home in "$root/root" "$root/home/dev"; do
             mkdir -p "$home/.m2" && cp "$HOME/.m2/settings.xml" "$home/.m2/"
         done
     fi
@@ -52,12 +52,12 @@ furnish() {
         '/BEGIN CERT/ { n++ } n { print > (folder "/machine-" n ".crt") }' /etc/ssl/certs/ca-certificates.crt
     inside "$root" apt-get update -qq
     inside "$root" apt-get install -y -qq --no-install-recommends ca-certificates git make sudo iproute2
-    inside "$root" useradd --create-home --shell /bin/sh ann 2>/dev/null || true
-    inside "$root" chown -R ann: /home/ann
-    echo "ann ALL=(ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/ann"
+    inside "$root" useradd --create-home --shell /bin/sh dev 2>/dev/null || true
+    inside "$root" chown -R dev: /home/dev
+    echo "dev ALL=(ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/dev"
     inside "$root" git config --system --add safe.directory "*" # the checkout is somebody else's
     inside "$root" git clone -q /checkout /root/rq-shipper
-    inside "$root" su ann -c "git clone -q /checkout /home/ann/rq-shipper"
+    inside "$root" su dev -c "git clone -q /checkout /home/dev/rq-shipper"
 }
 
 # Run a command in the folder, with processes and mounts of its own that end with it.
@@ -79,13 +79,13 @@ inside() {
 
 for suite in ${*:-bookworm trixie}; do
     archive_of "$suite"
-    for account in ${ACCOUNTS:-root ann}; do
+    for account in ${ACCOUNTS:-root dev}; do
         root=$base/$suite-$account
         log=$base/$suite-$account.log
         rm -rf "$root" && mkdir -p "$root"
         tar -C "$root" -xf "$base/$suite.tar"
         furnish "$root" >"$log" 2>&1 || { tail -n 5 "$log"; failed=1; continue; }
-        home=/root && [ "$account" = root ] || home=/home/ann
+        home=/root && [ "$account" = root ] || home=/home/dev
         for command in ${COMMANDS:-demo test}; do
             begun=$(date +%s)
             status=0

@@ -10,9 +10,9 @@ from django.conf import ENVIRONMENT_VARIABLE, settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.checks import register
 
-from ..emit import spawning
 from ..emit.events import never_raise
 from ..emit.instrument import instrument
+from ..emit.patches import spawn as spawn_patch
 from ..settings import set_application_settings
 from . import checks, middleware, on_commit, registry
 
@@ -38,8 +38,8 @@ class ShipperConfig(AppConfig):
 
 def _instrument() -> None:
     instrument()
-    if os.environ.get(ENVIRONMENT_VARIABLE) and not spawning.set_up:
-        spawning.set_up.append("from shipper.django import spawn; spawn.set_up()\n")
+    if os.environ.get(ENVIRONMENT_VARIABLE) and not spawn_patch.set_up:
+        spawn_patch.set_up.append("from shipper.django import spawn; spawn.set_up()\n")
 
 
 def _carry_contexts() -> None:

@@ -9,11 +9,14 @@ from typing import Any
 Wrapper = Callable[..., Any]
 
 _FIRST = "import shipper; shipper.instrument()\n"
+set_up: list[str] = []
+"""Lines of Python that come before that one: what a framework needs in the child to be configured as it is here."""
+
 _CHILD = "main_work_horse"  # what RQ's program for the child calls
 
 
 def fork_work_horse(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
-    """Put one line before the program that RQ hands to the child: by os.spawnv, since RQ 3 by os.posix_spawn."""
+    """Put our lines before the program that RQ hands to the child: by os.spawnv, since RQ 3 by os.posix_spawn."""
     spawnv, posix_spawn = os.spawnv, os.posix_spawn
 
     def spawnv_instrumented(mode: int, path: Any, arguments: Any) -> int:
@@ -33,5 +36,5 @@ def _instrumented(arguments: Any) -> Any:
     """The same arguments, but of a work-horse: another thread may start something of its own meanwhile."""
     if len(arguments) == 3 and arguments[1] == "-c" and _CHILD in arguments[2]:
         program, flag, code = arguments
-        return [program, flag, _FIRST + code]
+        return [program, flag, "".join(set_up) + _FIRST + code]
     return arguments
