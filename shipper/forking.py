@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 
 no_fork = threading.RLock()
 """While a thread is in `with no_fork:`, no other thread can fork. For what happens once, and never waits for long."""
 
-# Whoever forks holds it meanwhile, and so does the child's only thread, which is the same one.
-os.register_at_fork(before=no_fork.acquire, after_in_parent=no_fork.release, after_in_child=no_fork.release)
+CAN_FORK = hasattr(os, "register_at_fork")  # Windows cannot
+
+if CAN_FORK:
+    # Whoever forks holds it meanwhile, and so does the child's only thread, which is the same one.
+    os.register_at_fork(before=no_fork.acquire, after_in_parent=no_fork.release, after_in_child=no_fork.release)
+
+
+def in_each_child(call: Callable[[], object]) -> None:
+    """Call this in every process that is forked from this one, right after the fork."""
+    if CAN_FORK:
+        os.register_at_fork(after_in_child=call)

@@ -17,7 +17,7 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
 
 from . import context, settings
-from .records import encode, record_id, shorten, timestamp
+from .records import begin, encode, record_id, shorten, timestamp
 from .redact import Redactor
 from .service import ServiceInfo
 
@@ -49,9 +49,8 @@ class JsonFormatter(_JsonFormatter):
             message = f"{record.msg} {record.args}"
         host, job = self._origin.host, context.running.get()
         identity = (host["name"], str(os.getpid()), str(record.thread), repr(record.created), message)
-        line: dict[str, Any] = {
-            "@timestamp": timestamp(moment),
-            "event": {"id": record_id(moment, *identity), "dataset": DATASET, "kind": "event"},
+        line = begin(timestamp(moment), record_id(moment, *identity), DATASET, {"kind": "event"})
+        line |= {
             "ecs": self._origin.ecs,
             "message": shorten(message),
             "log": {"level": record.levelname.lower(), "logger": record.name},

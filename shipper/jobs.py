@@ -28,7 +28,7 @@ _STATES = {"failed": "dead"}
 # Never `data` nor `result`: both are pickles, and this process is not the one that runs the job.
 _FIELDS = (
     "status", "description", "origin", "worker_name", "created_at", "enqueued_at", "started_at", "ended_at",
-    "retries_left", "shipper",
+    "retries_left", "number_of_retries", "shipper",
 )  # fmt: skip
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\(")
 
@@ -131,7 +131,7 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
         from rq.job import Job
 
         from .emit.progress import read
-        from .emit.snapshot import CARRIED_FIELD, parse_carried
+        from .emit.snapshot import CARRIED_FIELD, attempts, parse_carried
 
     connection = redis if redis is not None else Client.from_url(made.redis)
     try:
@@ -145,7 +145,8 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
             connection.close()
     carried = parse_carried(values.get(CARRIED_FIELD))
     context = carried.get("context", {})
-    left, most = int(values.get("retries_left", 0)), carried.get("max_attempts")
+    left, returned = int(values.get("retries_left", 0)), int(values.get("number_of_retries", 0))
+    _, attempt = attempts(left, returned, carried.get("max_attempts"))
     moments = [_moment(values.get(name)) for name in ("ended_at", "started_at", "enqueued_at", "created_at")]
     called = _CALL.match(values.get("description", ""))
     return JobState(
@@ -157,7 +158,7 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
         worker=values.get("worker_name"),
         user=context.get("user"),
         customer=context.get("customer"),
-        attempt=most - left if isinstance(most, int) else 1,
+        attempt=attempt,
         created_at=_moment(values.get("created_at")),
         updated_at=max((moment for moment in moments if moment), default=None),
         percent=progress.percent if progress else None,

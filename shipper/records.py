@@ -45,6 +45,14 @@ DATASET_OF_OTHERS = "rq.app"  # a line that names no dataset is an application's
 TEXT_LIMIT = 32_768  # characters
 
 
+def begin(moment: str | datetime, identifier: str, dataset: str, event: Mapping[str, Any]) -> Record:
+    """How every record begins, in this order: see above. `event` is what else there is to say of the event.
+
+    A `moment` that is a datetime must have microseconds: the encoder would leave out a zero.
+    """
+    return {"@timestamp": moment, "event": {"id": identifier, "dataset": dataset, **event}}
+
+
 def timestamp(moment: datetime) -> str:
     """The moment as ECS writes it: UTC, microseconds, always 27 characters."""
     if moment.tzinfo is not UTC:

@@ -19,6 +19,7 @@ from . import options
 @options.json
 def command(as_json: bool, **flags: str | None) -> None:
     """What the shipper of this state folder does now, or did last. Exit status 1 if it does not run."""
+    from ..emit import instrument
     from ..ship import status
 
     made = settings.load(flags)
@@ -27,6 +28,7 @@ def command(as_json: bool, **flags: str | None) -> None:
         raise StateError(f"No shipper has run with the state folder {made.state} yet. Start one with `shipper run`.")
     age_s = time.time() - datetime.fromisoformat(found["at"]).timestamp()
     found["running"] = found["state"] != "stopped" and age_s < status.STALE_S
+    found["rq_problems"] = [problem.text for problem in instrument.problems()]
     if as_json:
         click.echo(json_module.dumps(found))
     else:
@@ -37,6 +39,7 @@ def command(as_json: bool, **flags: str | None) -> None:
 
 def _print(found: dict[str, Any], age_s: float) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
@@ -54,6 +57,8 @@ def _print(found: dict[str, Any], age_s: float) -> None:
     if found["last_error"]:
         now = f"for {_span(found['retrying_s'])}" if found["retrying_s"] else f"last at {found['last_error_at']}"
         console.print(f"[red]{found['last_error']}[/] ({now})", soft_wrap=True)
+    for problem in found["rq_problems"]:
+        console.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
     table = Table("file", "position", "size", "backlog", "for", box=None, pad_edge=False)
     for file in found["files"]:
         behind = (_bytes(file["backlog_bytes"]), _span(file["backlog_age_s"])) if file["backlog_bytes"] else ("-", "")

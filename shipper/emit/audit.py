@@ -6,8 +6,8 @@ are redacted and cut before anything is written.
 
 from __future__ import annotations
 
+import getpass
 import os
-import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 from .. import chain, context
 from ..context import Actor
 from ..errors import AuditError
-from ..records import Record, encode, shorten, timestamp
+from ..records import Record, begin, encode, shorten, timestamp
 from ..redact import TEXT_LIMIT, Redactor
 from ..service import ServiceInfo
 from ..settings import Settings
 from .chaining import Chain
-from .sink import Sink
+from .sink import Sink, account_name
 
 DATASET = "rq.audit"
 CUT_TAG, NO_ACTOR_TAG, UNCHAINED_TAG = "changes-cut", "no-actor", "unchained"
@@ -124,17 +124,14 @@ class Trail:
             tags.append(CUT_TAG)
         tags += event.tags
         stamp = timestamp(now)
-        record: Record = {
-            "@timestamp": stamp,
-            "event": {
-                "id": f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}",
-                "dataset": DATASET,
-                "kind": "event",
-                "category": [event.category or ("process" if job else "web" if answered else "configuration")],
-                "type": [event.type or ("change" if changes else "info"), *(["denied"] if outcome == "denied" else [])],
-                "action": _clean(event.action) or "unnamed",
-                "outcome": "failure" if outcome == "denied" else outcome,
-            },
+        record = begin(stamp, f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}", DATASET, {
+            "kind": "event",
+            "category": [event.category or ("process" if job else "web" if answered else "configuration")],
+            "type": [event.type or ("change" if changes else "info"), *(["denied"] if outcome == "denied" else [])],
+            "action": _clean(event.action) or "unnamed",
+            "outcome": "failure" if outcome == "denied" else outcome,
+        })  # fmt: skip
+        record |= {
             "ecs": origin.ecs,
             "service": origin.service_of(job.queue if job else None),
             "host": origin.host,
@@ -189,11 +186,11 @@ def login_name() -> str:
         number = int(LOGIN_ID.read_text(encoding="ascii"))
     except (OSError, ValueError):
         number = NOBODY
-    number = os.getuid() if number == NOBODY else number
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
+    if number == NOBODY:
+        if not hasattr(os, "getuid"):  # Windows
+            return getpass.getuser()
+        number = os.getuid()
+    return account_name(number)
 
 
 def _resource(given: Any) -> Resource:

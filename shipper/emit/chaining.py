@@ -8,7 +8,7 @@ machine, which may have kept less of the head than of the log, and where the hea
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import secrets
 import socket
@@ -21,8 +21,14 @@ from typing import NamedTuple
 
 import orjson
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from .. import chain
 from ..chain import NO_HASH, Head
+from ..forking import in_each_child
 from ..records import LINE_START, Record, encode
 from .sink import LOOK_EVERY_S, Sink, open_shared
 
@@ -61,7 +67,7 @@ class Chain:
         self._look_again = 0.0
         self._written: tuple[bytes, Head] | None = None  # the head as we left it
         self._mutex = threading.RLock()
-        os.register_at_fork(after_in_child=self._begin_anew)
+        in_each_child(self._begin_anew)
 
     def append(self, record: Record) -> bool:
         """Add the record to the chain and the log. False if the log did not take it: then it is in neither.
@@ -103,6 +109,8 @@ class Chain:
             self._descriptor = -1
 
     def _lock(self) -> int:
+        if fcntl is None:
+            raise OSError(errno.ENOTSUP, "this system has no locks that forks share; records are not chained")
         deadline = None
         while True:
             if self._descriptor < 0:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
-from types import FunctionType
 from typing import Any
 
 import rq
@@ -23,6 +22,8 @@ import rq.suspension
 
 from .. import settings
 from ..forking import no_fork
+from . import sentry
+from .descriptors import as_class_function, as_function
 from .events import observers
 from .patches import enqueue, execute, limits, operate, remove, spawn, webhooks
 from .patches.enqueue import with_cause
@@ -150,6 +151,7 @@ def instrument() -> None:
             log.log(problem.level, "%s", problem.text, extra={"event.action": "rq-not-covered"})
         for patch in PATCHES:
             _apply(patch)
+        sentry.attach()
 
 
 def version() -> Version:
@@ -207,9 +209,9 @@ def _apply(patch: Patch) -> None:
         if not isinstance(owner, type):
             _replace(owner, patch, original)
         elif isinstance(original, classmethod):
-            setattr(owner, patch.name, classmethod(_around(_of_class(original), patch.wrapper)))
+            setattr(owner, patch.name, classmethod(_around(as_class_function(original), patch.wrapper)))
         else:
-            setattr(owner, patch.name, _around(_of_instance(original), patch.wrapper))
+            setattr(owner, patch.name, _around(as_function(original), patch.wrapper))
 
 
 def _replace(home: Any, patch: Patch, original: Any) -> None:
@@ -223,34 +225,6 @@ def _replace(home: Any, patch: Patch, original: Any) -> None:
         for alias, value in list(getattr(module, "__dict__", {}).items()):
             if value is original:
                 setattr(module, alias, wrapped)
-
-
-def _of_instance(original: Any) -> Callable[..., Any]:
-    """What stands in a class, as a function of `self`.
-
-    A tracer may have put an object of its own there (ddtrace and others do so by wrapt). Python would call it through
-    its `__get__`, and it knows the instance only so.
-    """
-    if type(original) is FunctionType:
-        return original
-
-    @wraps(original)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return original.__get__(self, type(self))(*args, **kwargs)
-
-    return call
-
-
-def _of_class(original: Any) -> Callable[..., Any]:
-    """The same of a class method, as a function of the class."""
-    if type(original) is classmethod and type(original.__func__) is FunctionType:
-        return original.__func__
-
-    @wraps(original.__func__)
-    def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        return original.__get__(None, cls)(*args, **kwargs)
-
-    return call
 
 
 def _around(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..context import fields_of
-from ..records import Record, record_id, shorten, timestamp
+from ..records import Record, begin, record_id, shorten, timestamp
 from ..service import ServiceInfo
 from .events import Ending, ExceptionInfo, ExitStatus, Failure, Progress, Success
 from .snapshot import JobSnapshot
@@ -262,16 +262,13 @@ def _record(
     process: dict[str, Any] = {"pid": origin.pid}
     message_fields: dict[str, Any] = {"id": facts.job_id}
     messaging: dict[str, Any] = {"system": "rq", "destination": {"name": facts.queue}, "message": message_fields}
-    record: Record = {
-        "@timestamp": moment if moment.microsecond else timestamp(moment),  # the encoder leaves out a zero
-        "event": {
-            "id": record_id(facts.enqueued_at or facts.created_at or moment, facts.job_id, *identity),
-            "dataset": "rq.job",
-            "kind": "event",
-            "category": _CATEGORY,
-            "created": now,
-            **event,
-        },
+    record = begin(
+        moment if moment.microsecond else timestamp(moment),
+        record_id(facts.enqueued_at or facts.created_at or moment, facts.job_id, *identity),
+        "rq.job",
+        {"kind": "event", "category": _CATEGORY, "created": now, **event},
+    )
+    record |= {
         "ecs": origin.ecs,
         "message": message,
         "service": origin.service_of(facts.queue),

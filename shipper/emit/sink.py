@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from ..forking import no_fork
+from ..forking import in_each_child, no_fork
 
 log = logging.getLogger("shipper")
 
@@ -19,6 +19,8 @@ LOOK_EVERY_S = 1.0  # for this long, lines may still go to the file that the log
 # For the group, so that the shipper may run as another account; nobody else's business. With the usual umask of 022
 # the group can read, with 002 or 007 other accounts of it can write, too.
 FILE_MODE, FOLDER_MODE = 0o660, 0o770
+# A FIFO that nobody reads is an error, and no wait. Windows has neither flag.
+_ALWAYS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 _GROUP_WRITES, _GROUP_S_FOLDER = 0o020, 0o2770  # setgid: what is made in the folder is its group's
 # What may be written to though it is no file: somebody has named it on purpose.
 _ON_PURPOSE = ("/dev/stdout", "/dev/stderr", "/dev/full", "/dev/fd/", "/dev/tty", "/dev/null", "/proc/self/fd/")
@@ -45,7 +47,7 @@ class Sink:
         self._warned = -WARN_EVERY_S
         self._renew_lock()
         # A lock that another thread holds while this one forks would stay locked in the child for ever.
-        os.register_at_fork(after_in_child=self._renew_lock)
+        in_each_child(self._renew_lock)
 
     def append(self, line: bytes) -> bool:
         """Write the line, which ends in a newline. False if that could not be done."""
@@ -108,14 +110,14 @@ def open_shared(path: Path, flags: int, mode: int | None) -> int:
     """
     if not path.parent.is_dir():
         _make_folder(path.parent, mode)
-    flags |= os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO that nobody reads is an error, and no wait
+    flags |= _ALWAYS
     wanted = FILE_MODE if mode is None else mode
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, wanted)
     except FileExistsError:
         descriptor = os.open(path, flags | os.O_CREAT, wanted)  # it may be a link, or be gone again
     else:
-        if mode is not None:
+        if mode is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not is_on_purpose(path):
         os.close(descriptor)
@@ -139,7 +141,8 @@ def reason_and_advice(path: Path, error: OSError) -> tuple[str, str]:
     match error.errno:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             there = path if path.exists() else path.parent
-            reason = f"{error.strerror} ({_whose(there)}, and this process is {_account(os.geteuid())})"
+            ours = account_name(os.geteuid()) if hasattr(os, "geteuid") else "another account's"
+            reason = f"{error.strerror} ({_whose(there)}, and this process is {ours})"
             if there is path:
                 return reason, (
                     "Where several accounts write it, let their group: set SHIPPER_LOG_MODE=0660 for all of them, and "
@@ -159,26 +162,28 @@ def _whose(path: Path) -> str:
         found = path.stat()
     except OSError:
         return f"{path} cannot be looked at"
-    return f"{path} is {_account(found.st_uid)}'s, group {_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+    mode = f"{stat.S_IMODE(found.st_mode):04o}"
+    return f"{path} is {account_name(found.st_uid)}'s, group {_group(found.st_gid)}, mode {mode}"
 
 
-def _account(uid: int) -> str:
-    with no_fork:
-        import pwd
-
+def account_name(uid: int) -> str:
+    """The name of an account, or its number."""
     try:
+        with no_fork:
+            import pwd
+
         return pwd.getpwuid(uid).pw_name
-    except KeyError:
+    except (ImportError, KeyError):
         return str(uid)
 
 
 def _group(gid: int) -> str:
-    with no_fork:
-        import grp
-
     try:
+        with no_fork:
+            import grp
+
         return grp.getgrgid(gid).gr_name
-    except KeyError:
+    except (ImportError, KeyError):
         return str(gid)
 
 

@@ -183,7 +183,8 @@ def from_job(job: Job) -> JobSnapshot:
     """The facts of a job, as far as they can be read."""
     marks = marks_of(job)
     carried = marks.carried
-    max_attempts, attempt = _attempts(job, carried.get("max_attempts"))
+    returned = getattr(job, "number_of_retries", None) or 0
+    max_attempts, attempt = attempts(job.retries_left or 0, returned, carried.get("max_attempts"))
     return JobSnapshot(
         job_id=job.id,
         queue=job.origin or "",
@@ -296,10 +297,12 @@ def _moment(seconds: object) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, float | int) else None
 
 
-def _attempts(job: Job, known_most: object) -> tuple[int, int]:
-    """(max attempts, this attempt). RQ keeps only what is left, and counts only retries that a job returned."""
-    retries_left = job.retries_left or 0
-    returned = getattr(job, "number_of_retries", None) or 0
+def attempts(retries_left: int, returned: int, known_most: object) -> tuple[int, int]:
+    """(max attempts, this attempt): the one rule for both.
+
+    RQ keeps only how many retries are left, and counts only those that a job `returned`. `known_most` is what the job
+    carries from where it was enqueued, if it carries any.
+    """
     if isinstance(known_most, int):
         return known_most, max(1, known_most - retries_left) + returned
     return retries_left + 1 + returned, 1 + returned

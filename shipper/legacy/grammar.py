@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..records import ECS_VERSION, Record, shorten, timestamp
+from ..records import begin as begin_record
 from . import grok
 from .dates import day_of
 
@@ -79,10 +80,9 @@ def record(facts: Facts, moment: datetime, whence: Whence, identifier: str) -> R
     said = meaning(facts)
     tags = _tags(facts, moment, is_job=said is not None)
     first, _, rest = facts["body"].partition("\n")
-    event: Record = {"id": identifier, "dataset": "rq.job" if said else "rq.app", "kind": "event"}
-    made: Record = {
-        "@timestamp": timestamp(moment),
-        "event": event,
+    made = begin_record(timestamp(moment), identifier, "rq.job" if said else "rq.app", {"kind": "event"})
+    event = made["event"]
+    made |= {
         "ecs": {"version": ECS_VERSION},
         "message": shorten(first if said else facts["body"]),
         "service": dict(whence.service),

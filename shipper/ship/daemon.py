@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -49,11 +50,12 @@ DRAIN_S = 10.0  # from SIGTERM to giving up what is on its way; it is sent again
 
 def run(load: Callable[[], Settings]) -> Counts:
     """Tail and ship until SIGTERM or SIGINT; SIGHUP loads the settings again. Raises StateError, SettingsError."""
+    tune_process()
     signals = Signals()
     settings, counts = load(), Counts()
     while True:
-        _Daemon(settings, counts, signals.stop).run()
-        signals.drained()
+        with opened(settings, signals, None, counts) as parts:
+            _Daemon(settings, counts, signals, parts).run()
         if not signals.reload():
             return counts
         try:
@@ -66,15 +68,12 @@ def run(load: Callable[[], Settings]) -> Counts:
 def run_once(settings: Settings) -> Counts:
     """Ship all that is there now and return. Raises SourceError, StateError, DestinationError."""
     check_folders(settings.files)
+    tune_process()
     signals = Signals()
-    registry, discovery, pipeline = begin(settings, signals.stop, PATIENCE_S)
-    try:
+    with opened(settings, signals, PATIENCE_S) as (_, discovery, pipeline):
         pipeline.prepare()
         discovery.refresh()
         pipeline.ship(_blocks(discovery.files, signals.stop, to_the_end=True))
-    finally:
-        signals.drained()
-        end(registry, discovery, pipeline)
     return pipeline.counts
 
 
@@ -95,10 +94,10 @@ def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
 class _Daemon:
     """The shipper between two loadings of its settings."""
 
-    def __init__(self, settings: Settings, counts: Counts, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, counts: Counts, signals: Signals, parts: Parts) -> None:
         self._settings = settings
-        self._stop = stop
-        self._registry, self._discovery, self._pipeline = begin(settings, stop, None, counts)
+        self._signals, self._stop = signals, signals.stop
+        self._registry, self._discovery, self._pipeline = parts
         self._quiet = IdleFiles(self._discovery)
         self._rotation = Rotation(settings)
         self._watch = _StatusThread(settings, counts, self._discovery)
@@ -118,8 +117,8 @@ class _Daemon:
         except Stopped as reason:
             log.info("%s", reason)
         finally:
+            self._signals.drained()
             self._watch.end()
-            end(self._registry, self._discovery, self._pipeline)
 
     def _tail(self) -> None:
         due: dict[Callable[[], None], Interval] = {
@@ -301,21 +300,37 @@ def _blocks(reading: list[File], stop: threading.Event, *, to_the_end: bool = Fa
         reading = still
 
 
-def begin(
-    settings: Settings,
-    stop: threading.Event,
-    patience_s: float | None,
-    counts: Counts | None = None,
-    reader: Reader | None = None,
-) -> tuple[Registry, Discovery, Pipeline]:
-    """What ships the files of the settings, from where the last run left off; `end` closes it."""
+def tune_process() -> None:
+    """What is good for a process that does nothing but ship: many open files, memory that is kept, short turns."""
     allow_many_files()
     tune_malloc()
     set_switch_interval()
+
+
+Parts = tuple[Registry, Discovery, Pipeline]
+
+
+@contextmanager
+def opened(
+    settings: Settings,
+    signals: Signals,
+    patience_s: float | None,
+    counts: Counts | None = None,
+    reader: Reader | None = None,
+) -> Iterator[Parts]:
+    """What ships the files of the settings, from where the last run left off. In the end the positions are saved.
+
+    Raises StateError if another shipper has the state folder.
+    """
     registry = Registry(settings.state)
     discovery = Discovery(settings.files, registry.entries, joined=settings.format == "legacy")
-    pipeline = Pipeline(settings, DeadLetters(settings.state), stop, patience_s, counts, reader or _reader(settings))
-    return registry, discovery, pipeline
+    dead_letters = DeadLetters(settings.state)
+    pipeline = Pipeline(settings, dead_letters, signals.stop, patience_s, counts, reader or _reader(settings))
+    try:
+        yield registry, discovery, pipeline
+    finally:
+        signals.drained()  # before anything else: the alarm must not ring while the positions are saved
+        _close(registry, discovery, pipeline)
 
 
 def _reader(settings: Settings) -> Reader:
@@ -328,7 +343,7 @@ def save(registry: Registry, discovery: Discovery) -> None:
         registry.save(entries)
 
 
-def end(registry: Registry, discovery: Discovery, pipeline: Pipeline) -> None:
+def _close(registry: Registry, discovery: Discovery, pipeline: Pipeline) -> None:
     try:
         save(registry, discovery)
     except OSError as error:

@@ -9,6 +9,7 @@ import glob
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..records import alias
 from ..settings import Settings
 from .checkpoints import Registry
 from .compressed import is_compressed
-from .daemon import PATIENCE_S, SAVE_EVERY_S, Interval, Signals, begin, end, save
+from .daemon import PATIENCE_S, SAVE_EVERY_S, Interval, Signals, opened, save, tune_process
 from .discovery import LEFT_ALONE, Discovery, File
 from .legacy_reader import LegacyImportReader, LegacyReader
 from .ndjson_reader import NdjsonReader, NdjsonReaderSince, Reader
@@ -55,18 +56,13 @@ def run(
     )  # fmt: skip
     settings.state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     reader = _reader(settings, since)
+    tune_process()
     signals = Signals()
-    registry, discovery, pipeline = begin(settings, signals.stop, PATIENCE_S, reader=reader)
-    try:
-        pipeline.prepare()
+    with opened(settings, signals, PATIENCE_S, reader=reader) as (registry, discovery, pipeline), suppress(Stopped):
+        pipeline.prepare()  # what is on its way when it is stopped is sent again by the next import
         discovery.refresh()
         blocks = _in_turn(discovery, reader, signals, progress)
         pipeline.ship(_saved(blocks, registry, discovery))
-    except Stopped:
-        pass  # what was on its way is sent again by the next import
-    finally:
-        signals.drained()
-        end(registry, discovery, pipeline)
     skipped = reader.skipped if isinstance(reader, LegacyReader | NdjsonReaderSince) else 0
     return Imported(pipeline.counts, skipped, signals.stop.is_set())
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from ..records import Record, record_id, timestamp
+from ..records import Record, begin, record_id, timestamp
 from ..service import ServiceInfo
 from .fastpath import CHECKED_IN
 from .tail import name_of
@@ -140,16 +140,9 @@ def record(status: Status, origin: ServiceInfo) -> Record:
         "dead_letters", "retries", "memory_bytes", "retrying_s",
     )  # fmt: skip
     behind = f", {status.backlog_bytes} bytes behind" if status.backlog_bytes else ""
-    return {
-        "@timestamp": status.at,
-        "event": {
-            "id": record_id(moment, origin.host["name"], str(status.pid), status.started_at, status.at),
-            "dataset": "rq.shipper",
-            "kind": "metric",
-            "category": ["process"],
-            "type": ["info"],
-            "action": "shipper-status",
-        },
+    identifier = record_id(moment, origin.host["name"], str(status.pid), status.started_at, status.at)
+    event = {"kind": "metric", "category": ["process"], "type": ["info"], "action": "shipper-status"}
+    return begin(status.at, identifier, "rq.shipper", event) | {
         "ecs": origin.ecs,
         "message": f"{status.state}: {status.records_per_s:g} records/s{behind}",
         "service": {**origin.service, "name": "shipper"},

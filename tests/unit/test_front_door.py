@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tests.programs import LIMIT_S
 
@@ -60,3 +63,30 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_every_promised_name_is_there() -> None:
     assert _python("import shipper; print(all(getattr(shipper, name) for name in shipper.__all__))") == "True"
+
+
+# What Windows has not, or macOS. RQ's own modules are loaded before: what they need is their matter.
+ELSEWHERE = """
+import rq, rq.cron, rq.scheduler, rq.worker, redis, click, rich, elasticsearch, os, sys, pathlib
+for name in ("pwd", "grp", "fcntl", "resource"):
+    sys.modules[name] = None
+for name in ("register_at_fork", "O_NONBLOCK", "O_CLOEXEC", "fchmod", "posix_spawn", "getuid", "geteuid"):
+    delattr(os, name)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import shipper; shipper.instrument(); shipper.audit.record('tried', 'thing:1'); "
+        "print(b'unchained' in pathlib.Path(os.environ['SHIPPER_LOG']).read_bytes())",
+        "import shipper.jobs, shipper.timeline, shipper.cli.timeline, shipper.cli.top, shipper.cli.job; print(True)",
+        "from shipper.cli import cli; print(not cli(['--help'], standalone_mode=False))",
+    ],
+)
+def test_what_only_linux_has_is_not_needed_to_record_and_to_read(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHIPPER_LOG", str(tmp_path / "records.jsonl"))
+    monkeypatch.setenv("USERNAME", "ann")
+    assert _python(ELSEWHERE + code).splitlines()[-1] == "True"

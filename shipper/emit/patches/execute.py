@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
@@ -20,7 +21,8 @@ from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
 
 from ... import context
-from .. import ending, snapshot
+from .. import ending, sentry, snapshot
+from ..descriptors import as_function
 from ..ending import ExecutionState
 from ..events import ExceptionInfo, ExitStatus, Failure, Success, never_raise, observers
 from . import enqueue
@@ -28,6 +30,7 @@ from . import enqueue
 Wrapper = Callable[..., Any]
 
 _UNKNOWN = ExitStatus(None, None)
+_is_performing: ContextVar[bool] = ContextVar("shipper_is_performing", default=False)
 
 
 def bootstrap(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
@@ -48,10 +51,12 @@ def _cover(kind: type) -> None:
             return
 
 
-def _covered(own: Wrapper) -> Wrapper:
-    @wraps(own)
+def _covered(own: Any) -> Wrapper:
+    call = as_function(own)
+
+    @wraps(call)
     def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return execute_job(own, self, *args, **kwargs)
+        return execute_job(call, self, *args, **kwargs)
 
     return execute
 
@@ -203,6 +208,7 @@ def _is_alive(pid: int) -> bool:
 
 def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """The job runs for whom it was enqueued: its records say so, and the jobs that it enqueues do."""
+    sentry.attach()  # the application may have loaded it since
     state = ending.of_worker(worker)
     execution = None
     with never_raise("perform"):
@@ -211,6 +217,7 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
             of_rq = kwargs.get("execution", args[1] if len(args) > 1 else getattr(worker, "execution", None))
             execution = state.begin(job.id, getattr(of_rq, "id", None), shared=False)
     before = context.running.set(None)  # prepare_job_execution fills it in, when RQ has read the function's name
+    performing = _is_performing.set(True)
     escaping: Any = None
     went_well = False
     try:
@@ -221,6 +228,7 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
         escaping = sys.exc_info()
         raise
     finally:
+        _is_performing.reset(performing)
         context.running.reset(before)
         with never_raise("failed"):
             if execution is not None and not execution.claim.taken:
@@ -277,7 +285,8 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
                 execution = ending.of_worker(worker).of(job.id)
                 if execution is not None:
                     execution.started = known
-                context.running.set(snapshot.running(known, execution_id))
+                if _is_performing.get():  # which takes it back; a worker that goes ways of its own would keep it
+                    context.running.set(snapshot.running(known, execution_id))
                 observers.tell("started", known, execution_id, worker.name)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 Wrapper = Callable[..., Any]
 
 _FIRST = "import shipper; shipper.instrument()\n"
+
 set_up: list[str] = []
 """Lines of Python that come before that one: what a framework needs in the child to be configured as it is here."""
 
@@ -17,24 +19,31 @@ _CHILD = "main_work_horse"  # what RQ's program for the child calls
 
 def fork_work_horse(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
     """Put our lines before the program that RQ hands to the child: by os.spawnv, since RQ 3 by os.posix_spawn."""
-    spawnv, posix_spawn = os.spawnv, os.posix_spawn
-
-    def spawnv_instrumented(mode: int, path: Any, arguments: Any) -> int:
-        return spawnv(mode, path, _instrumented(arguments))
-
-    def posix_spawn_instrumented(path: Any, arguments: Any, *rest: Any, **more: Any) -> int:
-        return posix_spawn(path, _instrumented(arguments), *rest, **more)
-
-    os.spawnv, os.posix_spawn = spawnv_instrumented, posix_spawn_instrumented  # type: ignore[assignment]
-    try:
+    with _instrumenting("spawnv"), _instrumenting("posix_spawn"):
         return original(worker, *args, **kwargs)
+
+
+@contextmanager
+def _instrumenting(name: str) -> Iterator[None]:
+    """In the block a function of `os` starts work-horses with our lines. Not every system has each of them."""
+    original: Any = getattr(os, name, None)
+    if original is None:
+        yield
+        return
+
+    def spawn(*args: Any, **kwargs: Any) -> Any:
+        return original(*map(_instrumented, args), **kwargs)
+
+    setattr(os, name, spawn)
+    try:
+        yield
     finally:
-        os.spawnv, os.posix_spawn = spawnv, posix_spawn
+        setattr(os, name, original)
 
 
-def _instrumented(arguments: Any) -> Any:
-    """The same arguments, but of a work-horse: another thread may start something of its own meanwhile."""
-    if len(arguments) == 3 and arguments[1] == "-c" and _CHILD in arguments[2]:
-        program, flag, code = arguments
+def _instrumented(argument: Any) -> Any:
+    """The arguments of a work-horse with our lines; anything else as it is: other threads start programs, too."""
+    if isinstance(argument, list) and len(argument) == 3 and argument[1] == "-c" and _CHILD in argument[2]:
+        program, flag, code = argument
         return [program, flag, "".join(set_up) + _FIRST + code]
-    return arguments
+    return argument
