@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import traceback
 from typing import Any
@@ -35,6 +36,22 @@ class ExecutesByItself(Worker):
         self.fork_work_horse(job, queue)
         self.wait_for_horse()
         self._horse_pid = 0
+
+
+def _timed(method: Any) -> Any:
+    @functools.wraps(method)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    return timed
+
+
+class IsDecorated(ExecutesByItself):
+    """The same, behind a decorator of the application's own."""
+
+    @_timed
+    def execute_job(self, job: Any, queue: Any) -> None:
+        super().execute_job(job, queue)
 
 
 class SwallowsExceptions(SimpleWorker):

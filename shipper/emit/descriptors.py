@@ -42,3 +42,17 @@ def _bound(original: Any, instance: Any, owner: type) -> Any:
 def _like(original: Any, call: Callable[..., Any]) -> Callable[..., Any]:
     """`call` with the name and the documentation of what it stands for."""
     return wraps(original)(call) if hasattr(original, "__name__") else call
+
+
+_MARK = "_shipper"
+
+
+def mark(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """Say that a function is a wrapper of ours."""
+    wrapped.__dict__[_MARK] = True
+    return wrapped
+
+
+def is_ours(function: Any) -> bool:
+    """Whether it is a wrapper of ours, or was put around one."""
+    return _MARK in getattr(function, "__dict__", {})

@@ -23,7 +23,7 @@ import rq.suspension
 from .. import settings
 from ..forking import no_fork
 from . import sentry
-from .descriptors import as_class_function, as_function
+from .descriptors import as_class_function, as_function, mark
 from .events import observers
 from .patches import enqueue, execute, limits, operate, remove, spawn, webhooks
 from .patches.enqueue import with_cause
@@ -232,4 +232,4 @@ def _around(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         return wrapper(original, self, *args, **kwargs)
 
-    return wrapped
+    return mark(wrapped)

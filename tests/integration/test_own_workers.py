@@ -50,6 +50,7 @@ def burst(programs: Programs) -> Callable[..., Any]:
         (own_workers.WatchesByItself, work.add, (1, 2), {}, "job-finished"),
         (own_workers.ExecutesByItself, work.exit_with, (3,), {}, "job-dead exited"),
         (own_workers.ExecutesByItself, work.add, (1, 2), {}, "job-finished"),
+        (own_workers.IsDecorated, work.exit_with, (3,), {}, "job-dead exited"),
         (own_workers.SwallowsExceptions, work.fail, (), {}, "job-dead exception"),
         (own_workers.HandlesFailuresByItself, work.fail, (), {}, "job-dead exception"),
         (own_workers.HandlesSuccessByItself, work.add, (1, 2), {}, "job-finished"),

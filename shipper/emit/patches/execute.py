@@ -22,7 +22,7 @@ from rq.job import JobStatus
 
 from ... import context
 from .. import ending, sentry, snapshot
-from ..descriptors import as_function
+from ..descriptors import as_function, is_ours, mark
 from ..ending import ExecutionState
 from ..events import ExceptionInfo, ExitStatus, Failure, Success, never_raise, observers
 from . import enqueue
@@ -46,7 +46,7 @@ def _cover(kind: type) -> None:
     for owner in kind.__mro__:
         own = owner.__dict__.get("execute_job")
         if own is not None:
-            if not getattr(own, "__wrapped__", None):
+            if not is_ours(own):
                 owner.execute_job = _covered(own)  # type: ignore[attr-defined]
             return
 
@@ -58,7 +58,7 @@ def _covered(own: Any) -> Wrapper:
     def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
         return execute_job(call, self, *args, **kwargs)
 
-    return execute
+    return mark(execute)
 
 
 # --- the parent -----------------------------------------------------------------------------------------
