@@ -385,7 +385,8 @@ def load(
             try:
                 values[name] = _READERS[name](raw)
             except (ValueError, TypeError, AttributeError) as wrong:
-                shown = "" if name in _SECRET else f" (it is {raw!r})"
+                # What has an @ in it may be a URL with a password.
+                shown = "" if name in _SECRET or "@" in str(raw) else f" (it is {raw!r})"
                 problems.append(f"The setting {name!r} from {source} {wrong}{shown}.")
     if problems:
         if complain is None:

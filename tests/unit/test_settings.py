@@ -157,6 +157,11 @@ def test_every_problem_is_told_at_once() -> None:
     assert len(caught.value.problems) == 3
 
 
+def test_a_password_in_a_url_that_cannot_be_is_not_shown() -> None:
+    assert "s3cret" not in problems(SHIPPER_ELASTICSEARCH="ftp://bob:s3cret@search.example")
+    assert "s3cret" not in problems(SHIPPER_KIBANA="bob:s3cret@kibana.example")
+
+
 def test_secrets_are_not_shown() -> None:
     made = load(SHIPPER_API_KEY="s3cret", SHIPPER_REDIS="redis://:s3cret@redis:6379/0")
     assert "s3cret" not in repr(made)
