@@ -1,4 +1,4 @@
-"""A job's state, as one document that is always right: what a record says of it, and which record says the last word.
+"""Derives a job's state document from its records; external versions make updates independent of their order.
 
 Every record that changes a job's state carries the whole of it. The shipper writes it beside the record with
 an external version, so that records which come late, twice or out of order do no harm: Elasticsearch keeps the

@@ -1,1 +1,1 @@
-"""1. In the application and the workers: what happens to a job becomes a record in a file."""
+"""Runs in the application and the workers: writes a JSON record to a file for each event of a job. Imports light."""

@@ -1,4 +1,4 @@
-"""Every moment of a job's life that we can see, as a method that does nothing.
+"""Every event of a job's life that is observed, as a hook that does nothing.
 
 Features are written against this list: a class that overrides some of it, given to `observers.add`. What an
 observer raises is reported once a minute and goes no further: a job never fails because of us.
@@ -172,7 +172,7 @@ class Hooks:
 
 
 class Observers:
-    """Those who are told. Called by the wrappers around RQ."""
+    """Dispatches job events to the registered hooks. Called by the patches of RQ."""
 
     def __init__(self) -> None:
         self._all: list[Hooks] = []

@@ -1,1 +1,1 @@
-"""3. What Elasticsearch holds: templates, and what keeps them and the indices in order."""
+"""What is installed in Elasticsearch and Kibana: templates, ingest pipeline, roles, dashboards; and retention."""

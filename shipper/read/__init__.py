@@ -1,1 +1,1 @@
-"""4. Questions to the records."""
+"""Queries over the records in Elasticsearch: timelines, reports, states, verification of the audit trail."""

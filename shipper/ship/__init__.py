@@ -1,1 +1,1 @@
-"""2. The daemon: what stands in the files becomes documents in Elasticsearch, once."""
+"""The daemon: tails files and bulk-indexes each line exactly once."""

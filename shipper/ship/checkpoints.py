@@ -106,7 +106,7 @@ class Registry:
             return []
 
     def _set_aside(self, error: Exception) -> None:
-        """An unreadable registry is kept for whoever wants to know, and everything is read anew: ids absorb it."""
+        """Move a corrupt registry aside and read all files again: what is indexed already is not indexed twice."""
         kept = self.file.with_suffix(f".unreadable-{time.time_ns()}")
         with contextlib.suppress(OSError):
             self.file.rename(kept)

@@ -1,4 +1,4 @@
-"""The life of the shipper: start, look, ship, save, rest; and an orderly end."""
+"""The main loop: discover files, ship, save positions; drains on SIGTERM, reloads on SIGHUP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the open files to read: of those to which nobody writes no more is asked than how large they are."""
+"""Skips idle files: of a file to which nobody writes, only the size is asked."""
 
 from __future__ import annotations
 

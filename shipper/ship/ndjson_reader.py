@@ -1,4 +1,4 @@
-"""How a block's lines become a batch's documents: what a pipeline is given to read with."""
+"""Parses blocks of newline-delimited JSON into a batch's documents."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What goes wrong between here and Elasticsearch: told, counted and waited out, by each that meets it.
+"""Failed requests: logged once a minute, counted, and tried again after a growing delay.
 
-Several batches are on their way at once. All is well again only when all of them are.
+Several batches are in flight at once. The state is healthy again only when each of them is through.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Stopped(ShipperError):
 
 
 class RetryState:
-    """The trouble that there is. `patience_s`: how long to keep trying, None for ever."""
+    """Shared retry state of the requests in flight. `patience_s`: how long to keep trying, None for ever."""
 
     def __init__(self, counts: Counts, stop: threading.Event, patience_s: float | None) -> None:
         self._counts = counts

@@ -81,7 +81,7 @@ class Block:
 
     @property
     def mark(self) -> Mark:
-        """What is left to know of it when its lines were taken."""
+        """The checkpoint at the block's end."""
         return Mark(self.end, self.data[-TAIL_LIMIT:])
 
 

@@ -1,1 +1,1 @@
-"""Watching from outside: what no process is left to tell."""
+"""Compares Redis with the records, and writes what no process was left to write."""

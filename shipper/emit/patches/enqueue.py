@@ -1,4 +1,4 @@
-"""Wrappers around what enqueues: told when Redis has it, with the reason why, and with what the job carries."""
+"""Wraps what enqueues jobs: the hooks are called once Redis has the job, and the job carries its context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wrappers around what people do to RQ: cancel, requeue, delete, stop, empty, suspend, resume.
+"""Wraps what people do to RQ: cancel, requeue, delete, stop, empty, suspend, resume.
 
 Whatever tool goes through RQ's API is heard here: `rq requeue`, a dashboard, a shell. What RQ does by itself (it
 deletes jobs that keep no result, and pushes again what is to be retried) goes other ways, or is marked as

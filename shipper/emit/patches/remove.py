@@ -1,4 +1,4 @@
-"""Wrappers around what takes jobs away: cancelled, deleted, emptied, declared abandoned."""
+"""Wraps what takes jobs away: cancelling, deleting, emptying a queue, declaring abandoned."""
 
 from __future__ import annotations
 
