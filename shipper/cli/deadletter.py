@@ -18,7 +18,7 @@ from . import options
 if TYPE_CHECKING:
     from ..ship.dead_letters import DeadLetters, StoredDeadLetter
 
-PATIENCE_S = 30.0
+RETRY_TIMEOUT_S = 30.0
 
 
 @click.group()
@@ -81,7 +81,7 @@ def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **f
     if line:
         content = sys.stdin.buffer.read() if line == "-" else Path(line).read_bytes()
         chosen = iter([replaying.with_line(next(chosen), content)])
-    done = replaying.replay(made, letters, chosen, PATIENCE_S)
+    done = replaying.replay(made, letters, chosen, RETRY_TIMEOUT_S)
     for identifier, reason in done.refused:
         click.echo(f"{identifier}  {reason}")
     click.echo(f"{done.arrived} indexed, {done.there_already} were there already, {len(done.refused)} stay.", err=True)

@@ -47,10 +47,10 @@ class CompressedFile:
 
     at_end = False  # the end is found by reading it
 
-    def __init__(self, path: Path, *, joined: bool = False) -> None:
+    def __init__(self, path: Path, *, multiline: bool = False) -> None:
         """Raises OSError."""
         self.path = path
-        self._joined = joined
+        self._multiline = multiline
         self._suffix = path.suffix
         self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(self._descriptor)
@@ -114,7 +114,7 @@ class CompressedFile:
             self._skip(self._stream)
         data, how = self._next(self._stream)
         cut = len(data) if how is _End.WHOLE or len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
-        if self._joined and how is not _End.WHOLE:
+        if self._multiline and how is not _End.WHOLE:
             cut = whole_records(data[:cut]) or cut
         self._rest = data[cut:]
         if how is _End.TOO_EARLY:
@@ -153,13 +153,13 @@ class CompressedFile:
         data = self._rest
         while len(data) < LINE_LIMIT:
             try:
-                more = stream.read1(TEXT_BLOCK if self._joined else BLOCK)  # type: ignore[attr-defined]
+                more = stream.read1(TEXT_BLOCK if self._multiline else BLOCK)  # type: ignore[attr-defined]
             except _BROKEN:
                 return data, _End.TOO_EARLY
             data += more
             if not more:
                 return data, _End.WHOLE
-            if b"\n" in more and (not self._joined or len(data) >= BLOCK or whole_records(data)):
+            if b"\n" in more and (not self._multiline or len(data) >= BLOCK or whole_records(data)):
                 break
         return data, None
 

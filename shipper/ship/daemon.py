@@ -44,7 +44,7 @@ WATCH_EVERY_S = 3.0  # between two writings of the status file
 TELL_EVERY_S = 30.0  # between two status records
 PREPARE_EVERY_S = 300.0  # between two looks at the templates, which somebody may delete
 PRUNE_EVERY_S = 86_400.0
-PATIENCE_S = 30.0  # of a run that is meant to end
+RETRY_TIMEOUT_S = 30.0  # of a run that is meant to end
 DRAIN_S = 10.0  # from SIGTERM to giving up what is on its way; it is sent again at the next start
 
 
@@ -70,7 +70,7 @@ def run_once(settings: Settings) -> Counts:
     check_folders(settings.files)
     tune_process()
     signals = Signals()
-    with opened(settings, signals, PATIENCE_S) as (_, discovery, pipeline):
+    with opened(settings, signals, RETRY_TIMEOUT_S) as (_, discovery, pipeline):
         pipeline.prepare()
         discovery.refresh()
         pipeline.ship(_blocks(discovery.files, signals.stop, to_the_end=True))
@@ -79,8 +79,10 @@ def run_once(settings: Settings) -> Counts:
 
 def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
     """Ship what comes from a descriptor until it ends; it has no positions. Raises StateError, DestinationError."""
-    pipeline = Pipeline(settings, DeadLetters(settings.state), threading.Event(), PATIENCE_S, reader=_reader(settings))
-    stream = Stream(descriptor, joined=settings.format == "legacy")
+    pipeline = Pipeline(
+        settings, DeadLetters(settings.state), threading.Event(), RETRY_TIMEOUT_S, reader=_reader(settings)
+    )
+    stream = Stream(descriptor, multiline=settings.format == "legacy")
     try:
         pipeline.prepare()
         while not stream.ended:
@@ -314,7 +316,7 @@ Parts = tuple[Registry, Discovery, Pipeline]
 def opened(
     settings: Settings,
     signals: Signals,
-    patience_s: float | None,
+    retry_timeout_s: float | None,
     counts: Counts | None = None,
     reader: Reader | None = None,
 ) -> Iterator[Parts]:
@@ -323,9 +325,9 @@ def opened(
     Raises StateError if another shipper has the state folder.
     """
     registry = Registry(settings.state)
-    discovery = Discovery(settings.files, registry.entries, joined=settings.format == "legacy")
+    discovery = Discovery(settings.files, registry.entries, multiline=settings.format == "legacy")
     dead_letters = DeadLetters(settings.state)
-    pipeline = Pipeline(settings, dead_letters, signals.stop, patience_s, counts, reader or _reader(settings))
+    pipeline = Pipeline(settings, dead_letters, signals.stop, retry_timeout_s, counts, reader or _reader(settings))
     try:
         yield registry, discovery, pipeline
     finally:

@@ -99,9 +99,9 @@ class CheckpointIndex:
 class Discovery:
     """The files that the globs name, each held open once."""
 
-    def __init__(self, globs: Iterable[str], remembered: Iterable[Checkpoint], *, joined: bool = False) -> None:
+    def __init__(self, globs: Iterable[str], remembered: Iterable[Checkpoint], *, multiline: bool = False) -> None:
         self._globs = tuple(globs)
-        self._joined = joined
+        self._multiline = multiline
         self._remembered = CheckpointIndex(remembered)
         self._open: dict[Key, File] = {}
         self._gone_since: dict[Key, float] = {}
@@ -122,7 +122,7 @@ class Discovery:
                 self._remembered.add(replace(tailed.checkpoint(), whole=None))
                 self.changes += 1
                 if isinstance(tailed, TailedFile):
-                    self._open[key] = TailedFile(tailed.path, tailed.descriptor, joined=self._joined)
+                    self._open[key] = TailedFile(tailed.path, tailed.descriptor, multiline=self._multiline)
                 else:
                     tailed.close()
                     del self._open[key]  # found again at the next look
@@ -216,17 +216,17 @@ class Discovery:
         begins = read(HEAD_LIMIT, 0)
         for checkpoint in self._alike(begins, open_now):
             if is_continuation(checkpoint.head, checkpoint.tail, checkpoint.position, read):
-                tailed = TailedFile(path, descriptor, joined=self._joined)
+                tailed = TailedFile(path, descriptor, multiline=self._multiline)
                 self._continue(tailed, checkpoint)
                 return tailed
         size = os.fstat(descriptor).st_size
         if any(size < checkpoint.position for checkpoint in open_now.beginning_with(begins)) and self._may_wait(key):
             os.close(descriptor)  # a copy of an open file, as it seems, that is not whole yet
             return None
-        return TailedFile(path, descriptor, joined=self._joined)
+        return TailedFile(path, descriptor, multiline=self._multiline)
 
     def _compressed(self, key: Key, path: Path, open_now: CheckpointIndex) -> CompressedFile | None:
-        tailed = CompressedFile(path, joined=self._joined)
+        tailed = CompressedFile(path, multiline=self._multiline)
         for checkpoint in self._remembered.of(key):
             if checkpoint.whole == tailed.seal:
                 tailed.head = checkpoint.head

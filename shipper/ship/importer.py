@@ -19,7 +19,7 @@ from ..records import alias
 from ..settings import Settings
 from .checkpoints import Registry
 from .compressed import is_compressed
-from .daemon import PATIENCE_S, SAVE_EVERY_S, Interval, Signals, opened, save, tune_process
+from .daemon import RETRY_TIMEOUT_S, SAVE_EVERY_S, Interval, Signals, opened, save, tune_process
 from .discovery import LEFT_ALONE, Discovery, File
 from .legacy_reader import LegacyImportReader, LegacyReader
 from .ndjson_reader import NdjsonReader, NdjsonReaderSince, Reader
@@ -58,7 +58,10 @@ def run(
     reader = _reader(settings, since)
     tune_process()
     signals = Signals()
-    with opened(settings, signals, PATIENCE_S, reader=reader) as (registry, discovery, pipeline), suppress(Stopped):
+    with (
+        opened(settings, signals, RETRY_TIMEOUT_S, reader=reader) as (registry, discovery, pipeline),
+        suppress(Stopped),
+    ):
         pipeline.prepare()  # what is on its way when it is stopped is sent again by the next import
         discovery.refresh()
         blocks = _in_turn(discovery, reader, signals, progress)

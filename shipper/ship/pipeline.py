@@ -49,16 +49,16 @@ class Delivery:
 
 
 class Pipeline:
-    """Carries blocks to Elasticsearch. `patience_s`: how long to keep trying, None for ever."""
+    """Carries blocks to Elasticsearch. `retry_timeout_s`: how long to keep trying, None for ever."""
 
     def __init__(
-        self, settings: Settings, dead_letters: DeadLetters, stop: threading.Event, patience_s: float | None,
+        self, settings: Settings, dead_letters: DeadLetters, stop: threading.Event, retry_timeout_s: float | None,
         counts: Counts | None = None, reader: Reader | None = None,
     ) -> None:  # fmt: skip
         self.counts = counts or Counts()
         self._settings = settings
         self._dead_letters = dead_letters
-        self._retry_state = RetryState(self.counts, stop, patience_s)
+        self._retry_state = RetryState(self.counts, stop, retry_timeout_s)
         self._bulk = Bulk(settings)
         self._reader = reader or NdjsonReader(settings)
         self._senders: SenderPool[Batch, Delivery] = SenderPool(self._send, SENDERS)

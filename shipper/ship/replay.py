@@ -23,13 +23,15 @@ class Replayed:
     refused: list[tuple[str, str]]
 
 
-def replay(settings: Settings, letters: DeadLetters, chosen: Iterable[StoredDeadLetter], patience_s: float) -> Replayed:
+def replay(
+    settings: Settings, letters: DeadLetters, chosen: Iterable[StoredDeadLetter], retry_timeout_s: float
+) -> Replayed:
     """Send the chosen letters' lines. Raises DestinationError: then none was taken out.
 
     Each goes to the index and under the id that it would have had: a second replay doubles nothing.
     """
     refused: list[tuple[str, str]] = []
-    pipeline = Pipeline(settings, letters, threading.Event(), patience_s)
+    pipeline = Pipeline(settings, letters, threading.Event(), retry_timeout_s)
     try:
         pipeline.prepare()
         for portion in _portions(chosen):

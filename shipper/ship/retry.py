@@ -21,12 +21,12 @@ class Stopped(ShipperError):
 
 
 class RetryState:
-    """Shared retry state of the requests in flight. `patience_s`: how long to keep trying, None for ever."""
+    """Shared retry state of the requests in flight. `retry_timeout_s`: how long to keep trying, None for ever."""
 
-    def __init__(self, counts: Counts, stop: threading.Event, patience_s: float | None) -> None:
+    def __init__(self, counts: Counts, stop: threading.Event, retry_timeout_s: float | None) -> None:
         self._counts = counts
         self._stop = stop
-        self._patience_s = patience_s
+        self._retry_timeout_s = retry_timeout_s
         self._lock = threading.Lock()
         self._met_by: set[Attempts] = set()
         self._minute = LogThrottle()
@@ -47,10 +47,10 @@ class RetryState:
             self._counts.error = what
             self._counts.error_since = self._counts.error_since or time.time()
             due = self._minute.due()
-        if self._patience_s is not None:  # of a run that is meant to end
+        if self._retry_timeout_s is not None:  # of a run that is meant to end
             if isinstance(cause, Refused):
                 raise cause  # waiting does not mend credentials
-            if time.monotonic() - attempts.began > self._patience_s:
+            if time.monotonic() - attempts.began > self._retry_timeout_s:
                 raise DestinationError(what) from cause
         if due:
             log.warning(

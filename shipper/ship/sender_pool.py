@@ -42,9 +42,9 @@ class SenderPool(Generic[Load, Result]):
         self._work.put((load, future))
         return future
 
-    def close(self, patience_s: float) -> None:
+    def close(self, timeout_s: float) -> None:
         """Let the threads end, but wait no longer than this for all of them."""
-        until = time.monotonic() + patience_s
+        until = time.monotonic() + timeout_s
         for _ in self._threads:
             self._work.put(None)
         for thread in self._threads:

@@ -90,13 +90,13 @@ class TailedFile:
 
     It is one life of that file: when somebody empties it (copytruncate), `emptied` turns true, and what is
     written from then on is another's to read. `read_to` is how far it was read, `acknowledged` how far all of
-    it is known to be safe. `final` says that no more will be written: a torn last line is taken, too. In `joined`
+    it is known to be safe. `final` says that no more will be written: a torn last line is taken, too. In `multiline`
     files a record may have several lines, which stay together: the last one waits for what may still belong to it.
     """
 
-    def __init__(self, path: Path, descriptor: int, *, joined: bool = False) -> None:
+    def __init__(self, path: Path, descriptor: int, *, multiline: bool = False) -> None:
         self.path = path
-        self.joined = joined
+        self.multiline = multiline
         self.descriptor = descriptor
         found = os.fstat(descriptor)
         self.device, self.inode = found.st_dev, found.st_ino
@@ -129,7 +129,7 @@ class TailedFile:
         self.quiet = found.st_size == self.read_to and found.st_mtime_ns == self._changed_at
         if self.quiet:
             return None
-        size = TEXT_BLOCK if self.joined else BLOCK
+        size = TEXT_BLOCK if self.multiline else BLOCK
         while True:
             data = self._bytes(size, self.read_to)
             if self._was_emptied():  # asked after reading: what was read before it happened stands where it is read
@@ -209,9 +209,9 @@ class TailedFile:
         return os.pread(self.descriptor, length, offset)
 
     def _whole(self, data: bytes, size: int) -> int:
-        """How much of what was read is whole lines, and in a joined file whole records; 0 of a part of one."""
+        """How much of what was read is whole lines, and in a multiline file whole records; 0 of a part of one."""
         cut = data.rfind(b"\n") + 1
-        if not self.joined:
+        if not self.multiline:
             return cut
         return whole_records(data[:cut]) or (cut if len(data) == size >= BLOCK else 0)
 
@@ -229,7 +229,7 @@ class TailedFile:
         if self._rest is None or self._rest[0] != end:
             self._rest = (end, now)
         settled = now - self._rest[1] >= SETTLED_S
-        return len(data) if (to_the_end or settled) and (self.joined or _is_whole(data[cut:])) else cut
+        return len(data) if (to_the_end or settled) and (self.multiline or _is_whole(data[cut:])) else cut
 
     def _beyond_limit(self) -> Block | None:
         """Look for the end of a line that is too long: a newline, or where the next record begins."""
@@ -260,9 +260,9 @@ class TailedFile:
 class Stream:
     """Standard input, or any other descriptor that can only be read onwards. It keeps no position."""
 
-    def __init__(self, descriptor: int, name: str = "<stdin>", *, joined: bool = False) -> None:
+    def __init__(self, descriptor: int, name: str = "<stdin>", *, multiline: bool = False) -> None:
         self.path = Path(name)
-        self._joined = joined
+        self._multiline = multiline
         self.descriptor = descriptor
         self.ended = False
         self._start = 0
@@ -275,7 +275,7 @@ class Stream:
         self.ended = not data
         data = self._rest + data
         cut = len(data) if self.ended else data.rfind(b"\n") + 1
-        if self._joined and not self.ended and select.select([self.descriptor], [], [], MORE_S)[0]:
+        if self._multiline and not self.ended and select.select([self.descriptor], [], [], MORE_S)[0]:
             cut = whole_records(data[:cut]) or cut
         if not cut and len(data) > LINE_LIMIT:
             cut = len(data)  # a line that is too long is refused in pieces

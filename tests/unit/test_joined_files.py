@@ -39,9 +39,9 @@ def test_a_long_record_is_in_one_block(log: Path, compressed: bool) -> None:
     if compressed:
         log = log.with_suffix(".gz")
         log.write_bytes(gzip.compress(data))
-        source: TailedFile | CompressedFile = CompressedFile(log, joined=True)
+        source: TailedFile | CompressedFile = CompressedFile(log, multiline=True)
     else:
-        source = TailedFile(log, os.open(log, os.O_RDONLY), joined=True)
+        source = TailedFile(log, os.open(log, os.O_RDONLY), multiline=True)
     found = list(blocks(source))
     assert b"".join(block.data for block in found) == data
     assert len(found) > 4
@@ -55,7 +55,7 @@ def test_a_long_record_is_in_one_block(log: Path, compressed: bool) -> None:
 def test_the_last_record_waits_for_what_may_belong_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"10:00:00 one\n10:00:01 two\n")
-    source = TailedFile(path, os.open(path, os.O_RDONLY), joined=True)
+    source = TailedFile(path, os.open(path, os.O_RDONLY), multiline=True)
     assert (block := source.read()) is not None
     assert block.data == b"10:00:00 one\n"
     assert source.read() is None
@@ -72,7 +72,7 @@ def test_the_last_record_waits_for_what_may_belong_to_it(tmp_path: Path, monkeyp
 
 def test_a_pipe_that_goes_on_keeps_its_records_together() -> None:
     reads, writes = os.pipe()
-    stream = Stream(reads, joined=True)
+    stream = Stream(reads, multiline=True)
     os.write(writes, b"10:00:00 one\n10:00:01 two\n")
     assert (block := stream.read()) is not None
     assert block.data == b"10:00:00 one\n10:00:01 two\n"  # nothing more came for a while

@@ -150,7 +150,7 @@ def test_what_is_no_answer_of_elasticsearchs_makes_nothing_a_dead_letter(
 ) -> None:
     server, run = few
     server.plan = [bulk_server.no_elasticsearch(400)] * 3
-    run.pipeline._retry_state._patience_s = None  # as the daemon has none
+    run.pipeline._retry_state._retry_timeout_s = None  # as the daemon has none
     run.log.write_bytes(lines(COUNT))
     run.ship()
     assert len(server.documents) == COUNT

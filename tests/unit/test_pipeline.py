@@ -42,7 +42,7 @@ def lines(count: int) -> bytes:
 class Run:
     """A pipeline on a folder with one log."""
 
-    def __init__(self, folder: Path, server: BulkServer, patience_s: float | None = 5.0, **settings_: str) -> None:
+    def __init__(self, folder: Path, server: BulkServer, retry_timeout_s: float | None = 5.0, **settings_: str) -> None:
         self.log = folder / "log"
         self.letters = DeadLetters(folder / "state")
         made = settings.load(
@@ -54,7 +54,7 @@ class Run:
             }
         )
         self.stop = threading.Event()
-        self.pipeline = Pipeline(made, self.letters, self.stop, patience_s)
+        self.pipeline = Pipeline(made, self.letters, self.stop, retry_timeout_s)
         self.discovery = Discovery([str(self.log)], [])
 
     def ship(self) -> None:
@@ -184,7 +184,7 @@ def test_thousands_of_torn_records_on_one_line_cost_only_themselves(tmp_path: Pa
 
 def test_positions_wait_for_the_answer(tmp_path: Path) -> None:
     with serving(*[bulk_server.status(503)] * 1000) as server:
-        run = Run(tmp_path, server, patience_s=0.05)
+        run = Run(tmp_path, server, retry_timeout_s=0.05)
         run.log.write_bytes(lines(COUNT))
         with pytest.raises(DestinationError, match="503"):
             run.ship()
@@ -194,7 +194,7 @@ def test_positions_wait_for_the_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_daemon_waits_for_somebody_to_mend_the_credentials(tmp_path: Path, code: int) -> None:
     with serving(*[bulk_server.status(code)] * 3) as server:
-        run = Run(tmp_path, server, patience_s=None)
+        run = Run(tmp_path, server, retry_timeout_s=None)
         run.log.write_bytes(lines(COUNT))
         run.ship()
         assert len(server.documents) == COUNT
@@ -212,7 +212,7 @@ def test_a_run_that_is_meant_to_end_does_not_wait_for_credentials(tmp_path: Path
 
 def test_a_stop_ends_the_waiting_and_moves_nothing(tmp_path: Path) -> None:
     with serving(*[bulk_server.status(503)] * 1000) as server:
-        run = Run(tmp_path, server, patience_s=None)
+        run = Run(tmp_path, server, retry_timeout_s=None)
         run.log.write_bytes(lines(COUNT))
         threading.Timer(0.2, run.stop.set).start()
         with pytest.raises(Stopped):

@@ -19,8 +19,8 @@ def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "LONGEST_S", 0.001)
 
 
-def error(counts: Counts, patience_s: float | None = None) -> RetryState:
-    return RetryState(counts, threading.Event(), patience_s)
+def error(counts: Counts, retry_timeout_s: float | None = None) -> RetryState:
+    return RetryState(counts, threading.Event(), retry_timeout_s)
 
 
 def test_it_is_over_when_all_that_met_it_are_through() -> None:
@@ -50,7 +50,7 @@ def test_what_comes_and_goes_is_told_once_a_minute(caplog: pytest.LogCaptureFixt
 
 
 def test_whoever_runs_out_of_patience_says_what_it_was() -> None:
-    attempts = error(Counts(), patience_s=0.0).attempts()
+    attempts = error(Counts(), retry_timeout_s=0.0).attempts()
     with pytest.raises(DestinationError, match="busy"):
         attempts.failed("busy")
 
@@ -59,7 +59,7 @@ def test_credentials_are_waited_for_by_those_alone_who_have_all_the_time() -> No
     refused = Refused("no", 401)
     error(Counts()).attempts().failed("no", refused)
     with pytest.raises(Refused):
-        error(Counts(), patience_s=9.0).attempts().failed("no", refused)
+        error(Counts(), retry_timeout_s=9.0).attempts().failed("no", refused)
 
 
 def test_a_stop_ends_the_waiting() -> None:
