@@ -109,13 +109,11 @@ def carry(
     """Give the job what its records will need later.
 
     That is the enqueuer's context, who asked for it and in which web request, the job that it was enqueued by,
-    and how many attempts there are: RQ keeps only how many are left.
+    and how many attempts there are.
     """
     carried: dict[str, Any] = dict(_carried(job))
     if context:
         carried["context"] = dict(context)
-    if job.retries_left:
-        carried["max_attempts"] = job.retries_left + 1
     if parent:
         carried["parent"], carried["root"] = parent.job_id, parent.root_job_id
     if actor:
@@ -126,11 +124,18 @@ def carry(
         carried["function"] = name
     if carried:
         marks_of(job).carried = carried
+    carry_attempts(job)
 
 
 def is_carrying(job: Job) -> bool:
     """Whether the job has what its records will need later."""
     return bool(_carried(job))
+
+
+def carry_attempts(job: Job) -> None:
+    """Note how many attempts there are: RQ keeps only how many are left."""
+    if job.retries_left:
+        marks_of(job).carried = {**_carried(job), "max_attempts": job.retries_left + 1}
 
 
 def carry_cron(job: Job, name: str | None) -> None:

@@ -34,7 +34,9 @@ def create_job(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
     """`Queue.create_job`, after which the job has its retries."""
     job = original(queue, *args, **kwargs)
     with never_raise("carry"):
-        _carry(job)
+        if not snapshot.is_carrying(job):  # its class may make jobs without RQ's `create`
+            _carry(job)
+        snapshot.carry_attempts(job)
         snapshot.carry_cron(job, _cron_name.get())
     return job
 
