@@ -1,4 +1,4 @@
-"""Compile shipper/ship/framing.c where there are a compiler and Python's headers; elsewhere fastpath.py does it all."""
+"""Compile framing.c where there are a compiler and Python's headers; elsewhere fastpath.py does it all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = "shipper/ship/framing.c"
-MODULE = "shipper/ship/framing.abi3.so"
+SOURCE = "shipper/ship/reader/framing.c"
+MODULE = "shipper/ship/reader/framing.abi3.so"
 # Python's stable ABI: one compiled module for 3.11 and all that follow, so one wheel for each platform.
 TAG = "cp311-abi3"
 

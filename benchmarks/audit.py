@@ -25,9 +25,10 @@ from pathlib import Path
 from elasticsearch import Elasticsearch
 
 from shipper import settings
+from shipper.audit import verify
 from shipper.client import connect
 from shipper.index import setup
-from shipper.read import timeline, verify
+from shipper.read import timeline
 from shipper.settings import Settings
 from stack.elasticsearch import Elasticsearch as OwnElasticsearch
 

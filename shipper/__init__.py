@@ -11,7 +11,6 @@ from .forking import no_fork
 
 if TYPE_CHECKING:
     from . import audit, jobs, timeline
-    from .context import actor, identify, log_context
     from .emit.callbacks import on_dead, on_fail
     from .emit.instrument import instrument
     from .emit.logged_job import LoggedJob

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import settings as settings_module
 from .forking import no_fork
+from .job_fields import CARRIED_FIELD, attempts, parse_carried, read_progress, text
 from .records import parse_timestamp
 from .settings import Settings
 from .state import document_id, index_name, job_id_of
@@ -130,16 +131,13 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
         from redis import Redis as Client
         from rq.job import Job
 
-        from .emit.progress import read
-        from .emit.snapshot import CARRIED_FIELD, attempts, parse_carried
-
     connection = redis if redis is not None else Client.from_url(made.redis)
     try:
         found: Any = connection.hmget(Job.key_for(job_id), list(_FIELDS))
-        values = {name: value.decode("utf-8", "replace") for name, value in zip(_FIELDS, found, strict=True) if value}
+        values = {name: text(value) for name, value in zip(_FIELDS, found, strict=True) if value}
         if "status" not in values:
             return None
-        progress = read(connection, job_id)
+        progress = read_progress(connection, job_id)
     finally:
         if redis is None:
             connection.close()

@@ -21,7 +21,7 @@ from shipper.emit.snapshot import JobSnapshot
 from shipper.index import setup
 from shipper.service import ServiceInfo
 from shipper.settings import Settings
-from shipper.ship.document import Place, document, state_document
+from shipper.ship.reader.document import Place, document, state_document
 
 LASTS = timedelta(hours=2)
 RETRY_AFTER = timedelta(seconds=30)

@@ -29,8 +29,8 @@ from types import MappingProxyType
 from typing import Any
 
 from shipper import records
-from shipper.emit.sink import Sink
-from shipper.ship.rotation import is_written_to
+from shipper.ship.source.rotation import is_written_to
+from shipper.sink import Sink
 from stack.processes import start, stop, tail_of
 from tests import bulk_server
 from tests.bulk_server import Answer, BulkServer, serving

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shipper import chain, settings
-from shipper.chain import NO_HASH, Head
-from shipper.emit.audit import Trail
+from shipper import settings
+from shipper.audit import chain
+from shipper.audit.chain import NO_HASH, Head
+from shipper.audit.writer import Trail
 
 
 def trail_in(folder: Path, **variables: str) -> Trail:

@@ -51,7 +51,7 @@ def record(action: str | None, stdin: bool, **flags: Any) -> None:
 
     For shell scripts and programs in other languages.
     """
-    from ..emit.audit import Trail
+    from ..audit.writer import Trail
 
     if stdin == bool(action):
         raise click.UsageError("Give an ACTION, or --stdin.")
@@ -84,8 +84,8 @@ def _object(text: str | bytes, where: str) -> dict[str, Any]:
 
 
 def _write(trail: Any, said: dict[str, Any], where: str = "the flags") -> None:
+    from ..audit.writer import Event
     from ..context import log_context
-    from ..emit.audit import Event
 
     known = (*_EVENT, "actor", "customer", "trace", "labels")
     if unknown := sorted(set(said) - set(known)):
@@ -126,8 +126,8 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
 
     Hashes with a key can be checked where SHIPPER_AUDIT_KEY is that key; without it only their order is.
     """
+    from ..audit import verify as reading
     from ..read import timeline
-    from ..read import verify as reading
 
     made = settings.load(flags)
     now = datetime.now(UTC)
@@ -210,8 +210,8 @@ def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> Non
 
     The chain still holds: `verify` says "erased". That it was done is recorded, and by whom; of whom is not.
     """
-    from ..emit.audit import Event, Trail
-    from ..read import forget as erasing
+    from ..audit import forget as erasing
+    from ..audit.writer import Event, Trail
 
     made = settings.load(flags)
     if not yes:

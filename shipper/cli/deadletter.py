@@ -16,7 +16,7 @@ from ..records import timestamp
 from . import options
 
 if TYPE_CHECKING:
-    from ..ship.dead_letters import DeadLetters, StoredDeadLetter
+    from ..ship.bulk.dead_letters import DeadLetters, StoredDeadLetter
 
 RETRY_TIMEOUT_S = 30.0
 
@@ -67,7 +67,7 @@ def show(identifier: str, as_json: bool, **flags: str | None) -> None:
 @click.argument("identifiers", metavar="[ID]...", nargs=-1)
 def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **flags: str | None) -> None:
     """Send letters again. Those that arrive are taken out, the others stay."""
-    from ..ship import replay as replaying
+    from ..ship.bulk import replay as replaying
 
     if not identifiers and not everything:
         raise click.UsageError("Name the letters by their ids, or use --all.")
@@ -106,7 +106,7 @@ def purge(identifiers: tuple[str, ...], everything: bool, yes: bool, **flags: st
 
 
 def _letters(flags: dict[str, str | None]) -> DeadLetters:
-    from ..ship.dead_letters import DeadLetters
+    from ..ship.bulk.dead_letters import DeadLetters
 
     return DeadLetters(settings.load(flags).state)
 

@@ -10,9 +10,9 @@ from django.conf import ENVIRONMENT_VARIABLE, settings
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.checks import register
 
-from ..emit.events import never_raise
 from ..emit.instrument import instrument
 from ..emit.patches import spawn as spawn_patch
+from ..guard import never_raise
 from ..settings import set_application_settings
 from . import checks, middleware, on_commit, registry
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
-from ..emit.events import never_raise
+from ..guard import never_raise
 from . import registry
 
 Model = TypeVar("Model", bound=type[Any])

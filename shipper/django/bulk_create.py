@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from ..emit.events import never_raise
+from ..guard import never_raise
 from . import change_records, many_to_many, registry, rows, save
 from .change_records import CREATED, Change, bulk_change, record_changes
 from .patching import wrap as wrap_method

@@ -13,10 +13,11 @@ from django.db import connections, transaction
 from django.db.models import Model
 from rq.timeouts import BaseTimeoutException
 
-from .. import audit, context, settings
-from ..emit.audit import Event
-from ..emit.events import never_raise
+from .. import context, settings
+from ..audit import api as audit
+from ..audit.writer import Event
 from ..forking import no_fork
+from ..guard import never_raise
 from ..redact import Redactor
 from .registry import AuditedModel
 from .rows import Rows, Values

@@ -17,9 +17,9 @@ from rq.job import Job
 from rq.queue import Queue
 from rq.worker import BaseWorker
 
-from ..emit.events import never_raise
-from ..emit.sink import is_on_purpose
+from ..guard import never_raise
 from ..settings import load
+from ..sink import is_on_purpose
 from . import registry
 from .middleware import Middleware
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.deletion import Collector
 
-from ..emit.events import never_raise
+from ..guard import never_raise
 from . import change_records, many_to_many, registry, rows
 from .change_records import CHANGED, DELETED, Change, bulk_change, record_changes
 from .patching import wrap as wrap_method

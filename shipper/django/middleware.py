@@ -15,7 +15,7 @@ from django.utils.functional import LazyObject, empty
 
 from .. import context, settings
 from ..context import Actor, Request
-from ..emit.events import never_raise
+from ..guard import never_raise
 from ..web.request import request_of
 
 log = logging.getLogger("shipper")

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .. import context
-from ..emit.events import never_raise
+from ..guard import never_raise
 from .patching import wrap
 
 

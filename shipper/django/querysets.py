@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import router
 
-from ..emit.events import never_raise
+from ..guard import never_raise
 
 
 def database_of(queryset: Any) -> str:

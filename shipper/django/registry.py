@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 
-from ..emit.events import never_raise
+from ..guard import never_raise
 
 log = logging.getLogger("shipper")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from django.db.models import Model
 from django.db.models.signals import post_save, pre_save
 
-from ..emit.events import never_raise
+from ..guard import never_raise
 from . import change_records, many_to_many, registry
 from .change_records import CREATED, FIXTURE_TAG, Change, record_changes
 from .registry import AuditedModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import django
 
-from ..emit.events import never_raise
+from ..guard import never_raise
 
 
 def set_up() -> None:

@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
+from ..guard import never_raise
 from ..records import Record
 from ..settings import Settings
-from .events import never_raise
 
 Callback = Callable[[Record], Any]
 

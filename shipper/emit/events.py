@@ -6,22 +6,18 @@ observer raises is reported once a minute and goes no further: a job never fails
 
 from __future__ import annotations
 
-import logging
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rq.timeouts import BaseTimeoutException
+from ..guard import never_raise
 
 if TYPE_CHECKING:
     from rq.worker import BaseWorker
 
+    from ..job_fields import Progress
     from .snapshot import JobSnapshot
-
-log = logging.getLogger("shipper")
-
-WARN_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +109,6 @@ class Operation:
     error: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is. `percent` is 0 to 100; `count` numbers the changes of one job."""
-
-    percent: float
-    message: str
-    count: int
-
-
 class Hooks:
     """The moments. Each comes in the process named, with the job's facts as they are at that moment."""
 
@@ -171,53 +158,32 @@ class Hooks:
         """Somebody cancelled, requeued, deleted, stopped, emptied, suspended or resumed; in their process."""
 
 
-class Observers:
-    """Dispatches job events to the registered hooks. Called by the patches of RQ."""
+class Observers(Hooks):
+    """Calls each moment's hook of all registered observers. Called by the patches of RQ.
+
+    What one observer raises is logged and keeps no other from being called.
+    """
 
     def __init__(self) -> None:
         self._all: list[Hooks] = []
 
     def add(self, observer: Hooks) -> None:
+        """Register an observer for this process and those forked from it."""
         self._all.append(observer)
 
-    def tell(self, moment: str, *facts: Any) -> None:
-        """Call the method `moment` of every observer; the failure of one is not the others'."""
+
+def _call_all(moment: str) -> Callable[..., None]:
+    def call(self: Observers, *args: Any, **kwargs: Any) -> None:
         for observer in self._all:
             with never_raise(moment):
-                getattr(observer, moment)(*facts)
+                getattr(observer, moment)(*args, **kwargs)
+
+    return call
+
+
+for _moment in [name for name in vars(Hooks) if not name.startswith("_")]:  # the same for each: written once
+    setattr(Observers, _moment, _call_all(_moment))
 
 
 observers = Observers()
 """Those of this process, and of every process forked from it."""
-
-
-class never_raise:  # noqa: N801 - used as a word: `with quietly("started"):`
-    """Whatever our own code raises in this block is logged, once a minute, and goes no further.
-
-    A class and not a generator: this is entered a dozen times for each job, and costs a third so.
-    """
-
-    __slots__ = ("_moment",)
-
-    _last_warning = -WARN_EVERY_S  # one warning a minute for the whole process
-
-    def __init__(self, moment: str) -> None:
-        self._moment = moment
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if kind is None:
-            return False
-        if not issubclass(kind, Exception) or issubclass(kind, BaseTimeoutException):
-            return False  # RQ's alarm rang while we were at it: it is meant for the job
-        now = time.monotonic()
-        if now - never_raise._last_warning >= WARN_EVERY_S:
-            never_raise._last_warning = now
-            log.warning(
-                "No record of %r: %s: %s. The job is not affected.",
-                self._moment, kind.__name__, error,
-                exc_info=error, extra={"event.action": "observer-failed"},
-            )  # fmt: skip
-        return True

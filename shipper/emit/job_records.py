@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..context import fields_of
+from ..job_fields import Progress
 from ..records import Record, begin, record_id, shorten, timestamp
 from ..service import ServiceInfo
-from .events import Ending, ExceptionInfo, ExitStatus, Failure, Progress, Success
+from .events import Ending, ExceptionInfo, ExitStatus, Failure, Success
 from .snapshot import JobSnapshot
 
 NS_PER_US = 1000

@@ -12,19 +12,16 @@ from typing import Any
 from rq import get_current_job
 
 from .. import context
+from ..guard import never_raise
+from ..job_fields import Progress, progress_key
 from . import snapshot
-from .events import Progress, never_raise, observers
+from .events import observers
 
 KEEP_S = 7 * 86_400
 """How long progress outlives its last change in Redis."""
 
 TELL_EVERY_S = 1.0
 """At most one record in this time; Redis has every change. The last one, 100 %, is always told."""
-
-
-def key(job_id: str) -> str:
-    """The Redis hash of a job's progress: `percent`, `message`, `count`."""
-    return f"shipper:progress:{job_id}"
 
 
 _last_told: dict[str, float] = {}  # the job that is running, and when its progress was last told
@@ -43,22 +40,14 @@ def progress(percent: float, message: str = "") -> None:
     with never_raise("progressed"):
         count = _store(job.connection, job.id, percent, message)
         if _is_due(job.id, percent):
-            observers.tell("progressed", snapshot.from_job(job), Progress(percent, message, count), _execution_id())
-
-
-def read(connection: Any, job_id: str) -> Progress | None:
-    """A job's progress as Redis has it now; None if it never told any."""
-    percent, message, count = connection.hmget(key(job_id), "percent", "message", "count")
-    if percent is None:
-        return None
-    return Progress(float(percent), (message or b"").decode("utf-8", "replace"), int(count or 0))
+            observers.progressed(snapshot.from_job(job), Progress(percent, message, count), _execution_id())
 
 
 def _store(connection: Any, job_id: str, percent: float, message: str) -> int:
     with connection.pipeline() as pipeline:
-        pipeline.hset(key(job_id), mapping={"percent": percent, "message": message})
-        pipeline.hincrby(key(job_id), "count", 1)
-        pipeline.expire(key(job_id), KEEP_S)
+        pipeline.hset(progress_key(job_id), mapping={"percent": percent, "message": message})
+        pipeline.hincrby(progress_key(job_id), "count", 1)
+        pipeline.expire(progress_key(job_id), KEEP_S)
         return int(pipeline.execute()[1])
 
 

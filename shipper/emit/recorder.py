@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .. import records
+from ..audit.writer import Event, Trail
+from ..job_fields import Progress
 from ..redact import Redactor
 from ..service import ServiceInfo
 from ..settings import Settings
+from ..sink import Sink
 from . import job_arguments, job_records
-from .audit import Event, Trail
 from .callbacks import Callbacks
-from .events import Failure, Hooks, Operation, Progress, Success
-from .sink import Sink
+from .events import Failure, Hooks, Operation, Success
 from .snapshot import JobSnapshot
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from .. import context
-from .events import never_raise
+from ..guard import never_raise
 
 NAME = "rq-shipper"
 """Under this name the fields stand among an event's contexts."""

@@ -16,13 +16,10 @@ from rq.job import UNEVALUATED
 
 from ..context import Actor, RunningJob
 from ..forking import no_fork
+from ..job_fields import CARRIED_FIELD, attempts, parse_carried
 
 if TYPE_CHECKING:
     from rq.job import Job
-
-CARRIED_FIELD = "shipper"
-"""The field of a job's hash that carries the enqueuer's context, as JSON. Absent when there is none."""
-
 
 _CARRIED_KEY = CARRIED_FIELD.encode()
 
@@ -175,15 +172,6 @@ def restore(job: Job, raw: Mapping[Any, Any]) -> None:
         marks_of(job).carried = carried
 
 
-def parse_carried(found: bytes | str | None) -> dict[str, Any]:
-    """The carried field as it stands in a job's hash; {} where it is not there, or not ours."""
-    try:
-        carried = orjson.loads(found or b"{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return carried if isinstance(carried, dict) else {}
-
-
 def from_job(job: Job) -> JobSnapshot:
     """The facts of a job, as far as they can be read."""
     marks = marks_of(job)
@@ -300,17 +288,6 @@ def _id(found: object) -> str | None:
 
 def _moment(seconds: object) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, float | int) else None
-
-
-def attempts(retries_left: int, returned: int, known_most: object) -> tuple[int, int]:
-    """(max attempts, this attempt): the one rule for both.
-
-    RQ keeps only how many retries are left, and counts only those that a job `returned`. `known_most` is what the job
-    carries from where it was enqueued, if it carries any.
-    """
-    if isinstance(known_most, int):
-        return known_most, max(1, known_most - retries_left) + returned
-    return retries_left + 1 + returned, 1 + returned
 
 
 def _payload_bytes(job: Job) -> int | None:

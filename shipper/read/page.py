@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from ..records import Record
-from ..timeline import TimelineEntry, entry
+from .entry import TimelineEntry, entry
 
 # The picture, in units of its view box.
 WIDTH, LEFT, ROW, BAR, DOT = 1000, 260, 22, 8, 4

@@ -17,22 +17,22 @@ from ..index import retention
 from ..service import ServiceInfo
 from ..settings import Settings
 from . import status
-from .backoff import LogThrottle
-from .checkpoints import Registry
-from .dead_letters import DeadLetters
-from .discovery import Discovery, File, allow_many_files, check_folders
-from .fastpath import CHECKED_IN
-from .idle import IdleFiles
-from .legacy_reader import LegacyReader
+from .bulk.backoff import LogThrottle
+from .bulk.dead_letters import DeadLetters
+from .bulk.retry import Stopped
+from .bulk.sender_pool import set_switch_interval
 from .malloc import tune_malloc
 from .metrics_server import MetricsServer
-from .ndjson_reader import NdjsonReader, Reader
 from .pipeline import Pipeline
-from .retry import Stopped
-from .rotation import Rotation
-from .sender_pool import set_switch_interval
+from .reader.fastpath import CHECKED_IN
+from .reader.legacy import LegacyReader
+from .reader.ndjson import NdjsonReader, Reader
+from .source.checkpoints import Registry
+from .source.discovery import Discovery, File, allow_many_files, check_folders
+from .source.idle import IdleFiles
+from .source.rotation import Rotation
+from .source.tail import Block, Stream
 from .status import Counts, Status, Watcher
-from .tail import Block, Stream
 
 log = logging.getLogger("shipper")
 

@@ -17,15 +17,15 @@ from pathlib import Path
 from ..errors import SourceError
 from ..records import alias
 from ..settings import Settings
-from .checkpoints import Registry
-from .compressed import is_compressed
+from .bulk.retry import Stopped
 from .daemon import RETRY_TIMEOUT_S, SAVE_EVERY_S, Interval, Signals, opened, save, tune_process
-from .discovery import LEFT_ALONE, Discovery, File
-from .legacy_reader import LegacyImportReader, LegacyReader
-from .ndjson_reader import NdjsonReader, NdjsonReaderSince, Reader
-from .retry import Stopped
+from .reader.legacy import LegacyImportReader, LegacyReader
+from .reader.ndjson import NdjsonReader, NdjsonReaderSince, Reader
+from .source.checkpoints import Registry
+from .source.compressed import is_compressed
+from .source.discovery import LEFT_ALONE, Discovery, File
+from .source.tail import Block
 from .status import Counts
-from .tail import Block
 
 log = logging.getLogger("shipper")
 

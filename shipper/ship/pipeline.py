@@ -20,15 +20,15 @@ from ..errors import DestinationError
 from ..index import setup
 from ..records import Record, parse_timestamp
 from ..settings import Settings
-from .batch import Batch, BulkRequest, Item, ItemsRequest
-from .bulk import Bulk, InvalidRequest, TooLarge
-from .dead_letters import DeadLetter, DeadLetters
-from .ndjson_reader import NdjsonReader, Reader
-from .response import InvalidResponse, dead_letters_of, is_all_well, parse_bulk_response
-from .retry import RetryState
-from .sender_pool import SenderPool
+from .bulk.batch import Batch, BulkRequest, Item, ItemsRequest
+from .bulk.dead_letters import DeadLetter, DeadLetters
+from .bulk.request import Bulk, InvalidRequest, TooLarge
+from .bulk.response import InvalidResponse, dead_letters_of, is_all_well, parse_bulk_response
+from .bulk.retry import RetryState
+from .bulk.sender_pool import SenderPool
+from .reader.ndjson import NdjsonReader, Reader
+from .source.tail import Block
 from .status import Counts
-from .tail import Block
 
 log = logging.getLogger("shipper")
 

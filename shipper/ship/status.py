@@ -14,8 +14,8 @@ import orjson
 
 from ..records import Record, begin, record_id, timestamp
 from ..service import ServiceInfo
-from .fastpath import CHECKED_IN
-from .tail import name_of
+from .reader.fastpath import CHECKED_IN
+from .source.tail import name_of
 
 FILE = "status.json"
 STALE_S = 15.0  # a status that is older tells of a shipper that is gone

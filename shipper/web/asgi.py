@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from .. import context, settings
-from ..emit.events import never_raise
+from ..guard import never_raise
 from .request import request_of
 
 Scope = MutableMapping[str, Any]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import context, settings
-from ..emit.events import never_raise
+from ..guard import never_raise
 from .request import request_of
 
 if TYPE_CHECKING:

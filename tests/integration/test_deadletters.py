@@ -8,7 +8,7 @@ import os
 import pytest
 from elasticsearch import Elasticsearch
 
-from shipper.ship.tail import LINE_LIMIT
+from shipper.ship.source.tail import LINE_LIMIT
 from tests.integration.test_shipping import append, indexed, lines
 from tests.programs import Programs
 

@@ -10,7 +10,7 @@ from elasticsearch import Elasticsearch
 from rq import Queue, Retry
 
 import shipper
-from shipper.emit.progress import key
+from shipper.job_fields import progress_key
 from shipper.settings import Settings
 from tests import work
 from tests.programs import Programs, count
@@ -93,7 +93,7 @@ def test_progress_is_in_redis_at_once_and_in_few_records(queue: Queue, made: Set
     state = shipper.jobs.get(job.id, settings=made)
     assert state is not None
     assert (state.percent, state.message) == (100, "done")
-    assert 0 < queue.connection.ttl(key(job.id)) <= 7 * 86_400
+    assert 0 < queue.connection.ttl(progress_key(job.id)) <= 7 * 86_400
 
 
 def test_progress_outlives_a_kill_and_a_retry(queue: Queue, made: Settings, programs: Programs) -> None:

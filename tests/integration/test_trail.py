@@ -127,8 +127,8 @@ def test_whoever_makes_a_hash_anew_without_the_key_is_found(programs: Programs, 
     record = hits[1]["_source"]
     record["event"]["action"] = "forged"
     links = record["audit"]["chain"]
-    head = shipper.chain.Head(links["id"], 1, links["previous"])
-    shipper.chain.seal(record, head, None)
+    head = shipper.audit.chain.Head(links["id"], 1, links["previous"])
+    shipper.audit.chain.seal(record, head, None)
     search.index(index=hits[1]["_index"], id=hits[1]["_id"], document=record, refresh=True)
     kinds = {(one["kind"], one["sequence"]) for one in verify(programs, **KEY)["findings"]}
     assert kinds == {("unkeyed", 2), ("broken", 3)}
@@ -174,9 +174,9 @@ def test_verify_of_nothing_says_so(programs: Programs) -> None:
 def test_forgetting_a_person_leaves_a_trail_that_holds(
     programs: Programs, search: Elasticsearch, made: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shipper.emit.audit import Trail
+    from shipper.audit.writer import Trail
 
-    monkeypatch.setattr(audit, "_trail", Trail(made))
+    monkeypatch.setattr(audit.api, "_trail", Trail(made))
     with shipper.actor(id="ann", name="Ann Smith"), shipper.log_context(plan="gold"):
         audit.record("address-changed", "customer:42", changes={"city": ("Ulm", "Bonn")}, reason="Ann asked")
     with shipper.actor(id="olga"):
@@ -222,9 +222,9 @@ def test_forgetting_a_person_leaves_a_trail_that_holds(
 @pytest.fixture
 def story(programs: Programs, search: Elasticsearch, made: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Two people's records, one of each kind, shipped."""
-    from shipper.emit.audit import Trail
+    from shipper.audit.writer import Trail
 
-    monkeypatch.setattr(audit, "_trail", Trail(made))
+    monkeypatch.setattr(audit.api, "_trail", Trail(made))
     with shipper.actor(id="ann"), shipper.log_context(customer="42", plan="gold", trace_id="a" * 32):
         audit.record("address-changed", "customer:42")
     with shipper.actor(id="bob"):

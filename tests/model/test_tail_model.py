@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shipper.ship import discovery
-from shipper.ship.checkpoints import Checkpoint
-from shipper.ship.discovery import Discovery
+from shipper.ship.source import discovery
+from shipper.ship.source.checkpoints import Checkpoint
+from shipper.ship.source.discovery import Discovery
 
 
 class TailMachine(RuleBasedStateMachine):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shipper import audit
+from shipper.audit import api as audit
 from tests import django_shop
 from tests.trail import records_in, trail_in
 

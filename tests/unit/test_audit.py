@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import shipper
-from shipper import audit, context, records
+from shipper import context, records
+from shipper.audit import api as audit
+from shipper.audit.writer import Event, login_name
 from shipper.context import Actor, Request, RunningJob
-from shipper.emit.audit import Event, login_name
 from tests.trail import follow, records_in, trail_in
 from tests.unit.test_ecs import ALLOWED
 from tests.unit.test_templates import leaves, mapped

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from shipper.ship.bulk.batch import Batch
 
 from shipper import settings
 from shipper.records import LINE_START
-from shipper.ship.batch import Batch
-from shipper.ship.document import document
-from shipper.ship.fastpath import FastPath
-from shipper.ship.tail import Block
+from shipper.ship.reader.document import document
+from shipper.ship.reader.fastpath import FastPath
+from shipper.ship.source.tail import Block
 
 MADE = settings.load(environment={})
 GOLDEN = (Path(__file__).parent.parent / "golden/job-finished.jsonl").read_bytes().rstrip()
@@ -91,7 +91,7 @@ def test_a_line_of_torn_records_is_gone_through_once(torn: bytes, monkeypatch: p
         looked_at.append(len(line))
         return document(line, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("shipper.ship.batch.document", counted)
+    monkeypatch.setattr("shipper.ship.bulk.batch.document", counted)
     line = torn * 300 + OURS
     batch = added(line + b"\n")
     assert sum(looked_at) == len(line)

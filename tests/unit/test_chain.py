@@ -11,8 +11,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper import chain
-from shipper.chain import NO_HASH, Head
+from shipper.audit import chain
+from shipper.audit.chain import NO_HASH, Head
 
 START = Head("host-1", 0, NO_HASH)
 KEY = b"a key of sixteen characters"

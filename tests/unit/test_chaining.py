@@ -14,8 +14,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from shipper.emit import chaining
-from shipper.emit.audit import Event, Trail
+from shipper.audit import chaining
+from shipper.audit.writer import Event, Trail
 from shipper.errors import AuditError
 from tests.trail import follow, records_in, trail_in
 

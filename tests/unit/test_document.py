@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper import settings
-from shipper.ship.document import Document, NotShippable, Place, document
+from shipper.ship.reader.document import Document, NotShippable, Place, document
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SETTINGS = settings.load(environment={"XDG_STATE_HOME": "/s", "SHIPPER_NAMESPACE": "shop"})

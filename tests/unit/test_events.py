@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from rq.timeouts import JobTimeoutException
 
-from shipper.emit.events import Hooks, Observers, never_raise
+from shipper.emit.events import Hooks, Observers
+from shipper.guard import never_raise
 
 
 class Broken(Hooks):
@@ -24,7 +25,7 @@ def test_an_observer_that_fails_hides_nothing_from_the_next() -> None:
     observers, counting = Observers(), Counting()
     observers.add(Broken())
     observers.add(counting)
-    observers.tell("worker_started", None)
+    observers.worker_started(None)
     assert counting.calls == 1
 
 

@@ -14,13 +14,13 @@ import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shipper.ship.bulk.batch import Batch
 
 from shipper import settings
-from shipper.ship import fastpath
-from shipper.ship.batch import Batch
-from shipper.ship.document import Place, document
-from shipper.ship.fastpath import FastPath
-from shipper.ship.tail import Block
+from shipper.ship.reader import fastpath
+from shipper.ship.reader.document import Place, document
+from shipper.ship.reader.fastpath import FastPath
+from shipper.ship.source.tail import Block
 from shipper.state import State
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").glob("*.jsonl"))

@@ -14,12 +14,12 @@ import pytest
 
 from shipper.errors import SourceError, StateError
 from shipper.records import LINE_START
-from shipper.ship import discovery, tail
-from shipper.ship.checkpoints import Checkpoint, Registry
-from shipper.ship.compressed import OPENERS
-from shipper.ship.discovery import Discovery, check_folders
-from shipper.ship.fingerprint import file_id
-from shipper.ship.tail import BLOCK, LINE_LIMIT, Stream, TailedFile
+from shipper.ship.source import discovery, tail
+from shipper.ship.source.checkpoints import Checkpoint, Registry
+from shipper.ship.source.compressed import OPENERS
+from shipper.ship.source.discovery import Discovery, check_folders
+from shipper.ship.source.fingerprint import file_id
+from shipper.ship.source.tail import BLOCK, LINE_LIMIT, Stream, TailedFile
 
 
 def opened(path: Path) -> TailedFile:

@@ -48,12 +48,12 @@ def test_the_emit_side_imports_nothing_of_the_other_sides() -> None:
 
 def test_the_audit_trail_and_the_middlewares_import_light() -> None:
     added = f"[name for name in {HEAVY!r} + ('asyncio', 'rfc8785') if name in sys.modules and name not in before]"
-    used = "import shipper.audit, shipper.web.wsgi, shipper.web.asgi; shipper.audit.trail()"
+    used = "import shipper.audit, shipper.web.wsgi, shipper.web.asgi; shipper.audit.api.trail()"
     assert _python(f"import sys, rq; before = set(sys.modules); {used}; print({added})") == "[]"
 
 
 def test_nothing_but_its_own_application_imports_django() -> None:
-    used = "import shipper.audit, shipper.web.wsgi; shipper.instrument(); shipper.audit.trail()"
+    used = "import shipper.audit, shipper.web.wsgi; shipper.instrument(); shipper.audit.api.trail()"
     assert _python(f"import sys, shipper; {used}; print('django' in sys.modules)") == "False"
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from shipper.ship import idle
-from shipper.ship.discovery import Discovery, File
-from shipper.ship.idle import IdleFiles
-from shipper.ship.tail import TailedFile
+from shipper.ship.source import idle
+from shipper.ship.source.discovery import Discovery, File
+from shipper.ship.source.idle import IdleFiles
+from shipper.ship.source.tail import TailedFile
 
 
 class Run:

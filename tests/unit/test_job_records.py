@@ -12,8 +12,9 @@ import pytest
 
 from shipper import records, redact
 from shipper.emit import job_arguments, job_records
-from shipper.emit.events import ExceptionInfo, ExitStatus, Failure, Progress, Success
+from shipper.emit.events import ExceptionInfo, ExitStatus, Failure, Success
 from shipper.emit.snapshot import JobSnapshot
+from shipper.job_fields import Progress
 from shipper.records import Record
 from shipper.redact import Redactor
 from shipper.service import ServiceInfo

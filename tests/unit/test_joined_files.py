@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from shipper.legacy.lines import records_in
-from shipper.ship import tail
-from shipper.ship.compressed import CompressedFile
-from shipper.ship.tail import TEXT_BLOCK, Block, Stream, TailedFile
+from shipper.ship.source import tail
+from shipper.ship.source.compressed import CompressedFile
+from shipper.ship.source.tail import TEXT_BLOCK, Block, Stream, TailedFile
 
 FRAME = b'  File "x.py", line 1, in f\n'
 

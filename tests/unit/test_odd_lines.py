@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper import state
-from shipper.ship import fastpath
-from shipper.ship.document import NESTING_LIMIT
+from shipper.ship.reader import fastpath
+from shipper.ship.reader.document import NESTING_LIMIT
 from tests import bulk_server
 from tests.bulk_server import invalid_if, serving
 from tests.unit.test_pipeline import GOLDEN, Run, lines
@@ -31,7 +31,7 @@ def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shipper.ship.backoff.FIRST_S", 0.001)
+    monkeypatch.setattr("shipper.ship.bulk.backoff.FIRST_S", 0.001)
 
 
 def _ours(rest: bytes) -> bytes:

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from shipper.ship.bulk.dead_letters import DeadLetters
+from shipper.ship.bulk.retry import Stopped
 
 from shipper import settings
 from shipper.errors import DestinationError
-from shipper.ship import backoff, batch, pipeline, tail
-from shipper.ship.dead_letters import DeadLetters
-from shipper.ship.discovery import Discovery
+from shipper.ship import pipeline
+from shipper.ship.bulk import backoff, batch
 from shipper.ship.pipeline import Pipeline
-from shipper.ship.retry import Stopped
+from shipper.ship.source import tail
+from shipper.ship.source.discovery import Discovery
 from stack.processes import wait_until
 from tests import bulk_server
 from tests.bulk_server import Answer, BulkServer, each, kept_but_lost, serving

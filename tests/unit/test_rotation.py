@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from shipper import settings
-from shipper.ship import rotation
-from shipper.ship.discovery import Discovery
-from shipper.ship.rotation import MB, Rotation, is_done_with, is_renamed
+from shipper.ship.source import rotation
+from shipper.ship.source.discovery import Discovery
+from shipper.ship.source.rotation import MB, Rotation, is_done_with, is_renamed
 
 LINE = b'{"a":1}\n'
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from shipper import settings
-from shipper.emit.audit import Event, Trail
-from shipper.emit.sink import Sink, reason_and_advice
+from shipper.audit.writer import Event, Trail
+from shipper.sink import Sink, reason_and_advice
 
 WRITERS, EACH = 8, 12_500  # 100,000 lines in all
 LINE = b'{"a":1}\n'
@@ -132,7 +132,7 @@ def test_a_folder_in_place_of_the_log_is_told(tmp_path: Path, caplog: pytest.Log
 
 
 def test_standard_output_is_written_to_where_somebody_names_it(tmp_path: Path) -> None:
-    code = "from pathlib import Path; from shipper.emit.sink import Sink; Sink(Path('/dev/stdout')).append(b'line')"
+    code = "from pathlib import Path; from shipper.sink import Sink; Sink(Path('/dev/stdout')).append(b'line')"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"line"
 
 

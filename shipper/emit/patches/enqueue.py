@@ -11,8 +11,10 @@ from typing import Any
 from rq.job import JobStatus
 
 from ... import context
+from ...guard import never_raise
+from ...job_fields import CARRIED_FIELD
 from .. import snapshot
-from ..events import never_raise, observers
+from ..events import observers
 
 Wrapper = Callable[..., Any]
 
@@ -50,7 +52,7 @@ def to_dict(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
     with never_raise("carry"):
         snapshot.note_stored_bytes(job, hash_fields.get("data"))
         if carried := snapshot.carried_bytes(job):
-            hash_fields[snapshot.CARRIED_FIELD] = carried
+            hash_fields[CARRIED_FIELD] = carried
     return hash_fields
 
 
@@ -72,7 +74,7 @@ def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: A
         answer = original(queue, job, *args, **kwargs)
     with never_raise("enqueued"):
         pushed = snapshot.from_job(job)
-        _when_executed(args, kwargs, lambda _: observers.tell("enqueued", pushed, cause))
+        _when_executed(args, kwargs, lambda _: observers.enqueued(pushed, cause))
     return answer
 
 
@@ -84,7 +86,7 @@ def _refusal_told(job: Any) -> Iterator[None]:
     except Exception as error:
         if type(error).__name__ == "DuplicateJobError":
             with never_raise("refused"):
-                observers.tell("refused", snapshot.from_job(job), "duplicate")
+                observers.refused(snapshot.from_job(job), "duplicate")
         raise
 
 
@@ -95,7 +97,7 @@ def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: A
         answer = original(queue, job, at, *args, **kwargs)
     with never_raise("scheduled"):
         waiting, cause = snapshot.from_job(job), _cause.get()
-        _when_executed(args, kwargs, lambda _: observers.tell("scheduled", waiting, cause))
+        _when_executed(args, kwargs, lambda _: observers.scheduled(waiting, cause))
     return answer
 
 
@@ -106,7 +108,7 @@ def register_dependency(original: Wrapper, job: Any, *args: Any, **kwargs: Any) 
         def tell(_: Any) -> None:
             # enqueue_many registers all dependencies first and then pushes the jobs whose parents are done.
             if job._status == JobStatus.DEFERRED:
-                observers.tell("deferred", snapshot.from_job(job))
+                observers.deferred(snapshot.from_job(job))
 
         _when_executed(args, kwargs, tell)
     return answer

@@ -21,10 +21,11 @@ from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
 
 from ... import context
+from ...guard import never_raise
 from .. import ending, sentry, snapshot
 from ..descriptors import as_function, is_ours, mark
 from ..ending import ExecutionState
-from ..events import ExceptionInfo, ExitStatus, Failure, Success, never_raise, observers
+from ..events import ExceptionInfo, ExitStatus, Failure, Success, observers
 from . import enqueue
 
 Wrapper = Callable[..., Any]
@@ -37,7 +38,7 @@ def bootstrap(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
     answer = original(worker, *args, **kwargs)
     with never_raise("bootstrap"):
         _cover(type(worker))
-    observers.tell("worker_started", worker)
+    observers.worker_started(worker)
     return answer
 
 
@@ -169,7 +170,7 @@ def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> 
     if status == JobStatus.FINISHED:  # killed after Redis knew and before the record was written
         job.refresh()
         success = Success(execution_id=execution.execution_id, worker=worker.name)
-        observers.tell("succeeded", snapshot.from_job(job), success)
+        observers.succeeded(snapshot.from_job(job), success)
         return
     job.ended_at = datetime.now(UTC)
     stopped = _is_stopped(worker, job)
@@ -183,7 +184,7 @@ def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> 
         raised=raised,
         killed=execution.exit_status or _UNKNOWN,
     )
-    observers.tell("failed", snapshot.from_job(job), failure)
+    observers.failed(snapshot.from_job(job), failure)
     if status == JobStatus.STARTED:
         ending.remember(job.connection, execution.execution_id)  # RQ will come across it and declare it abandoned
 
@@ -247,14 +248,14 @@ def _record_unnoticed_ending(
     known, execution_id = snapshot.from_job(job), execution.execution_id
     if went_well:
         success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
-        observers.tell("succeeded", known, success)
+        observers.succeeded(known, success)
     else:
         failure = Failure(
             execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
             raised=_exception_info(snapshot.marks_of(job).raised or escaping),
             text="RQ was not told of this ending.", ended_at=job.ended_at,
         )  # fmt: skip
-        observers.tell("failed", known, failure)
+        observers.failed(known, failure)
     if execution_id is not None:
         ending.remember(job.connection, execution_id)
 
@@ -269,7 +270,7 @@ def prepare_for_execution(original: Wrapper, job: Any, *args: Any, **kwargs: Any
         if not snapshot.marks_of(job).start_recorded:
             known, worker = snapshot.from_job(job), kwargs.get("worker_name", args[0] if args else None)
             pipeline = kwargs.get("pipeline", args[1] if len(args) > 1 else None)
-            enqueue.after_execute(pipeline, lambda _: observers.tell("started", known, None, worker or "unknown"))
+            enqueue.after_execute(pipeline, lambda _: observers.started(known, None, worker or "unknown"))
     return answer
 
 
@@ -287,7 +288,7 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
                     execution.started = known
                 if _is_performing.get():  # which takes it back; a worker that goes ways of its own would keep it
                     context.running.set(snapshot.running(known, execution_id))
-                observers.tell("started", known, execution_id, worker.name)
+                observers.started(known, execution_id, worker.name)
 
 
 def handle_exception(original: Wrapper, worker: Any, job: Any, *exc_info: Any) -> Any:
@@ -312,13 +313,13 @@ def _record_before_going_down(worker: Any, job: Any, raised: Any, error: Excepti
         return
     if raised[0] is None:
         success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
-        observers.tell("succeeded", known, success)
+        observers.succeeded(known, success)
         return
     failure = Failure(
         execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
         raised=_exception_info(raised), text=f"Redis could not be told: {error}", ended_at=job.ended_at,
     )  # fmt: skip
-    observers.tell("failed", known, failure)
+    observers.failed(known, failure)
 
 
 def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -343,7 +344,7 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
                     result_bytes=_stored_results.pop(job.id, None),
                 )
                 started = execution.started if execution is not None else None
-                observers.tell("succeeded", snapshot.at_ending(job, started), success)
+                observers.succeeded(snapshot.at_ending(job, started), success)
 
 
 def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -369,7 +370,7 @@ def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwa
                     text="The function returned a Retry.",
                     reason="retry_limit" if spent else None,
                 )
-                observers.tell("failed", before, failure)
+                observers.failed(before, failure)
 
 
 def handle_job_failure(
@@ -383,8 +384,8 @@ def handle_job_failure(
         return original(worker, job, queue, started_job_registry=started_job_registry, exc_string=exc_string, **kwargs)
     finally:
         with never_raise("failed"):
-            if failure is not None and _claim(worker, job):
-                observers.tell("failed", before, failure)
+            if before is not None and failure is not None and _claim(worker, job):
+                observers.failed(before, failure)
 
 
 def execute_stopped_callback(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -458,10 +459,10 @@ def serialize_result(original: Wrapper, result: Any, *args: Any, **kwargs: Any) 
 def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """No worker, no execution: enqueued, started and ended in one call."""
     with never_raise("enqueued"):
-        observers.tell("enqueued", snapshot.from_job(job), enqueue.current_cause())
+        observers.enqueued(snapshot.from_job(job), enqueue.current_cause())
         job.started_at = datetime.now(UTC)
         snapshot.marks_of(job).start_recorded = True
-        observers.tell("started", snapshot.from_job(job), None, "sync")
+        observers.started(snapshot.from_job(job), None, "sync")
     try:
         return original(queue, job, *args, **kwargs)
     finally:
@@ -475,10 +476,10 @@ def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any)
                     result_type=type(job._result).__qualname__,
                     result_bytes=_stored_results.pop(job.id, None),
                 )
-                observers.tell("succeeded", snapshot.from_job(job), success)
+                observers.succeeded(snapshot.from_job(job), success)
             else:
                 failure = Failure(execution_id=None, worker="sync", raised=raised, is_retried=False)
-                observers.tell("failed", snapshot.from_job(job), failure)
+                observers.failed(snapshot.from_job(job), failure)
 
 
 def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:

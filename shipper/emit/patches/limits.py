@@ -9,8 +9,9 @@ from typing import Any
 from rq.job import JobStatus
 from rq.utils import as_text
 
+from ...guard import never_raise
 from .. import snapshot
-from ..events import never_raise, observers
+from ..events import observers
 from .enqueue import after_execute, current_cause
 from .operate import fetched
 
@@ -33,14 +34,14 @@ def enqueue_rate_limited_job(original: Wrapper, queue: Any, job: Any, *args: Any
         if pipeline is not None:
             after_execute(pipeline, lambda _: _tell_waiting(job, waiting))
         elif job._status == JobStatus.RATE_LIMITED:
-            observers.tell("rate_limited", waiting)
+            observers.rate_limited(waiting)
     return answer
 
 
 def _tell_waiting(job: Any, waiting: snapshot.JobSnapshot) -> None:
     """After a pipeline, which may have pushed the job at once: Redis knows."""
     if as_text(job.connection.hget(job.key, "status") or b"") == JobStatus.RATE_LIMITED:
-        observers.tell("rate_limited", waiting)
+        observers.rate_limited(waiting)
 
 
 def promote(original: Wrapper, registry: Any, *args: Any, **kwargs: Any) -> Any:
@@ -61,4 +62,4 @@ def _tell_pushed(connection: Any, ids: Iterable[Any], own: str | None, cause: st
         job_id = as_text(raw)
         job = fetched(connection, job_id)
         if job is not None:
-            observers.tell("enqueued", snapshot.from_job(job), cause if job_id == own else "rate_limit")
+            observers.enqueued(snapshot.from_job(job), cause if job_id == own else "rate_limit")

@@ -12,8 +12,9 @@ from typing import Any
 
 from rq.job import Job
 
+from ...guard import never_raise
 from .. import snapshot
-from ..events import Operation, never_raise, observers
+from ..events import Operation, observers
 from ..snapshot import JobSnapshot
 from . import remove
 from .enqueue import after_execute
@@ -107,7 +108,7 @@ def _told(
 
 
 def _tell(operation: Operation) -> None:
-    observers.tell("operated", operation)
+    observers.operated(operation)
 
 
 def _facts(job: Any) -> JobSnapshot | None:

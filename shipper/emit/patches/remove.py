@@ -12,8 +12,9 @@ from typing import Any
 from rq.job import Job, JobStatus
 from rq.utils import as_text, utcformat
 
+from ...guard import never_raise
 from .. import ending, snapshot
-from ..events import Failure, never_raise, observers
+from ..events import Failure, observers
 from .enqueue import after_execute
 
 Wrapper = Callable[..., Any]
@@ -76,7 +77,7 @@ def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
                     pipeline.exists(job.key)
                 for job, there in zip(chunk, pipeline.execute(), strict=True):
                     if not there:
-                        observers.tell("removed", snapshot.from_job(job), "deleted")
+                        observers.removed(snapshot.from_job(job), "deleted")
     return answer
 
 
@@ -104,7 +105,7 @@ def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args
                 # The same for whoever finds it, so that two who do make one document.
                 ended_at=datetime.fromtimestamp(min(score, looked), UTC),
             )
-            observers.tell("failed", known, failure)
+            observers.failed(known, failure)
     return answer
 
 
@@ -119,9 +120,9 @@ def _has_acted(job: Job, known: snapshot.JobSnapshot) -> bool:
 def _tell_removed(job: Any, how: str, pipeline: Any) -> None:
     gone = snapshot.from_job(job)
     if pipeline is None:
-        observers.tell("removed", gone, how)
+        observers.removed(gone, how)
     else:
-        after_execute(pipeline, lambda _: observers.tell("removed", gone, how))
+        after_execute(pipeline, lambda _: observers.removed(gone, how))
 
 
 def _waiting(queue: Any) -> Iterator[Job]:

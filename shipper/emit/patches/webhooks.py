@@ -6,8 +6,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+from ...guard import never_raise
 from .. import snapshot
-from ..events import never_raise, observers
+from ..events import observers
 
 Wrapper = Callable[..., Any]
 
@@ -30,5 +31,5 @@ def urlopen(original: Wrapper, *args: Any, **kwargs: Any) -> Any:
         with never_raise("webhook_failed"):
             if (sending := _sending.get()) is not None:
                 webhook, job = sending
-                observers.tell("webhook_failed", snapshot.from_job(job), webhook.url, error)
+                observers.webhook_failed(snapshot.from_job(job), webhook.url, error)
         raise

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from ..forking import in_each_child, no_fork
+from .forking import in_each_child, no_fork
 
 log = logging.getLogger("shipper")
 

@@ -14,14 +14,14 @@ from typing import Any
 import orjson
 from elasticsearch import Elasticsearch
 
-from .. import chain
 from ..client import translated_errors
 from ..errors import ShipperError
+from ..read.paging import Page, pages, snapshot
 from ..records import Record, indices
 from ..settings import Settings
-from ..ship.dead_letters import DeadLetters
+from ..ship.bulk.dead_letters import DeadLetters
 from ..state import index_name
-from .paging import Page, pages, snapshot
+from . import chain
 
 PAGE = 500
 ERASED_TAG = "erased"

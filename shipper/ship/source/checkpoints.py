@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import StateError
+from ...errors import StateError
 from .fingerprint import Fingerprint
 
 log = logging.getLogger("shipper")

@@ -20,11 +20,11 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, TypeVar
 
-from . import settings
-from .emit.audit import Event, Trail
-from .emit.events import never_raise
-from .errors import AuditError
-from .forking import no_fork
+from .. import settings
+from ..errors import AuditError
+from ..forking import no_fork
+from ..guard import never_raise
+from .writer import Event, Trail
 
 __all__ = ["AuditError", "action", "record"]
 

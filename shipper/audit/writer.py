@@ -14,15 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import chain, context
+from .. import context
 from ..context import Actor
 from ..errors import AuditError
 from ..records import Record, begin, encode, shorten, timestamp
 from ..redact import TEXT_LIMIT, Redactor
 from ..service import ServiceInfo
 from ..settings import Settings
+from ..sink import Sink, account_name
+from . import chain
 from .chaining import Chain
-from .sink import Sink, account_name
 
 DATASET = "rq.audit"
 CUT_TAG, NO_ACTOR_TAG, UNCHAINED_TAG = "changes-cut", "no-actor", "unchained"

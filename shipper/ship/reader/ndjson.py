@@ -9,11 +9,11 @@ from typing import Protocol
 
 import msgspec
 
-from ..records import LINE_START, TIME_AT, timestamp
-from ..settings import Settings
-from .batch import Batch
+from ...records import LINE_START, TIME_AT, timestamp
+from ...settings import Settings
+from ..bulk.batch import Batch
+from ..source.tail import Block
 from .fastpath import FastPath, TimestampOnly
-from .tail import Block
 
 
 class Reader(Protocol):

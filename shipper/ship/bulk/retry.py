@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 
-from ..errors import DestinationError, Refused, ShipperError
+from ...errors import DestinationError, Refused, ShipperError
+from ..status import Counts
 from .backoff import Backoff, LogThrottle
-from .status import Counts
 
 log = logging.getLogger("shipper")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import SourceError
+from ...errors import SourceError
 from .checkpoints import Checkpoint, recent
 from .compressed import CompressedFile, is_compressed
 from .fingerprint import HEAD_LIMIT, Fingerprint, fingerprint, is_continuation, read_at

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .forking import no_fork
-from .records import Record
+from ..forking import no_fork
+from ..records import Record
 
 NO_HASH = "0" * 64
 """What the first record of a chain has as the hash of the one before it."""

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import orjson
 from elasticsearch import Elasticsearch
 
-from .. import chain
-from ..chain import NO_HASH, Checked, Head
 from ..client import translated_errors
 from ..errors import ShipperError
+from ..read.paging import Page, pages, snapshot
 from ..records import indices, timestamp
 from ..settings import Settings
-from .paging import Page, pages, snapshot
+from . import chain
+from .chain import NO_HASH, Checked, Head
 
 PAGE = 2000
 AHEAD = 2  # pages that are fetched while others are checked

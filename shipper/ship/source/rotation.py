@@ -16,8 +16,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..settings import Settings
-from .backoff import LogThrottle
+from ...settings import Settings
+from ..bulk.backoff import LogThrottle
 from .discovery import Discovery
 from .tail import TailedFile
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..settings import Settings
+from ...settings import Settings
+from ..pipeline import Pipeline
+from ..source.tail import LINE_LIMIT
 from .batch import Batch
 from .dead_letters import DeadLetter, DeadLetters, StoredDeadLetter
-from .pipeline import Pipeline
-from .tail import LINE_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

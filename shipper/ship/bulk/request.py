@@ -12,10 +12,10 @@ import elastic_transport
 import orjson
 from elastic_transport import Serializer, Transport
 
-from .. import client
-from ..client import REQUEST_TIMEOUT_S, addresses_for_people, refusal, unreachable
-from ..errors import DestinationError
-from ..settings import Settings
+from ... import client
+from ...client import REQUEST_TIMEOUT_S, addresses_for_people, refusal, unreachable
+from ...errors import DestinationError
+from ...settings import Settings
 
 _REASON_LIMIT = 1000  # characters: an id that is too long is in it
 # Only what response.py looks at; the items keep their order and their number.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ..legacy.lines import whole_records
+from ...legacy.lines import whole_records
 from .checkpoints import Checkpoint
 from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, Fingerprint, file_id, fingerprint
 from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, pieces

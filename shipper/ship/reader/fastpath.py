@@ -21,7 +21,7 @@ from operator import itemgetter
 
 import msgspec
 
-from ..records import (
+from ...records import (
     DATASET_MARK,
     DATASET_MARK_AT,
     DATASET_START,
@@ -33,8 +33,8 @@ from ..records import (
     TIME_AT,
     index_name,
 )
-from ..settings import Settings
-from ..state import JobRecord, State, state_from_record
+from ...settings import Settings
+from ...state import JobRecord, State, state_from_record
 from .document import may_be_too_deep
 
 try:

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import orjson
 
-from ..legacy.lines import whole_records
-from ..records import LINE_START
+from ...legacy.lines import whole_records
+from ...records import LINE_START
 from .checkpoints import Checkpoint
 from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, file_id, fingerprint
 

@@ -16,18 +16,18 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from ..index.pipelines import CLEAN, NAME
-from ..legacy import dates, grammar, lines
-from ..legacy.dates import Dates
-from ..legacy.grammar import Facts, Whence
-from ..legacy.pairing import Pairs
-from ..records import encode, index_name, timestamp
-from ..service import ServiceInfo
-from ..settings import Settings
-from .batch import Batch, Item, rejection_reason
-from .dead_letters import DeadLetter
+from ...index.pipelines import CLEAN, NAME
+from ...legacy import dates, grammar, lines
+from ...legacy.dates import Dates
+from ...legacy.grammar import Facts, Whence
+from ...legacy.pairing import Pairs
+from ...records import encode, index_name, timestamp
+from ...service import ServiceInfo
+from ...settings import Settings
+from ..bulk.batch import Batch, Item, rejection_reason
+from ..bulk.dead_letters import DeadLetter
+from ..source.tail import Block, Source, name_of
 from .document import Document, Place, line_id
-from .tail import Block, Source, name_of
 
 
 class Line(NamedTuple):

@@ -9,13 +9,13 @@ from typing import Protocol
 
 import msgspec
 
-from ..records import LINE_START, TIME_AT, Record, encode
-from ..settings import Settings
-from ..state import State
+from ...records import LINE_START, TIME_AT, Record, encode
+from ...settings import Settings
+from ...state import State
+from ..reader.document import Document, NotShippable, Place, document, state_document
+from ..reader.fastpath import FastPath, keep_latest
+from ..source.tail import LINE_LIMIT, Block, Mark, Source, name_of
 from .dead_letters import DeadLetter
-from .document import Document, NotShippable, Place, document, state_document
-from .fastpath import FastPath, keep_latest
-from .tail import LINE_LIMIT, Block, Mark, Source, name_of
 
 BODY_LIMIT = 2_000_000  # bytes of one request; a request costs 0.4 ms of CPU besides its documents, so few large ones
 COUNT_LIMIT = 10_000  # documents of one request

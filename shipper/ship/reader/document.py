@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from ..records import (
+from ...records import (
     BYTE_ORDER_MARK,
     DATASET_MARK,
     DATASET_MARK_AT,
@@ -28,9 +28,9 @@ from ..records import (
     record_id,
     timestamp,
 )
-from ..settings import Settings
-from ..state import ID_LIMIT, State, document_id, state_from_mapping
-from ..state import index_name as state_index_name
+from ...settings import Settings
+from ...state import ID_LIMIT, State, document_id, state_from_mapping
+from ...state import index_name as state_index_name
 
 NESTING_LIMIT = 900
 """Objects and arrays within each other. Elasticsearch reads 1000 of them, and orjson as many as that."""

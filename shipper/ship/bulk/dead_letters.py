@@ -19,10 +19,10 @@ from typing import Any
 
 import orjson
 
-from ..errors import StateError
-from ..records import parse_timestamp, timestamp
-from .checkpoints import make_folder
-from .tail import Block
+from ...errors import StateError
+from ...records import parse_timestamp, timestamp
+from ..source.checkpoints import make_folder
+from ..source.tail import Block
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,11 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from .. import chain
-from ..chain import NO_HASH, Head
 from ..forking import in_each_child
 from ..records import LINE_START, Record, encode
-from .sink import LOOK_EVERY_S, Sink, open_shared
+from ..sink import LOOK_EVERY_S, Sink, open_shared
+from . import chain
+from .chain import NO_HASH, Head
 
 HEAD_BYTES = 512  # one sector: it is written whole or not at all
 LOCK_WAIT_S = 1.0  # a holder needs some 20 us; one that was stopped while it held the lock must not stop us all

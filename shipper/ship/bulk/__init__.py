@@ -1,0 +1,1 @@
+"""Collects documents into `_bulk` requests, sends them, and deals with what was refused."""

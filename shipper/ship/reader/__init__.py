@@ -1,0 +1,1 @@
+"""Parses what a file holds: bytes in, documents out."""

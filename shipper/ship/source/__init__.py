@@ -1,0 +1,1 @@
+"""Finds the files, reads what is new in them, and keeps how far each was shipped."""
