@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from elasticsearch import Elasticsearch
-from shipper.ship.bulk.batch import Batch, Item
-from shipper.ship.bulk.dead_letters import DeadLetters
 
 from shipper import jobs, records
 from shipper.settings import Settings
+from shipper.ship.bulk.batch import Batch, Item
+from shipper.ship.bulk.dead_letters import DeadLetters
 from shipper.ship.pipeline import Pipeline
 from shipper.ship.reader.document import Document
 from tests.bulk_server import serving, slow

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from shipper.ship.bulk.batch import Batch
 
 from shipper import settings
 from shipper.records import LINE_START
+from shipper.ship.bulk.batch import Batch
 from shipper.ship.reader.document import document
 from shipper.ship.reader.fastpath import FastPath
 from shipper.ship.source.tail import Block

@@ -14,9 +14,9 @@ import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shipper.ship.bulk.batch import Batch
 
 from shipper import settings
+from shipper.ship.bulk.batch import Batch
 from shipper.ship.reader import fastpath
 from shipper.ship.reader.document import Place, document
 from shipper.ship.reader.fastpath import FastPath

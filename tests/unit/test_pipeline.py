@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shipper.ship.bulk.dead_letters import DeadLetters
-from shipper.ship.bulk.retry import Stopped
 
 from shipper import settings
 from shipper.errors import DestinationError
 from shipper.ship import pipeline
 from shipper.ship.bulk import backoff, batch
+from shipper.ship.bulk.dead_letters import DeadLetters
+from shipper.ship.bulk.retry import Stopped
 from shipper.ship.pipeline import Pipeline
 from shipper.ship.source import tail
 from shipper.ship.source.discovery import Discovery

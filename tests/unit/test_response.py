@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import orjson
 import pytest
+
 from shipper.ship.bulk.batch import Item
 from shipper.ship.bulk.response import InvalidResponse, is_all_well, parse_bulk_response
-
 from shipper.ship.reader.document import Document
 
 ITEM = Item(Document(b"{}", b"{}"), b"{}", "/log", 7)

@@ -6,10 +6,10 @@ import logging
 import threading
 
 import pytest
-from shipper.ship.bulk.retry import RetryState, Stopped
 
 from shipper.errors import DestinationError, Refused
 from shipper.ship.bulk import backoff
+from shipper.ship.bulk.retry import RetryState, Stopped
 from shipper.ship.status import Counts
 
 
