@@ -39,6 +39,11 @@ class Settings:
     """The permissions of `log` where an emitter makes it: 0o660. None: 0660 less the umask."""
     files: tuple[str, ...]
     """Globs of the files that the shipper tails. Default: `log` and what it was renamed to."""
+    trusted_files: tuple[str, ...] = ()
+    """Globs of those that may hold records of jobs and of the audit trail, beside `log` and what it was renamed to.
+
+    What any other file calls so becomes an application's line.
+    """
     state: Path
     """The folder of the shipper's positions and dead letters."""
     elasticsearch: tuple[str, ...] = ("http://127.0.0.1:9200",)
@@ -289,6 +294,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "log": _path,
     "log_mode": _mode,
     "files": _globs,
+    "trusted_files": _globs,
     "state": _path,
     "elasticsearch": _urls,
     "api_key": _text,

@@ -13,14 +13,17 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import orjson
+
+from .records import milliseconds, parse_timestamp, timestamp
 
 STATE_INDEX = "rq-state"
 
 # Within one push a higher rank has the last word: what was seen to succeed outranks what was concluded to be lost.
-_RANKS = {
+RANKS = {
     "deferred": 1,
     "scheduled": 2,
     "queued": 3,
@@ -38,7 +41,7 @@ _RANKS = {
     "dead": 14,
     "finished": 15,
 }
-_STATES = {
+STATES = {
     "job-deferred": "deferred",
     "job-scheduled": "scheduled",
     "job-enqueued": "queued",
@@ -106,11 +109,8 @@ class _Error(msgspec.Struct, gc=False, omit_defaults=True):
     message: str | None = None
 
 
-class JobRecord(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False):
-    """What a state needs of a job record. Everything else in it is passed over, which is what makes it quick.
-
-    No cycle can be in what comes from JSON, and to look for one takes a third of the time: gc=False.
-    """
+class _JobRecord(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False):
+    """What a state needs of a job record. Everything else in it is passed over."""
 
     timestamp: datetime
     event: _Event
@@ -126,10 +126,10 @@ class JobRecord(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False):
 class _Document(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False, omit_defaults=True):
     """A state as Elasticsearch has it. What is None is left out."""
 
-    timestamp: datetime
+    timestamp: str
     event: Mapping[str, str]
     state: str
-    updated_at: datetime
+    updated_at: str
     service: _Named
     job_id: str | None = None  # where it is too long to be the document's id
     job_type: str | None = None
@@ -145,40 +145,20 @@ class _Document(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False, om
     progress: dict[str, Any] | None = None
 
 
-class State(msgspec.Struct, frozen=True, gc=False):
-    """A job's state: `source` goes to `rq-state-<namespace>` under `document_id`, with this external version."""
+class State(NamedTuple):
+    """A job's state as it is sent: `body` is the `_bulk` action and the document, each with its newline.
+
+    It goes to `rq-state-<namespace>` under `document_id`, with `version` as its external version.
+    """
 
     job_id: str
     version: int
-    record: JobRecord
+    body: bytes
 
     @property
     def source(self) -> bytes:
-        """The whole of it as JSON. Made when it is sent: of many records of one job only the last word is."""
-        record, rq = self.record, self.record.rq
-        function = record.code.function.name if record.code and record.code.function else None
-        reason = record.event.reason
-        return _encode(
-            _Document(
-                timestamp=record.timestamp,
-                event=_EVENT,
-                state=reason if reason in _INFERRED_STATES else _STATES[record.event.action],
-                updated_at=record.timestamp,
-                service=record.service or _NAMELESS,
-                job_id=self.job_id if document_id(self.job_id) != self.job_id else None,
-                job_type=function,
-                family=function.rpartition(".")[0] or None if function else None,
-                queue=record.messaging.destination.name,
-                worker=record.messaging.client.id if record.messaging.client else None,
-                created_at=rq.created_at,
-                expires_at=rq.expires_at,
-                attempt=rq.attempt,
-                user=record.user,
-                organization=record.organization,
-                error=record.error,
-                progress=rq.progress,
-            )
-        )
+        """The document, as JSON."""
+        return self.body.split(b"\n", 2)[1]
 
 
 _EVENT, _NAMELESS = {"kind": "state"}, _Named()
@@ -210,24 +190,61 @@ def epoch_of(version: int) -> datetime:
     return datetime.fromtimestamp((version >> (_RANK_BITS + _SEQUENCE_BITS)) / 1000, UTC)
 
 
-def state_from_mapping(record: Mapping[str, Any]) -> State | None:
-    """The state that a job record tells; None of a record that tells none, or is not as ours are."""
+def state_from_mapping(record: Mapping[str, Any], namespace: str) -> State | None:
+    """The state of a job after this record of it; None if the record changes none, or is not as ours are."""
     try:
-        return state_from_record(msgspec.convert(record, JobRecord))
+        return _state(msgspec.convert(record, _JobRecord), namespace)
     except (msgspec.ValidationError, ValueError, OverflowError, RecursionError):
         return None
 
 
-def state_from_record(record: JobRecord) -> State | None:
-    """The same of a decoded one. Raises ValueError if its times are none."""
+def _state(record: _JobRecord, namespace: str) -> State | None:
+    """Raises ValueError if the record's times are none."""
     event, rq = record.event, record.rq
-    state = _STATES.get(event.action)
-    if event.dataset != "rq.job" or state is None or not record.messaging.message.id:
+    name = STATES.get(event.action)
+    job_id = record.messaging.message.id
+    if event.dataset != "rq.job" or name is None or not job_id:
         return None
-    epoch_ms = _epoch_ms(rq.enqueued_at or rq.created_at, int(record.timestamp.timestamp() * 1000))
-    rank = _RANKS[_rank_name(state, rq, event)]
+    epoch_ms = _epoch_ms(rq.enqueued_at or rq.created_at, milliseconds(record.timestamp))
+    rank = RANKS[_rank_name(name, rq, event)]
     sequence = max(0, min(event.sequence, _SEQUENCE_MOST))
-    return State(record.messaging.message.id, ((epoch_ms << _RANK_BITS | rank) << _SEQUENCE_BITS) | sequence, record)
+    version = ((epoch_ms << _RANK_BITS | rank) << _SEQUENCE_BITS) | sequence
+    action = b'%b%b,"version":%d,"version_type":"external"}}' % (
+        action_start(namespace), orjson.dumps(document_id(job_id)), version,
+    )  # fmt: skip
+    return State(job_id, version, b"%b\n%b\n" % (action, _source(record, name)))
+
+
+def action_start(namespace: str) -> bytes:
+    """The `_bulk` action of a state up to its id."""
+    return b'{"index":{"_index":"%b","_id":' % index_name(namespace).encode()
+
+
+def _source(record: _JobRecord, name: str) -> bytes:
+    rq = record.rq
+    job_id = record.messaging.message.id
+    function = record.code.function.name if record.code and record.code.function else None
+    return _encode(
+        _Document(
+            timestamp=timestamp(record.timestamp),
+            event=_EVENT,
+            state=record.event.reason if record.event.reason in _INFERRED_STATES else name,
+            updated_at=timestamp(record.timestamp),
+            service=record.service or _NAMELESS,
+            job_id=job_id if document_id(job_id) != job_id else None,
+            job_type=function,
+            family=function.rpartition(".")[0] or None if function else None,
+            queue=record.messaging.destination.name,
+            worker=record.messaging.client.id if record.messaging.client else None,
+            created_at=rq.created_at,
+            expires_at=rq.expires_at,
+            attempt=rq.attempt,
+            user=record.user,
+            organization=record.organization,
+            error=record.error,
+            progress=rq.progress,
+        )
+    )
 
 
 def _epoch_ms(pushed: str | None, recorded_ms: int) -> int:
@@ -241,7 +258,7 @@ def _epoch_ms(pushed: str | None, recorded_ms: int) -> int:
 @lru_cache(1024)
 def _milliseconds(text: str) -> int:
     """Since 1970. A job's records follow one another, and all of one push state the same moment."""
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
+    return milliseconds(parse_timestamp(text))
 
 
 def _rank_name(state: str, rq: _Rq, event: _Event) -> str:

@@ -111,7 +111,7 @@ case ${RQ:-} in
 2.6 | 2.6.*) rq="rq==$RQ.* redis<6" ;; # its SpawnWorker does not work with a newer redis-py
 *) rq="rq==$RQ.*" ;;
 esac
-wanted="$("$python" -V) $client${rq:+ $rq} $(cat pyproject.toml hatch_build.py shipper/ship/reader/framing.c | cksum)"
+wanted="$("$python" -V) $client${rq:+ $rq} $(cat pyproject.toml hatch_build.py shipper/ship/reader/*.[ch] | cksum)"
 environment=""
 [ "$(cat .venv/.installed 2>/dev/null || true)" = "$wanted" ] || environment=".venv (150 MB to fetch, 500 MB on the disk)"
 if [ -n "$server$environment" ]; then

@@ -21,7 +21,7 @@ from shipper.emit.snapshot import JobSnapshot
 from shipper.index import setup
 from shipper.service import ServiceInfo
 from shipper.settings import Settings
-from shipper.ship.reader.document import Place, document, state_document
+from shipper.ship.reader.document import Document, Place, document
 
 LASTS = timedelta(hours=2)
 RETRY_AFTER = timedelta(seconds=30)
@@ -348,7 +348,7 @@ def index(day: Day, search: Elasticsearch, settings: Settings) -> None:
     now = datetime.now(UTC)
     for record in day.records:
         record_document, state = document(records.encode(record), Place("h", b"", 0), settings, now)
-        made = [record_document, *([state_document(state, settings)] if state else [])]
+        made = [record_document, *([Document(*state.body.split(b"\n")[:2])] if state else [])]
         lines += [part for one in made for part in (one.action, one.source)]
     answer = search.perform_request(
         "POST", "/_bulk?refresh=true", body=b"\n".join(lines) + b"\n",

@@ -10,6 +10,7 @@ from shipper import settings
 from shipper.audit import chain
 from shipper.audit.chain import NO_HASH, Head
 from shipper.audit.writer import Trail
+from shipper.records import LINE_START
 
 
 def trail_in(folder: Path, **variables: str) -> Trail:
@@ -19,7 +20,9 @@ def trail_in(folder: Path, **variables: str) -> Trail:
 
 
 def records_in(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "records.jsonl").read_bytes().splitlines()]
+    """Those that are whole: of a writer that was killed the beginning of a line may be left, before the next one."""
+    lines = (folder / "records.jsonl").read_bytes().splitlines()
+    return [json.loads(line[line.rindex(LINE_START) :]) for line in lines]
 
 
 def follow(records: list[dict[str, Any]], key: bytes | None = None) -> Head:

@@ -32,7 +32,7 @@ def _show_version(context: click.Context, _flag: click.Parameter, wanted: bool) 
     if wanted and not context.resilient_parsing:
         from importlib.metadata import version
 
-        from ..ship.reader.fastpath import CHECKED_IN
+        from ..ship.reader.framer import CHECKED_IN
 
         click.echo(f"shipper {version('rq-shipper')}; lines are checked in {CHECKED_IN}")
         context.exit()

@@ -24,7 +24,7 @@ from .bulk.sender_pool import set_switch_interval
 from .malloc import tune_malloc
 from .metrics_server import MetricsServer
 from .pipeline import Pipeline
-from .reader.fastpath import CHECKED_IN
+from .reader.framer import CHECKED_IN
 from .reader.legacy import LegacyReader
 from .reader.ndjson import NdjsonReader, Reader
 from .source.checkpoints import Registry
@@ -74,6 +74,7 @@ def run_once(settings: Settings) -> Counts:
         pipeline.prepare()
         discovery.refresh()
         pipeline.ship(_blocks(discovery.files, signals.stop, to_the_end=True))
+        pipeline.finish()
     return pipeline.counts
 
 
@@ -88,6 +89,7 @@ def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
         while not stream.ended:
             if (block := stream.read()) is not None:
                 pipeline.ship([block])
+        pipeline.finish()
     finally:
         pipeline.close()
     return pipeline.counts
@@ -137,7 +139,7 @@ class _Daemon:
                     task()
             if not self._pipeline.ship(_blocks(self._quiet.active(), self._stop), REST_S):
                 self._stop.wait(REST_S)
-        self._pipeline.ship(())  # what is on its way
+        self._pipeline.finish()
 
     def _look(self) -> None:
         try:

@@ -66,6 +66,7 @@ def run(
         discovery.refresh()
         blocks = _in_turn(discovery, reader, signals, progress)
         pipeline.ship(_saved(blocks, registry, discovery))
+        pipeline.finish()
     skipped = reader.skipped if isinstance(reader, LegacyReader | NdjsonReaderSince) else 0
     return Imported(pipeline.counts, skipped, signals.stop.is_set())
 
@@ -86,7 +87,9 @@ def check(files: Sequence[Path]) -> None:
 def _reader(settings: Settings, since: datetime | None) -> LegacyImportReader | NdjsonReader:
     if settings.format == "legacy":
         return LegacyImportReader(settings, since, _AgeWarning(settings).see)
-    return NdjsonReaderSince(settings, since) if since else NdjsonReader(settings)
+    if since:
+        return NdjsonReaderSince(settings, since, trusts_all=True)
+    return NdjsonReader(settings, trusts_all=True)
 
 
 class _AgeWarning:

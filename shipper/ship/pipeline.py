@@ -1,7 +1,7 @@
-"""The whole path on one screen: files → blocks → batch → `_bulk` → outcome → dead dead_letters → positions.
+"""The whole path on one screen: files → blocks → documents → batch → `_bulk` → outcome → dead letters → positions.
 
-Nothing moves a position but `_land`, and it does so last: when every line up to there is in Elasticsearch
-or in the dead dead_letters. Whatever goes wrong before that is tried again; ids make it safe.
+Nothing moves a position but `_land`, and it does so last: when every line up to there, and the state of every job in
+it, is in Elasticsearch or in the dead letters. Whatever goes wrong before that is tried again; ids make it safe.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from dataclasses import dataclass, field
 from .. import client
 from ..errors import DestinationError
 from ..index import setup
-from ..records import Record, parse_timestamp
+from ..records import Record
 from ..settings import Settings
-from .bulk.batch import Batch, BulkRequest, Item, ItemsRequest
-from .bulk.dead_letters import DeadLetter, DeadLetters
+from .bulk.batch import Batch, BulkRequest, ItemsRequest
+from .bulk.dead_letters import DeadLetters
 from .bulk.request import Bulk, InvalidRequest, TooLarge
 from .bulk.response import InvalidResponse, dead_letters_of, is_all_well, parse_bulk_response
 from .bulk.retry import RetryState
 from .bulk.sender_pool import SenderPool
+from .bulk.states import StateBatch, StateWindow
+from .reader.items import DeadLetter, Item
 from .reader.ndjson import NdjsonReader, Reader
-from .source.tail import Block
+from .source.tail import Block, Mark, Source
 from .status import Counts
 
 log = logging.getLogger("shipper")
@@ -61,9 +63,12 @@ class Pipeline:
         self._retry_state = RetryState(self.counts, stop, retry_timeout_s)
         self._bulk = Bulk(settings)
         self._reader = reader or NdjsonReader(settings)
-        self._senders: SenderPool[Batch, Delivery] = SenderPool(self._send, SENDERS)
-        self._on_their_way: deque[tuple[float, Batch, Future[Delivery]]] = deque()  # since when
+        self._senders: SenderPool[Batch | StateBatch, Delivery] = SenderPool(self._send, SENDERS)
+        self._on_their_way: deque[tuple[float, Batch | StateBatch, Future[Delivery]]] = deque()  # since when
         self._batch = Batch(settings)  # the next one
+        self._states = StateWindow(self._reader.states)
+        self._states_on_their_way = 0
+        self._marks: dict[Source, Mark] = {}  # of what is safe, but for states
 
     def prepare(self) -> None:
         """Make sure of the templates: without them Elasticsearch would guess the mappings at the first record.
@@ -90,22 +95,26 @@ class Pipeline:
         until, any_at_all = time.monotonic() + for_s, False
         for block in blocks:
             any_at_all = True
-            self._reader.take(block, self._batch)
-            if self._batch.full:
-                self._send_off()
+            parsed = self._reader.read(block)
+            self._batch.add(block, parsed)
+            self._send_off(only_full=True)
             if time.monotonic() > until:
                 return True
-        if self._batch:
-            self._send_off()
-        while self._on_their_way:
-            self._land()
+        self._send_off()
+        self._land_all()
         return any_at_all
+
+    def finish(self) -> None:
+        """Send what is held back, and return when all is safe."""
+        self._send_off()
+        self._send_states(everything=True)
+        self._land_all()
 
     def tell(self, record: Record) -> None:
         """Send a record of the shipper's own with the next batch."""
         self._batch.add_own(record)
 
-    def send(self, batch: Batch) -> list[DeadLetter]:
+    def send(self, batch: Batch | StateBatch) -> list[DeadLetter]:
         """Send a batch that comes from no file; what is refused is returned, and kept by nobody."""
         delivery = self._send(batch)
         self.counts.indexed += delivery.indexed
@@ -116,12 +125,22 @@ class Pipeline:
         self._senders.close(CLOSE_S)
         self._bulk.close()
 
-    def _send_off(self) -> None:
-        """Hand the batch over, and begin another."""
+    def _send_off(self, *, only_full: bool = False) -> None:
+        """Hand over what is ready: the batch, and states of which it is time."""
+        if self._batch.full or (self._batch and not only_full):
+            batch, self._batch = self._batch, Batch(self._settings)
+            self._submit(batch)
+        self._send_states()
+
+    def _send_states(self, *, everything: bool = False) -> None:
+        for states in self._states.take(everything=everything):
+            self._submit(states)
+
+    def _submit(self, batch: Batch | StateBatch) -> None:
         while self._on_their_way and not self._may_go_beside_them():
             self._land()
-        self._on_their_way.append((time.monotonic(), self._batch, self._senders.submit(self._batch)))
-        self._batch = Batch(self._settings)
+        self._states_on_their_way += isinstance(batch, StateBatch)
+        self._on_their_way.append((time.monotonic(), batch, self._senders.submit(batch)))
 
     def _may_go_beside_them(self) -> bool:
         """Whether Elasticsearch takes its time with the oldest, and is well: then it can work on another, too."""
@@ -131,37 +150,50 @@ class Pipeline:
         arrived = wait([arriving], max(0.0, since + BESIDE_S - time.monotonic())).done
         return not arrived and not self._retry_state
 
+    def _land_all(self) -> None:
+        while self._on_their_way:
+            self._land()
+
     def _land(self) -> None:
-        """See the oldest batch to its end, then move the positions: in the order in which the lines were read."""
+        """See the oldest batch to its end, then move the positions: in the order in which the lines were read.
+
+        What was read before states were taken out of the window is safe when those are: all of it has landed by then.
+        """
         _, batch, arriving = self._on_their_way[0]
         delivery = arriving.result()
-        self.counts.dead += self._keep([*batch.letters, *delivery.dead])
-        for source, mark in batch.marks.items():
-            source.acknowledge(mark)
+        self.counts.dead += self._keep([*batch.dead_letters, *delivery.dead])
         self._on_their_way.popleft()
+        self._marks |= batch.marks
+        if isinstance(batch, StateBatch):
+            self._states_on_their_way -= 1
+        if (isinstance(batch, StateBatch) and batch.is_last) or not (self._states or self._states_on_their_way):
+            for source, mark in self._marks.items():
+                source.acknowledge(mark)
+            self._marks = {}
         self.counts.indexed += delivery.indexed
         self.counts.duplicates += delivery.duplicates
-        self.counts.sent_bytes += batch.read
-        if newest := batch.newest:
-            self.counts.lag_ms = max(0, round((time.time() - parse_timestamp(newest).timestamp()) * 1000))
+        if isinstance(batch, Batch):
+            self.counts.sent_bytes += batch.read
+            if newest := batch.newest:
+                self.counts.lag_ms = max(0, round((time.time() - newest.timestamp()) * 1000))
 
     def _keep(self, dead_letters: list[DeadLetter]) -> int:
-        """Keep the dead dead_letters, however long the disk takes to have room for them."""
+        """Keep the dead letters, however long the disk takes to have room for them."""
         attempts = self._retry_state.attempts()
         while True:
             try:
                 kept = self._dead_letters.append(dead_letters)
             except OSError as error:
                 where = self._dead_letters.file
-                attempts.failed(f"Dead dead_letters cannot be written to {where}: {error.strerror}.", error)
+                attempts.failed(f"Dead letters cannot be written to {where}: {error.strerror}.", error)
             else:
                 attempts.done()
                 return kept
 
-    def _send(self, batch: Batch) -> Delivery:
+    def _send(self, batch: Batch | StateBatch) -> Delivery:
         """Send until each document is indexed or refused for good. In a thread of its own."""
         delivery = Delivery()
-        requests = batch.requests()
+        requests: list[BulkRequest] = [batch] if batch.count else []
         attempts = self._retry_state.attempts()
         while requests:
             request = requests.pop()

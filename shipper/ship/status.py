@@ -14,7 +14,7 @@ import orjson
 
 from ..records import Record, begin, record_id, timestamp
 from ..service import ServiceInfo
-from .reader.fastpath import CHECKED_IN
+from .reader.framer import CHECKED_IN
 from .source.tail import name_of
 
 FILE = "status.json"

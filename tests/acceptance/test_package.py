@@ -15,7 +15,7 @@ import pytest
 import redis
 from elasticsearch import Elasticsearch
 
-from shipper.ship.reader.fastpath import CHECKED_IN
+from shipper.ship.reader.framer import CHECKED_IN
 from stack.elasticsearch import client_requirement
 from tests.programs import LIMIT_S, ROOT, count
 

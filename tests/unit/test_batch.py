@@ -12,7 +12,7 @@ from shipper import settings
 from shipper.records import LINE_START
 from shipper.ship.bulk.batch import Batch
 from shipper.ship.reader.document import document
-from shipper.ship.reader.fastpath import FastPath
+from shipper.ship.reader.ndjson import NdjsonReader
 from shipper.ship.source.tail import Block
 
 MADE = settings.load(environment={})
@@ -25,6 +25,7 @@ START = 1000
 
 class Source:
     path = Path("/var/log/records.jsonl")
+    rereadable = False
 
     def file_id(self) -> str:
         return "a file"
@@ -32,7 +33,8 @@ class Source:
 
 def added(data: bytes) -> Batch:
     batch = Batch(MADE)
-    batch.add(Block(Source(), START, data), "host", FastPath(MADE))  # type: ignore[arg-type]
+    block = Block(Source(), START, data)  # type: ignore[arg-type]
+    batch.add(block, NdjsonReader(MADE, trusts_all=True).read(block))
     return batch
 
 
@@ -46,8 +48,8 @@ def test_each_line_is_taken_in_once_and_its_place_is_right(seed: int, last: byte
     assert sorted(item.line for item in batch.items()[: batch.records]) == sorted(
         line for line in lines if line in {OURS, OTHERS}
     )
-    assert [letter.line for letter in batch.letters] == [line for line in lines if line == BROKEN]
-    placed = [*batch.items()[: batch.records], *batch.letters]
+    assert [letter.line for letter in batch.dead_letters] == [line for line in lines if line == BROKEN]
+    placed = [*batch.items()[: batch.records], *batch.dead_letters]
     assert len({one.offset for one in placed}) == len(placed)
     assert all(data[one.offset - START :].startswith(one.line) for one in placed)
 
@@ -91,11 +93,11 @@ def test_a_line_of_torn_records_is_gone_through_once(torn: bytes, monkeypatch: p
         looked_at.append(len(line))
         return document(line, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("shipper.ship.bulk.batch.document", counted)
+    monkeypatch.setattr("shipper.ship.reader.ndjson.document", counted)
     line = torn * 300 + OURS
     batch = added(line + b"\n")
     assert sum(looked_at) == len(line)
-    assert [(letter.line, letter.offset) for letter in batch.letters] == [
+    assert [(letter.line, letter.offset) for letter in batch.dead_letters] == [
         (torn, START + at * len(torn)) for at in range(300)
     ]
     assert [(item.line, item.offset) for item in batch.items()[:1]] == [(OURS, START + 300 * len(torn))]
@@ -104,11 +106,11 @@ def test_a_line_of_torn_records_is_gone_through_once(torn: bytes, monkeypatch: p
 def test_whole_records_on_one_line_are_each_taken() -> None:
     batch = added(OURS + OTHERS_TIMED + HEAD + OURS + b"\n")
     assert [item.line for item in batch.items()[: batch.records]] == [OURS, OTHERS_TIMED, OURS]
-    assert [letter.line for letter in batch.letters] == [HEAD]
+    assert [letter.line for letter in batch.dead_letters] == [HEAD]
 
 
 def test_a_record_in_which_another_begins_stays_whole() -> None:
     line = b'{"before":' + OTHERS_TIMED + b"}"
     batch = added(HEAD + line + b"\n" + line + b"\n")
     assert [item.line for item in batch.items()[: batch.records]] == [line]
-    assert b"".join(letter.line for letter in batch.letters) == HEAD + line
+    assert b"".join(letter.line for letter in batch.dead_letters) == HEAD + line

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper import state
-from shipper.ship.reader import fastpath
+from shipper.ship.reader import framer, state_store
 from shipper.ship.reader.document import NESTING_LIMIT
 from tests import bulk_server
 from tests.bulk_server import invalid_if, serving
@@ -26,7 +26,8 @@ GOOD = 20
 @pytest.fixture(params=["in C", "in Python"])
 def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "in Python":
-        monkeypatch.setattr(fastpath, "frame", None)
+        monkeypatch.setattr(framer, "_Framer", None)
+        monkeypatch.setattr(state_store, "_StateStore", None)
 
 
 @pytest.fixture
@@ -186,6 +187,6 @@ def test_the_state_of_a_job_with_a_long_id_tells_it(tmp_path: Path) -> None:
 @given(st.datetimes())
 def test_any_push_has_a_version_that_elasticsearch_takes(pushed: Any) -> None:
     record = json.loads(_job(rq={"enqueued_at": pushed.isoformat() + "+00:00"}))
-    found = state.state_from_mapping(record)
+    found = state.state_from_mapping(record, "shop")
     assert found is not None
     assert 0 <= found.version < 2**63

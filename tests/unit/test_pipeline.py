@@ -50,6 +50,7 @@ class Run:
         made = settings.load(
             environment={
                 "XDG_STATE_HOME": str(folder),
+                "SHIPPER_LOG": str(self.log),
                 "SHIPPER_ELASTICSEARCH": server.url,
                 "SHIPPER_PAST_DAYS": "9999",
                 **settings_,
@@ -68,6 +69,7 @@ class Run:
                     yield block
 
         self.pipeline.ship(blocks())  # type: ignore[arg-type]
+        self.pipeline.finish()
 
     @property
     def acknowledged(self) -> int:

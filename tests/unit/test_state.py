@@ -44,7 +44,7 @@ LIFE = [
 def test_any_order_and_any_doubling_ends_in_the_truth(order: list[Any], doubled: list[Any]) -> None:
     kept: tuple[int, str] = (0, "")
     for _, each in [*order, *doubled]:
-        state = state_from_mapping(each)
+        state = state_from_mapping(each, "shop")
         assert state is not None
         if state.version > kept[0]:
             kept = (state.version, json.loads(state.source)["state"])
@@ -53,19 +53,19 @@ def test_any_order_and_any_doubling_ends_in_the_truth(order: list[Any], doubled:
 
 @given(st.lists(st.sampled_from(range(len(LIFE))), min_size=1))
 def test_of_what_arrived_the_truest_is_kept(seen: list[int]) -> None:
-    versions = {at: state_from_mapping(LIFE[at][1]).version for at in seen}  # type: ignore[union-attr]
+    versions = {at: state_from_mapping(LIFE[at][1], "shop").version for at in seen}  # type: ignore[union-attr]
     assert max(versions, key=lambda at: versions[at]) == max(seen)
 
 
 def test_a_version_is_one_that_elasticsearch_can_hold() -> None:
-    state = state_from_mapping(LIFE[-1][1])
+    state = state_from_mapping(LIFE[-1][1], "shop")
     assert state is not None
     assert 0 < state.version < 2**63
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_golden_record_tells_a_state(name: str) -> None:
-    state = state_from_mapping(GOLDEN[name])
+    state = state_from_mapping(GOLDEN[name], "shop")
     assert state is not None
     assert state.job_id == GOLDEN[name]["messaging"]["message"]["id"]
     document = json.loads(state.source)
@@ -76,11 +76,11 @@ def test_every_golden_record_tells_a_state(name: str) -> None:
 
 
 def test_the_last_error_is_told_without_its_trace() -> None:
-    state = state_from_mapping(GOLDEN["job-dead"])
+    state = state_from_mapping(GOLDEN["job-dead"], "shop")
     assert state is not None
     assert json.loads(state.source)["error"] == {"type": "shop.jobs.CardDeclined", "message": "order 33 declined"}
 
 
 @pytest.mark.parametrize("broken", [{}, {"event": 1}, {"event": {}}, GOLDEN["job-dead"] | {"rq": {"enqueued_at": "x"}}])
 def test_what_is_not_as_ours_tells_no_state(broken: dict[str, Any]) -> None:
-    assert state_from_mapping(broken) is None
+    assert state_from_mapping(broken, "shop") is None

@@ -21,25 +21,9 @@ import orjson
 
 from ...errors import StateError
 from ...records import parse_timestamp, timestamp
+from ..reader.items import DeadLetter
 from ..source.checkpoints import make_folder
 from ..source.tail import Block
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A line that was refused. `path` and `offset` say where it stood; `status` is Elasticsearch's, if it was asked.
-
-    `file_id` tells files of a host apart: it goes into the ids of lines that have none. `too_long` is the
-    block that the line is to be copied from, where it is too long to be held.
-    """
-
-    reason: str
-    line: bytes
-    path: str
-    offset: int
-    status: int | None = None
-    file_id: str = ""
-    too_long: Block | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +139,7 @@ class DeadLetters:
             "path": letter.path,
             "offset": letter.offset,
             "file_id": letter.file_id,
+            **({"foreign": True} if letter.foreign else {}),
         }
         if letter.too_long is not None:
             content["line_file"] = self._copy(letter.too_long, identifier)
@@ -180,8 +165,9 @@ class DeadLetters:
         encoded = content.get("line_base64")
         line = base64.b64decode(encoded) if encoded else content.get("line", "").encode()
         letter = DeadLetter(
-            content["reason"], line, content["path"], content["offset"], content["status"], content["file_id"]
-        )
+            content["reason"], line, content["path"], content["offset"], content["status"], content["file_id"],
+            foreign=content.get("foreign", False),
+        )  # fmt: skip
         blob = self._blobs / content["line_file"] if "line_file" in content else None
         return StoredDeadLetter(content["id"], parse_timestamp(content["@timestamp"]), letter, blob)
 

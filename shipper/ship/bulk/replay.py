@@ -9,9 +9,13 @@ from dataclasses import dataclass, replace
 
 from ...settings import Settings
 from ..pipeline import Pipeline
+from ..reader.document import Place
+from ..reader.items import DeadLetter, Parsed
+from ..reader.ndjson import NdjsonReader
 from ..source.tail import LINE_LIMIT
 from .batch import Batch
-from .dead_letters import DeadLetter, DeadLetters, StoredDeadLetter
+from .dead_letters import DeadLetters, StoredDeadLetter
+from .states import StateWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +48,20 @@ def replay(
 def _send(
     pipeline: Pipeline, letters: DeadLetters, portion: list[StoredDeadLetter], settings: Settings
 ) -> list[tuple[str, str]]:
-    batch = Batch(settings)
+    batch, reader, parsed = Batch(settings), NdjsonReader(settings), Parsed()
     refused: list[tuple[str, str]] = []
     for kept in portion:
         letter = kept.letter
         if kept.blob is not None:
             refused.append((kept.id, letter.reason))  # it is too long, and will be
         else:
-            batch.add_again(letter, kept.read_at, socket.gethostname())
-    again = {(letter.path, letter.offset): letter.reason for letter in [*batch.letters, *pipeline.send(batch)]}
-    refused += [(kept.id, again[place]) for kept in portion if (place := _place(kept)) in again]
+            place = Place(socket.gethostname(), letter.file_id, letter.offset, trusted=not letter.foreign)
+            reader.read_line(letter.line, place, letter.path, kept.read_at, parsed)
+    batch.add_parsed(parsed)
+    again = {(letter.path, letter.offset): letter.reason for letter in [*batch.dead_letters, *pipeline.send(batch)]}
+    for states in StateWindow(reader.states).take(everything=True):
+        pipeline.send(states)
+    refused += [(kept.id, again[where]) for kept in portion if (where := _place(kept)) in again]
     letters.remove({kept.id for kept in portion} - {identifier for identifier, _ in refused})
     return refused
 

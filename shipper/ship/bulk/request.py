@@ -10,12 +10,13 @@ from typing import Any
 
 import elastic_transport
 import orjson
-from elastic_transport import Serializer, Transport
+from elastic_transport import BaseNode, Serializer, Transport
 
 from ... import client
 from ...client import REQUEST_TIMEOUT_S, addresses_for_people, refusal, unreachable
 from ...errors import DestinationError
 from ...settings import Settings
+from ..reader.items import Buffer
 
 _REASON_LIMIT = 1000  # characters: an id that is too long is in it
 # Only what response.py looks at; the items keep their order and their number.
@@ -39,19 +40,20 @@ class Bulk:
     def __init__(self, settings: Settings) -> None:
         self._where = addresses_for_people(settings)
         self._headers = {"content-type": "application/x-ndjson", "accept": "application/json"}
-        self._compress: Callable[[bytes], bytes] | None = None
+        self._compress: Callable[[Buffer], bytes] | None = None
         if settings.gzip:
             self._headers["content-encoding"] = "gzip"
             self._compress = _gzip()
+        self._through_proxy = settings.proxy is not None  # requests takes no other buffer
         # When to try again is the pipeline's to say; which node to try, the transport's: one that failed rests a while.
         self._transport = Transport(
-            client.nodes(settings), node_class=client.node_class(settings), max_retries=0,
+            client.nodes(settings), node_class=_without_log(client.node_class(settings)), max_retries=0,
             serializers={"application/json": _AsItCame(), "application/x-ndjson": _AsItCame()},
         )  # fmt: skip
 
-    def send(self, body: bytes) -> bytes:
+    def send(self, body: Buffer) -> bytes:
         """The answer as it came. Raises TooLarge, InvalidRequest, Unreachable or Refused. Thread-safe."""
-        sent = self._compress(body) if self._compress else body
+        sent = self._compress(body) if self._compress else bytes(body) if self._through_proxy else body
         try:
             answer = self._transport.perform_request(
                 "POST", _PATH, body=sent, headers=self._headers, request_timeout=REQUEST_TIMEOUT_S
@@ -72,7 +74,17 @@ class Bulk:
         self._transport.close()
 
 
-def _gzip() -> Callable[[bytes], bytes]:
+def _without_log(node_class: type[BaseNode]) -> type[BaseNode]:
+    """A node that does not write whole requests and answers to the log, not even if somebody's handler is there."""
+
+    class Node(node_class):  # type: ignore[misc, valid-type]
+        def _log_request(self, *args: Any, **kwargs: Any) -> None:
+            """The base class's decodes megabytes for it."""
+
+    return Node
+
+
+def _gzip() -> Callable[[Buffer], bytes]:
     """The quickest way to compress that is installed: isal takes a fifth of zlib's time for as much."""
     try:
         from isal import igzip
@@ -90,7 +102,7 @@ class _AsItCame(Serializer):
         return data
 
     def dumps(self, data: Any) -> bytes:
-        return bytes(data)
+        return data  # type: ignore[no-any-return]  # or another buffer
 
 
 def _error(body: Any) -> tuple[str, str]:

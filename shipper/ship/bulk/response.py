@@ -17,8 +17,7 @@ from typing import Any
 
 import orjson
 
-from .batch import Item
-from .dead_letters import DeadLetter
+from ..reader.items import DeadLetter, Item
 
 log = logging.getLogger("shipper")
 

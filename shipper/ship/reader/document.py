@@ -1,39 +1,49 @@
 """One line → one document: where it goes, what its id is, and which bytes are sent. Pure.
 
-A record of ours is sent as it stands: its time, id and dataset are cut out of fixed places. Any other JSON
-object is taken too: what it lacks is given to it.
+This is the decision, written to be read. framing.c makes the same one for whole blocks, twenty times as fast, and
+leaves to this whatever it does not know; tests/unit/test_framing.py holds the two equal.
+
+A line that Elasticsearch takes as it stands is sent as it stands: every record of ours is. Any other JSON object gets
+what it lacks, and only that:
+
+- `@timestamp`, from the first of TIMES that holds a time
+- `event.dataset`: rq.app, unless the line is from a file that may speak for others (`Place.trusted`)
+- `message` and `log.level`, from what other loggers call so
+- what fits no field is moved aside (fitting.py)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
-from ...records import (
-    BYTE_ORDER_MARK,
-    DATASET_MARK,
-    DATASET_MARK_AT,
-    DATASET_OF_OTHERS,
-    DATASET_START,
-    ID_AT,
-    ID_MARK,
-    ID_MARK_AT,
-    LINE_START,
-    PERIODS,
-    index_name,
-    parse_timestamp,
-    record_id,
-    timestamp,
-)
+from ...index.mapping import mapped
+from ...records import DATASET_OF_OTHERS, EPOCH, PERIODS, index_name, record_id, timestamp
 from ...settings import Settings
-from ...state import ID_LIMIT, State, document_id, state_from_mapping
-from ...state import index_name as state_index_name
+from ...state import ID_LIMIT, State, state_from_mapping
+from . import fitting, times
+from .fitting import Members
+from .repair import clean, loads, repaired
 
 NESTING_LIMIT = 900
 """Objects and arrays within each other. Elasticsearch reads 1000 of them, and orjson as many as that."""
+
+TIMES = ("@timestamp", "timestamp", "time", "ts", "asctime")
+MESSAGES = ("msg", "event", "text")
+LEVELS = ("level", "severity", "levelname")
+LEVEL_NAMES = {
+    10: "trace",
+    20: "debug",
+    30: "info",
+    40: "warn",
+    50: "error",
+    60: "fatal",
+}  # pino's and bunyan's numbers
+FOREIGN_TAG = "foreign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +65,61 @@ class NotShippable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a line stands: makes an id for a line that has none. `file_id` tells files of a host apart."""
+    """Where a line stands: makes an id for a line that has none. `file_id` tells files of a host apart.
+
+    `trusted`: the file may hold records of jobs, of the audit trail and of the shipper. What another program's file
+    calls so is an application's line (rq.app), and tagged `foreign`.
+    """
 
     host: str
     file_id: str
     offset: int
+    trusted: bool = True
 
 
 def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tuple[Document, State | None]:
-    """The document that a line becomes, and the job's state if it tells one. Raises NotShippable."""
-    line = line.removeprefix(BYTE_ORDER_MARK)
+    """The document that a line becomes, and the job's state if it changes one. Raises NotShippable."""
+    line, content = _loads(line)
+    event = content.get("event")
+    claimed = event.get("dataset") if isinstance(event, dict) else None
+    dataset = claimed if isinstance(claimed, str) and claimed in PERIODS and place.trusted else DATASET_OF_OTHERS
+    stated = _stated_time(line, content, settings, now)
+    moment = stated or now
+    identifier = event.get("id") if isinstance(event, dict) else None
+    if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= ID_LIMIT:
+        identifier = line_id(line.decode(), place, stated)
+    action = b'{"create":{"_index":"%b","_id":%b}}' % (
+        index_name(dataset, moment, settings.namespace).encode(),
+        orjson.dumps(identifier),
+    )
+    state = state_from_mapping(content, settings.namespace) if settings.states and dataset == "rq.job" else None
+    return Document(action, _source(line, content, dataset, moment), moment), state
+
+
+def line_id(line: str, place: Place, moment: datetime | None) -> str:
+    """The id of a line that has none: the same whenever it is read from there. `moment` is the time that it states."""
+    return record_id(moment or EPOCH, place.host, place.file_id, str(place.offset), line)
+
+
+def _loads(line: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The line as JSON, put right where it must be, and what it holds. Raises NotShippable."""
+    line = clean(line)
     try:
-        content = orjson.loads(line)
-    except orjson.JSONDecodeError as wrong:
-        raise NotShippable(f"not JSON: {wrong}") from None
+        content = loads(line)
+    except ValueError as wrong:
+        line = repaired(line)
+        try:
+            content = loads(line)
+        except ValueError:
+            raise NotShippable(f"not JSON: {wrong}") from None
     if not isinstance(content, dict):
         raise NotShippable("JSON, but not an object")
-    if may_be_too_deep(line) and _depth(content) > NESTING_LIMIT:
+    if _may_be_too_deep(line) and _depth(content) > NESTING_LIMIT:
         raise NotShippable(f"nested more than {NESTING_LIMIT} deep")
-    moment = _plausible(_moment(content.get("@timestamp"), now), settings, now)
-    identifier, dataset, source = _cut(line) or _complete(line, content, place, moment)
-    index = index_name(dataset, moment, settings.namespace)
-    action = b'{"create":{"_index":"%b","_id":%b}}' % (index.encode(), orjson.dumps(identifier))
-    told = state_from_mapping(content) if settings.states and dataset == "rq.job" else None
-    return Document(action, source, moment), told
+    return line, content
 
 
-def state_document(state: State, settings: Settings) -> Document:
-    """The document of a job's state: the highest version stays, whatever comes in which order."""
-    index, job = state_index_name(settings.namespace).encode(), orjson.dumps(document_id(state.job_id))
-    target = b'{"index":{"_index":"%b","_id":%b,"version":%d,"version_type":"external"}}' % (index, job, state.version)
-    return Document(target, state.source, is_record=False)
-
-
-def may_be_too_deep(line: bytes) -> bool:
+def _may_be_too_deep(line: bytes) -> bool:
     """Whether a line has so many brackets that NESTING_LIMIT of them could stand within each other."""
     return line.count(b"{") + line.count(b"[") > NESTING_LIMIT
 
@@ -102,55 +133,101 @@ def _depth(content: object) -> int:
     return depth
 
 
-def _cut(line: bytes) -> tuple[str, str, bytes] | None:
-    """(id, dataset, line) of one of our own records; None if the line is not one."""
-    if not (line.startswith(LINE_START) and line[ID_MARK_AT] == ID_MARK and line[DATASET_MARK_AT] == DATASET_MARK):
-        return None
-    if not line[ID_AT].isalnum():  # it ends early, and something else stands before the dataset
-        return None
-    dataset = line[DATASET_START : line.find(b'"', DATASET_START)].decode()
-    if dataset not in PERIODS:
-        return None
-    return line[ID_AT].decode(), dataset, line.rstrip()
+def _stated_time(line: bytes, content: Mapping[str, Any], settings: Settings, now: datetime) -> datetime | None:
+    """The time that a line states, in UTC. None if it states none.
+
+    Raises NotShippable for an `@timestamp` that is no time. The other names are those of times as a rule, and of other
+    things as well: there only a plausible time is one.
+    """
+    if (value := content.get("@timestamp")) is not None:
+        moment = _parsed(line, "@timestamp", value)
+        if moment is None:
+            raise NotShippable(f"@timestamp is not an ISO 8601 time: {value!r:.40}")
+        if not _is_plausible(moment, settings, now):
+            raise NotShippable(
+                f"its time {moment.isoformat()} is more than {settings.past_days} days back"
+                f" or {settings.future_days} ahead"
+            )
+        return moment
+    for name in TIMES[1:]:
+        if (moment := _parsed(line, name, content.get(name))) is not None and _is_plausible(moment, settings, now):
+            return moment
+    moment = _parsed(line, "", _within(content, "record", "time", "repr"))  # loguru
+    return moment if moment is not None and _is_plausible(moment, settings, now) else None
 
 
-def _complete(line: bytes, content: dict[str, Any], place: Place, moment: datetime) -> tuple[str, str, bytes]:
-    """The same of any other JSON object, which gets what it lacks: a time, a dataset."""
-    event = content.get("event", {})
-    if not isinstance(event, dict):
-        raise NotShippable('"event" is not an object')
-    dataset = event.get("dataset")
-    if not isinstance(dataset, str) or dataset not in PERIODS:
-        dataset = DATASET_OF_OTHERS
-    identifier = event.get("id")
-    if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= ID_LIMIT:
-        identifier = line_id(line, place, moment)
-    if "@timestamp" in content and event.get("dataset") == dataset:
-        return identifier, dataset, line.rstrip()
-    completed = {**content, "@timestamp": timestamp(moment), "event": {**event, "dataset": dataset}}
-    return identifier, dataset, orjson.dumps(completed)
+def _is_plausible(moment: datetime, settings: Settings, now: datetime) -> bool:
+    return -timedelta(days=settings.past_days) <= moment - now <= timedelta(days=settings.future_days)
 
 
-def line_id(line: bytes, place: Place, moment: datetime) -> str:
-    """The id of a line that has none: the same whenever it is read from there."""
-    return record_id(moment, place.host, place.file_id, str(place.offset), line.rstrip().hex())
-
-
-def _moment(value: object, now: datetime) -> datetime:
-    """The time that a record states, in UTC. A time without a zone is UTC, a record without a time is of now."""
-    if value is None:
-        return now
-    if not isinstance(value, str):
-        raise NotShippable("@timestamp is not text")
+def _parsed(line: bytes, name: str, value: object) -> datetime | None:
+    """A member's value as a time, if it is one. Of a number as it is written: a float has lost digits."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = fitting.members(line)[name].decode()
     try:
-        return parse_timestamp(value).astimezone(UTC)
+        return times.parse(value) if isinstance(value, str) else None
     except (ValueError, OverflowError):
-        raise NotShippable(f"@timestamp is not an ISO 8601 time: {value[:40]!r}") from None
+        return None
 
 
-def _plausible(moment: datetime, settings: Settings, now: datetime) -> datetime:
-    if not now - timedelta(days=settings.past_days) <= moment <= now + timedelta(days=settings.future_days):
-        raise NotShippable(
-            f"its time {moment.isoformat()} is more than {settings.past_days} days back or {settings.future_days} ahead"
-        )
-    return moment
+def _within(content: Mapping[str, Any], *path: str) -> Any:
+    found: Any = content
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _source(line: bytes, content: dict[str, Any], dataset: str, moment: datetime) -> bytes:
+    """The document's body: the line itself, or the least that has to be otherwise."""
+    stamped, event = content.get("@timestamp"), content.get("event")
+    keeps_time = isinstance(stamped, str) and times.KEPT.fullmatch(stamped) is not None
+    keeps_event = isinstance(event, dict) and event.get("dataset") == dataset
+    if keeps_time and keeps_event and dataset != DATASET_OF_OTHERS:
+        return line
+    parts = fitting.members(line)
+    kept, aside = fitting.fit(parts, mapped(dataset)) if dataset == DATASET_OF_OTHERS else (parts, {})
+    if dataset == DATASET_OF_OTHERS:
+        lacking = _lacking(content, parts, kept)
+        if keeps_time and keeps_event and not aside and not lacking:
+            return line
+        kept |= lacking
+    if not keeps_time:
+        kept = {"@timestamp": orjson.dumps(timestamp(moment)), **{n: v for n, v in kept.items() if n != "@timestamp"}}
+    if not keeps_event:
+        kept = _with_dataset(kept, dataset, aside)
+    return fitting.joined(fitting.with_aside(kept, aside))
+
+
+def _lacking(content: dict[str, Any], parts: Members, kept: Members) -> Members:
+    """`message` and `log.level` of a line that has neither, from what other loggers call so."""
+    found: Members = {}
+    if kept.get("message", b"null") == b"null":
+        name = next((name for name in MESSAGES if isinstance(content.get(name), str)), None)
+        if name is not None:
+            found["message"] = parts[name]
+    if "log" not in kept and "log.level" not in kept and (level := _level(content)) is not None:
+        found["log"] = b'{"level":%b}' % orjson.dumps(level)
+    return found
+
+
+def _level(content: Mapping[str, Any]) -> str | None:
+    for value in (*map(content.get, LEVELS), _within(content, "record", "level", "name")):  # the last one is loguru's
+        if isinstance(value, str):
+            return value
+        if type(value) is int and value in LEVEL_NAMES:
+            return LEVEL_NAMES[value]
+    return None
+
+
+def _with_dataset(kept: Members, dataset: str, aside: Members) -> Members:
+    """The members with `event.dataset`. What it said moves aside, and what only our own files may say is tagged."""
+    event = fitting.members(kept["event"]) if kept.get("event", b"n").startswith(b"{") else {}
+    claimed = event.get("dataset", b"null")
+    if claimed != b"null":
+        aside["event.dataset"] = claimed
+    kept = {**kept, "event": fitting.joined({**event, "dataset": orjson.dumps(dataset)})}
+    if claimed.startswith(b'"') and loads(claimed) in PERIODS:
+        tags = loads(kept.get("tags", b"null"))
+        tags = tags if isinstance(tags, list) else [] if tags is None else [tags]
+        kept["tags"] = orjson.dumps([*tags, FOREIGN_TAG])
+    return kept

@@ -1,283 +1,242 @@
-/* A block of our own records → the body that is sent: fastpath.py's way through a block, in one pass.
+/* A block of lines → the body that is sent: document.py's decision, for lines that are as most lines are.
  *
- * frame(block, heads) checks each line as fastpath.py does and puts the action line before it. It answers None for
- * whatever is odd in the least, and says nothing about why: the Python beside it looks again, line by line. Nothing
- * here decides what becomes of a line that is not as ours are.
+ * Framer.frame() takes each line that it understands wholly and names the others, for document.py to look at: it says
+ * nothing about why. What it takes becomes the same document as there, with the same id in the same index, and the
+ * same state of a job (state.py): tests/unit/test_framing.py compares the two. No decision stands here alone.
  *
- * Half of the time of the steps in Python (docs/performance.md). The grammar is RFC 8259's, the encoding
- * RFC 3629's, and both are meant to be no wider than msgspec's and Python's: tests/unit/test_fastpath.py compares them.
+ *     json.h, times.h, blake2b.h    what others define
+ *     fields.h, framer.h            what is known before a line comes
+ *     line.h                        a line, member by member
+ *     application.h, state.h        what becomes of it (put.h writes it)
+ *     body.h, store.h               where it goes: what is sent, and the last state of each job
+ *
+ * A Framer and its StateStore are for one thread. Within a block the interpreter is left to others.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
-#include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#include "application.h"
+#include "body.h"
+#include "state.h"
+#include "store.h"
 
-typedef const unsigned char *at;
+enum { LINE_EXTRA = 640 }; /* what a line's output may have beside the line, and parts of it once more */
 
-/* Where things stand in a line of ours: records.py. */
-static const char LINE_START[] = "{\"@timestamp\":\"", ID_MARK[] = "Z\",\"event\":{\"id\":\"", AFTER_ID[] = "\"}}\n";
-enum { DAY_END = 25, TIME_START = 15, ID_MARK_START = 41, ID_START = 59, ID_LENGTH = 32, KIND_START = 91, KIND_LENGTH = 20 };
-enum { KEY_LENGTH = DAY_END + KIND_LENGTH, HEAD_LENGTH = KIND_START + KIND_LENGTH };
-enum { AFTER_ID_LENGTH = sizeof AFTER_ID - 1 };
-enum { DEPTH_LIMIT = 64 }; /* deeper ones are rare, and no worse for being looked at in Python */
+enum taken { ODD, TAKEN, NO_MEMORY };
 
-static int is_digit(unsigned char c) { return c >= '0' && c <= '9'; }
-static int is_hex(unsigned char c) { return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f'); }
-static int is_alnum(unsigned char c) { return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'z'); }
-
-/* --- JSON ---------------------------------------------------------------------------------------------------
- * Each of these begins where its part begins, and returns where that ends; NULL if it is none. A line ends in a
- * newline, which is part of nothing: none of them goes beyond it. */
-
-static at well_encoded(at p, at end)
+/* One line, from p to its newline. Moves *out on if it was taken. */
+static enum taken take(Framer *f, at p, at end, int64_t offset, char **out, StateStore *store, int64_t *newest, int *verbatim)
 {
-    unsigned char c = *p;
-    int more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
-    if (c < 0xC2 || c > 0xF4 || end - p <= more)
+    struct line l;
+    l.start = p, l.framer = f, l.scan = (struct scan){.end = end}, l.count = 0, l.dataset_name = l.event_open = NULL;
+    memset(l.slots, 0, sizeof l.slots);
+    const struct dataset *own = own_dataset(f, p, end), *app = &f->datasets[f->app];
+    int64_t us;
+    int keeps, none = 0;
+    if (own && own != app && f->trusted) {
+        l.fits = 0;
+        if (iso_time(p + TIME_START, p + TIME_START + TIME_LENGTH, &us, &keeps) != A_TIME || !keeps || !is_plausible(f, us))
+            return ODD;
+        int is_job = store && own->name_length == 6 && !memcmp(own->name, "rq.job", 6);
+        if (!document(&l, p, &f->jobs) || !l.event_open || l.slots[STAMP].start != p + TIME_START - 1
+            || l.slots[ID].start != p + ID_START - 1 || l.slots[DATASET].start != p + DATASET_START - 1)
+            return ODD;
+        if (is_job) {
+            struct state state;
+            int place, found = state_of(f, &l, us, &state);
+            if (found < 0)
+                return ODD;
+            if (found) {
+                struct span id = l.slots[JOB];
+                uint64_t hash = id_hash(id.start, size_of(id));
+                if (!make_place(store) || !has_room(&f->state_room, &f->state_room_size, state_room(f, &l)))
+                    return NO_MEMORY;
+                if (wants(store, hash, id.start, size_of(id), state.version, &place)
+                    && !hold(store, place, hash, size_of(id), state.version, f->state_room,
+                             put_state(f->state_room, f, &l, &state) - f->state_room))
+                    return NO_MEMORY;
+            }
+        }
+        *out = put(put_head(*out, own, us), p + ID_START, ID_LENGTH);
+        *out = put(put_text(*out, "\"}}\n"), p, end + 1 - p);
+        *newest = us;
+        return TAKEN;
+    }
+    l.fits = 1;
+    if (!document(&l, p, &f->apps) || !stated_time(&l, &us, &keeps, &none))
+        return ODD;
+    if (f->trusted && l.event_open && is_text(l.slots[DATASET]) && !has(l.slots[DATASET], "rq.app")
+        && (!is_plain(l.slots[DATASET]) || dataset_of(f, l.slots[DATASET].start + 1, size_of(l.slots[DATASET]) - 2)))
+        return ODD; /* a record of ours in another shape */
+    char *written = put_application(*out, &l, app, us, none, keeps, offset, p, verbatim);
+    if (!written)
+        return ODD;
+    *out = written, *newest = us;
+    return TAKEN;
+}
+
+/* --- Python ------------------------------------------------------------------------------------------------- */
+
+struct places { uint32_t *all; Py_ssize_t count, room; };
+
+static int add_place(struct places *places, Py_ssize_t offset)
+{
+    if (places->count == places->room) {
+        Py_ssize_t room = places->room ? 2 * places->room : 4096;
+        uint32_t *all = realloc(places->all, room * sizeof *all);
+        if (!all)
+            return 0;
+        places->all = all, places->room = room;
+    }
+    places->all[places->count++] = (uint32_t)offset;
+    return 1;
+}
+
+static PyObject *frame(PyObject *self, PyObject *args)
+{
+    Framer *f = (Framer *)self;
+    PyObject *kept, *result = NULL;
+    Py_buffer block;
+    long long start_offset, earliest, latest, now;
+    if (!PyArg_ParseTuple(args, "y*Ly#pOLLL:frame", &block, &start_offset, &f->file_id, &f->file_id_length, &f->trusted,
+                          &kept, &earliest, &latest, &now))
         return NULL;
-    for (int i = 1; i <= more; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return NULL;
-    if ((c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) || (c == 0xF4 && p[1] > 0x8F))
-        return NULL; /* longer than it has to be, half of a pair, beyond the last */
-    return p + more + 1;
-}
-
-/* Whether uXXXX stands there. The newline is no digit: never beyond it. */
-static int is_unit(at p) { return *p == 'u' && is_hex(p[1]) && is_hex(p[2]) && is_hex(p[3]) && is_hex(p[4]); }
-
-static at escaped(at p)
-{
-    switch (p[1]) {
-    case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
-        return p + 2;
-    default:
-        if (!is_unit(p + 1))
-            return NULL;
-        if ((p[2] | 32) != 'd' || p[3] < '8')
-            return p + 6;
-        /* the first half of a pair, and then the second */
-        if ((p[3] | 32) > 'b' || p[6] != '\\' || !is_unit(p + 7) || (p[8] | 32) != 'd' || (p[9] | 32) < 'c')
-            return NULL;
-        return p + 12;
+    if (kept != Py_None && !PyObject_TypeCheck(kept, f->store_type)) {
+        PyBuffer_Release(&block);
+        return PyErr_SetString(PyExc_TypeError, "states go to a StateStore, or are None"), NULL;
     }
-}
-
-/* Where the next control character, quote, backslash or byte of no ASCII stands. There is one: the newline. */
-static at special(at p, at end)
-{
-#ifdef __SSE2__ /* every x86-64 has it */
-    for (; end - p >= 16; p += 16) {
-        __m128i part = _mm_loadu_si128((const __m128i *)p);
-        __m128i found = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(part, _mm_set1_epi8('"')), _mm_cmpeq_epi8(part, _mm_set1_epi8('\\'))),
-            _mm_cmplt_epi8(part, _mm_set1_epi8(0x20))); /* signed: what is no ASCII is less than nothing */
-        int which = _mm_movemask_epi8(found);
-        if (which)
-            return p + __builtin_ctz(which);
-    }
-#endif
-    while (*p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
-        p++;
-    return p;
-}
-
-static at string(at p, at end)
-{
-    for (p++;;) {
-        p = special(p, end);
-        if (*p == '"')
-            return p + 1;
-        p = *p == '\\' ? escaped(p) : *p >= 0x80 ? well_encoded(p, end) : NULL;
-        if (!p)
-            return NULL;
-    }
-}
-
-static at number(at p)
-{
-    p += *p == '-';
-    if (!is_digit(*p))
+    StateStore *store = kept == Py_None ? NULL : (StateStore *)kept;
+    f->earliest = earliest, f->latest = latest, f->now = now;
+    at start = block.buf, end = start + block.len;
+    Py_ssize_t lines = 0;
+    for (at p = start; p < end && (p = memchr(p, '\n', end - p)); p++)
+        lines++;
+    Body *body = make_body(f->body_type, 2 * block.len + (lines + 1) * LINE_EXTRA);
+    if (!body) {
+        PyBuffer_Release(&block);
         return NULL;
-    if (*p++ != '0')
-        while (is_digit(*p))
-            p++;
-    if (*p == '.') {
-        if (!is_digit(*++p))
-            return NULL;
-        while (is_digit(*p))
-            p++;
     }
-    if ((*p | 32) == 'e') {
-        p++;
-        p += *p == '+' || *p == '-';
-        if (!is_digit(*p))
-            return NULL;
-        while (is_digit(*p))
-            p++;
-    }
-    return p;
-}
-
-static at word(at p, at end, const char *expected, int length)
-{
-    return end - p > length && memcmp(p, expected, length) == 0 ? p + length : NULL;
-}
-
-static at blank(at p)
-{
-    while (*p == ' ' || *p == '\t' || *p == '\r')
-        p++;
-    return p;
-}
-
-/* A name and the colon after it. */
-static at name(at p, at end)
-{
-    if (*p != '"' || !(p = string(p, end)))
-        return NULL;
-    p = blank(p);
-    return *p == ':' ? blank(p + 1) : NULL;
-}
-
-static at object(at p, at end)
-{
-    char closes[DEPTH_LIMIT]; /* what ends each of those that are open */
-    int depth = 0;
-    for (;;) {
-        /* a value */
-        switch (*p) {
-        case '{': case '[':
-            if (depth == DEPTH_LIMIT)
-                return NULL;
-            closes[depth++] = *p == '{' ? '}' : ']';
-            p = blank(p + 1);
-            if (*p == closes[depth - 1])
-                break; /* empty: ended below */
-            if (closes[depth - 1] == '}' && !(p = name(p, end)))
-                return NULL;
+    char *out = body->memory;
+    struct places taken = {0}, odd = {0};
+    int64_t newest = -1;
+    int verbatim = 1, memory = 1;
+    Py_BEGIN_ALLOW_THREADS
+    for (at p = start, stop; memory && p < end; p = stop + 1) {
+        stop = memchr(p, '\n', end - p);
+        if (!stop) {
+            memory = add_place(&odd, p - start);
+            break;
+        }
+        if (stop == p)
             continue;
-        case '"': p = string(p, end); break;
-        case 't': p = word(p, end, "true", 4); break;
-        case 'f': p = word(p, end, "false", 5); break;
-        case 'n': p = word(p, end, "null", 4); break;
-        default: p = number(p);
-        }
-        /* what follows it */
-        for (;;) {
-            if (!p)
-                return NULL;
-            p = blank(p);
-            if (*p != closes[depth - 1])
-                break;
-            p++;
-            if (--depth == 0)
-                return p;
-        }
-        if (*p != ',')
-            return NULL;
-        p = blank(p + 1);
-        if (closes[depth - 1] == '}' && !(p = name(p, end)))
-            return NULL;
+        enum taken how = take(f, p, stop, start_offset + (p - start), &out, store, &newest, &verbatim);
+        memory = how != NO_MEMORY && add_place(how == TAKEN ? &taken : &odd, p - start);
     }
+    Py_END_ALLOW_THREADS
+    body->size = out - body->memory;
+    if (!memory)
+        PyErr_NoMemory();
+    else
+        result = Py_BuildValue("Oy#y#Li", body, taken.all ? (char *)taken.all : "", taken.count * (Py_ssize_t)sizeof *taken.all,
+                               odd.all ? (char *)odd.all : "", odd.count * (Py_ssize_t)sizeof *odd.all, (long long)newest, verbatim);
+    Py_DECREF((PyObject *)body);
+    PyBuffer_Release(&block);
+    free(taken.all), free(odd.all);
+    return result;
 }
 
-/* --- a line ------------------------------------------------------------------------------------------------- */
-
-/* Of T00:00:00.000000, whether it is a time of the day. */
-static int is_time(at p)
+static char *copy_of(PyObject *bytes, Py_ssize_t *length)
 {
-    static const char shape[] = "T00:00:00.000000";
-    for (int i = 0; i < 16; i++)
-        if (shape[i] == '0' ? !is_digit(p[i]) : p[i] != shape[i])
-            return 0;
-    return (p[1] < '2' || (p[1] == '2' && p[2] < '4')) && p[4] < '6' && p[7] < '6';
-}
-
-/* Whether the line from p up to the newline at `end` is a record of ours. */
-static int is_ours(at p, at end)
-{
-    if (end - p <= HEAD_LENGTH || memcmp(p, LINE_START, TIME_START) || memcmp(p + ID_MARK_START, ID_MARK, sizeof ID_MARK - 1))
-        return 0;
-    if (!is_time(p + DAY_END) || end[-1] != '}')
-        return 0;
-    for (int i = 0; i < ID_LENGTH; i++)
-        if (!is_alnum(p[ID_START + i]))
-            return 0;
-    return object(p, end) == end;
-}
-
-/* What the action lines of one day and dataset begin with. As a rule it is that of the line before. */
-struct head {
-    at line; /* the last one that it was found for */
     char *text;
-    Py_ssize_t size;
-};
-
-/* Whether there is one for this line. An exception may be set where there is none. */
-static int find(struct head *head, PyObject *heads, at line)
-{
-    at before = head->line;
-    head->line = line;
-    if (before && !memcmp(line, before, DAY_END) && !memcmp(line + KIND_START, before + KIND_START, KIND_LENGTH))
-        return 1;
-    unsigned char key[KEY_LENGTH];
-    memcpy(key, line, DAY_END);
-    memcpy(key + DAY_END, line + KIND_START, KIND_LENGTH);
-    PyObject *made = PyBytes_FromStringAndSize((const char *)key, KEY_LENGTH);
-    PyObject *found = made ? PyDict_GetItemWithError(heads, made) : NULL; /* borrowed: heads holds it */
-    Py_XDECREF(made);
-    return found && !PyBytes_AsStringAndSize(found, &head->text, &head->size);
+    if (PyBytes_AsStringAndSize(bytes, &text, length))
+        return NULL;
+    char *made = malloc(*length + 1);
+    if (!made)
+        return PyErr_NoMemory(), NULL;
+    memcpy(made, text, *length + 1);
+    return made;
 }
 
-static char *put(char *out, const void *what, Py_ssize_t size) { return (char *)memcpy(out, what, size) + size; }
-
-static PyObject *frame(PyObject *Py_UNUSED(module), PyObject *args)
+/* Framer(fields of jobs, fields of applications, [(dataset, prefix of the action line, daily)…], [(action, state, rank)…],
+ * (ranks: rescheduled, lost, expired, retrying, inferred), host, action line of a state up to its id,
+ * StateStore, Body) */
+static int init(PyObject *self, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
-    PyObject *block, *heads;
-    char *text;
-    Py_ssize_t size, total = 0, count = 0;
-    if (!PyArg_ParseTuple(args, "SO!:frame", &block, &PyDict_Type, &heads) || PyBytes_AsStringAndSize(block, &text, &size))
-        return NULL;
-    at start = (at)text, end = start + size, stop;
-    struct head head = {NULL, NULL, 0};
-    for (at line = start; line < end; line = stop + 1, count++) {
-        stop = memchr(line, '\n', end - line);
-        if (!stop || !is_ours(line, stop) || !find(&head, heads, line))
-            goto odd;
-        total += head.size + ID_LENGTH + AFTER_ID_LENGTH + (stop + 1 - line);
+    Framer *f = (Framer *)self;
+    PyObject *jobs, *apps, *datasets, *states, *host, *state_action;
+    if (f->host)
+        return PyErr_SetString(PyExc_TypeError, "a Framer is made once"), -1;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!(iiiii)SSO!O!:Framer", &PyTuple_Type, &jobs, &PyTuple_Type, &apps, &PyList_Type, &datasets,
+                          &PyList_Type, &states, &f->rescheduled, &f->lost, &f->expired, &f->retrying, &f->inferred, &host, &state_action, &PyType_Type, &f->store_type,
+                          &PyType_Type, &f->body_type))
+        return f->store_type = f->body_type = NULL, -1;
+    Py_INCREF((PyObject *)f->store_type), Py_INCREF((PyObject *)f->body_type);
+    if (!(f->host = copy_of(host, &f->host_length)) || !(f->state_action = copy_of(state_action, &f->state_action_length)) || !make_field(&f->jobs, jobs) || !make_field(&f->apps, apps))
+        return -1;
+    if (PyList_Size(datasets) > DATASET_LIMIT || PyList_Size(states) > (Py_ssize_t)(sizeof f->states / sizeof *f->states))
+        return PyErr_SetString(PyExc_ValueError, "too many datasets or states"), -1;
+    f->app = -1;
+    if (f->state_action_length > 300)
+        return PyErr_SetString(PyExc_ValueError, "an index has a name of more than 255 bytes"), -1;
+    for (Py_ssize_t i = 0; i < PyList_Size(datasets); i++) {
+        struct dataset *d = &f->datasets[i];
+        PyObject *dataset, *prefix;
+        if (!PyArg_ParseTuple(PyList_GetItem(datasets, i), "SSp", &dataset, &prefix, &d->daily))
+            return -1;
+        f->dataset_count++;
+        if (!(d->name = copy_of(dataset, &d->name_length)) || !(d->prefix = copy_of(prefix, &d->prefix_length)))
+            return -1;
+        if (d->prefix_length > 300)
+            return PyErr_SetString(PyExc_ValueError, "an index has a name of more than 255 bytes"), -1;
+        if (!strcmp(d->name, "rq.app"))
+            f->app = (int)i;
     }
-    if (!count)
-        goto odd;
-    PyObject *body = PyBytes_FromStringAndSize(NULL, total);
-    if (!body)
-        return NULL;
-    char *out = PyBytes_AsString(body);
-    for (at line = start; line < end; line = stop + 1) {
-        stop = memchr(line, '\n', end - line);
-        find(&head, heads, line);
-        out = put(out, head.text, head.size);
-        out = put(out, line + ID_START, ID_LENGTH);
-        out = put(out, AFTER_ID, AFTER_ID_LENGTH);
-        out = put(out, line, stop + 1 - line);
+    for (Py_ssize_t i = 0; i < PyList_Size(states); i++) {
+        struct job_state *s = &f->states[i];
+        PyObject *action, *state;
+        if (!PyArg_ParseTuple(PyList_GetItem(states, i), "SSi", &action, &state, &s->rank))
+            return -1;
+        f->state_count++;
+        if (!(s->action = copy_of(action, &s->action_length)) || !(s->state = copy_of(state, &s->state_length)))
+            return -1;
     }
-    return Py_BuildValue("Nn", body, count);
-odd:
-    if (PyErr_Occurred())
-        return NULL;
-    Py_RETURN_NONE;
+    if (f->app < 0)
+        return PyErr_SetString(PyExc_ValueError, "rq.app is not among the datasets"), -1;
+    return 0;
 }
 
-static PyMethodDef methods[] = {
-    {"frame", frame, METH_VARARGS,
-     "frame(block, heads)\n--\n\nAction and source of each line, and how many there are; None if any line is odd."},
-    {NULL, NULL, 0, NULL},
-};
+static void dealloc(PyObject *self)
+{
+    Framer *f = (Framer *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    free_fields(&f->jobs), free_fields(&f->apps), free(f->host), free(f->state_action), free(f->state_room);
+    Py_XDECREF((PyObject *)f->store_type), Py_XDECREF((PyObject *)f->body_type);
+    for (int i = 0; i < f->dataset_count; i++)
+        free(f->datasets[i].name), free(f->datasets[i].prefix);
+    for (int i = 0; i < f->state_count; i++)
+        free(f->states[i].action), free(f->states[i].state);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "framing", NULL, 0, methods, NULL, NULL, NULL, NULL};
+static PyMethodDef methods[] = {{"frame", frame, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
+
+static PyType_Slot slots[] = {{Py_tp_init, init}, {Py_tp_new, PyType_GenericNew}, {Py_tp_dealloc, dealloc}, {Py_tp_methods, methods}, {0, NULL}};
+
+static PyType_Spec spec = {"shipper.ship.reader.framing.Framer", sizeof(Framer), 0, Py_TPFLAGS_DEFAULT, slots};
+
+static int add_types(PyObject *module)
+{
+    PyObject *framer = PyType_FromSpec(&spec), *store = PyType_FromSpec(&store_spec), *body = PyType_FromSpec(&body_spec);
+    int failed = !framer || !store || !body || PyModule_AddObjectRef(module, "Body", body) || PyModule_AddObjectRef(module, "Framer", framer) || PyModule_AddObjectRef(module, "StateStore", store);
+    Py_XDECREF(framer), Py_XDECREF(store), Py_XDECREF(body);
+    return failed ? -1 : 0;
+}
+
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, add_types}, {0, NULL}};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "framing", NULL, 0, NULL, module_slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit_framing(void) { return PyModuleDef_Init(&module); }

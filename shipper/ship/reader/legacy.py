@@ -24,10 +24,10 @@ from ...legacy.pairing import Pairs
 from ...records import encode, index_name, timestamp
 from ...service import ServiceInfo
 from ...settings import Settings
-from ..bulk.batch import Batch, Item, rejection_reason
-from ..bulk.dead_letters import DeadLetter
 from ..source.tail import Block, Source, name_of
 from .document import Document, Place, line_id
+from .items import DeadLetter, Item, Parsed, rejection_reason, too_long
+from .state_store import StateStore
 
 
 class Line(NamedTuple):
@@ -43,6 +43,8 @@ class Line(NamedTuple):
 class LegacyReader:
     """Takes blocks of text logs in; a line of before `since` is left out, and `skipped` counts it."""
 
+    states: StateStore | None = None  # a text log's lines do not tell enough of a job
+
     def __init__(self, settings: Settings, since: datetime | None = None) -> None:
         self.skipped = 0
         self._settings = settings
@@ -52,27 +54,29 @@ class LegacyReader:
         self._service = ServiceInfo.here(settings).service
         self._known: WeakKeyDictionary[Source, Dates] = WeakKeyDictionary()
 
-    def take(self, block: Block, batch: Batch) -> None:
-        """Take a block's records into the batch."""
-        if not batch.mark(block):
-            return
+    def read(self, block: Block) -> Parsed:
+        """What a block's records become."""
+        if block.too_long:
+            return too_long(block)
+        parsed = Parsed(size=len(block.data))
         path, file_id = name_of(block.source), block.source.file_id()
         whence = Whence(self._host, path, self._service)
         days = self._dates(block)
-        for at, raw in lines.records_in(block.data):
+        for at, raw in lines.records_in(bytes(block.data)):
             offset = block.start + at
             try:
                 line = _line(offset, raw, days)
-                identifier = line_id(raw, Place(self._host, file_id, offset), line.moment)
+                identifier = line_id(raw.decode("utf-8", "replace"), Place(self._host, file_id, offset), line.moment)
                 document = self._document(line, whence, identifier)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
-                batch.letters.append(DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id))
+                parsed.dead_letters.append(DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id))
                 continue
             if self._since is not None and line.moment < self._since:
                 self.skipped += 1
             else:
-                batch.size += len(document.source)
-                batch.others.append(Item(document, document.source, path, offset, file_id))
+                parsed.size += len(document.source)
+                parsed.items.append(Item(document, document.source, path, offset, file_id))
+        return parsed
 
     def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
         """What Elasticsearch makes a record of, by its pipeline. It moves a job's to the index of jobs."""
@@ -124,7 +128,7 @@ class LegacyImportReader(LegacyReader):
         whence = Whence(self._host, name_of(source), self._service)
         for earlier in source.behind(Block(source, end, b"")):
             days = self._dates(earlier)
-            for at, raw in lines.records_in(earlier.data):
+            for at, raw in lines.records_in(bytes(earlier.data)):
                 with suppress(Exception):  # it became a dead letter then
                     self._document(_line(earlier.start + at, raw, days), whence, "")
 

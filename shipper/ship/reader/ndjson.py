@@ -1,61 +1,115 @@
-"""Parses blocks of newline-delimited JSON into a batch's documents."""
+"""Parses blocks of newline-delimited JSON: our own records, and any other program's."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Protocol
-
-import msgspec
+from weakref import WeakKeyDictionary
 
 from ...records import LINE_START, TIME_AT, timestamp
 from ...settings import Settings
-from ..bulk.batch import Batch
-from ..source.tail import Block
-from .fastpath import FastPath, TimestampOnly
+from ..source.tail import Block, Source, name_of
+from ..source.trust import is_trusted
+from . import state_store, torn
+from .document import NotShippable, Place, document
+from .framer import Framed, Framer
+from .items import DeadLetter, FramedLines, Item, Parsed, rejection_reason, too_long
+from .state_store import StateStore
 
 
 class Reader(Protocol):
-    """Knows a format. `legacy_reader.py` has those of text logs."""
+    """Knows a format. `legacy.py` has those of text logs."""
 
-    def take(self, block: Block, batch: Batch) -> None:
-        """Take all of a block's lines into the batch, and mark how far they reach."""
+    states: StateStore | None
+    """Where the states go of the jobs that it reads of. None: it keeps none."""
+
+    def read(self, block: Block) -> Parsed:
+        """What all of the block's lines become. Never raises for what stands in them."""
 
 
 class NdjsonReader:
-    """One JSON object on each line: our own records, and anybody else's."""
+    """One JSON object on each line. `trusts_all`: any file may hold records of ours."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, trusts_all: bool = False) -> None:
+        self._settings = settings
+        self._trusts_all = trusts_all
         self._host = socket.gethostname()
-        self._quick = FastPath(settings)
+        self._framer = Framer(settings, self._host)
+        self.states = state_store.make(settings.namespace) if settings.states else None
+        self._trusted: WeakKeyDictionary[Source, bool] = WeakKeyDictionary()
 
-    def take(self, block: Block, batch: Batch) -> None:
-        batch.add(block, self._host, self._quick)
+    def read(self, block: Block) -> Parsed:
+        if block.too_long:
+            return too_long(block)
+        now, parsed = datetime.now(UTC), Parsed(size=len(block.data))
+        place = Place(self._host, block.source.file_id(), block.start, trusted=self._trusts(block.source))
+        framed = self._framer.frame(block, place.file_id, now, self.states, trusted=place.trusted)
+        if framed is None:
+            lines = _lines(block.data, 0)
+        else:
+            lines = (next(_lines(block.data, at)) for at in framed.odd)
+            if len(framed.taken):
+                parsed.framed.append(_framed_lines(block, framed, foreign=not place.trusted))
+                parsed.size = len(framed.body)
+        path = name_of(block.source)
+        for at, line in lines:
+            self.read_line(line, replace(place, offset=block.start + at), path, now, parsed)
+        return parsed
+
+    def read_line(self, line: bytes, place: Place, path: str, now: datetime, parsed: Parsed) -> None:
+        """Add what a line becomes; where records were torn and glued together, what each of them becomes."""
+        for at, part in torn.parts(line):
+            there = replace(place, offset=place.offset + at)
+            try:
+                made, state = document(part, there, self._settings, now)
+            except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
+                reason = rejection_reason(odd)
+                parsed.dead_letters.append(
+                    DeadLetter(reason, part, path, there.offset, None, place.file_id, foreign=not place.trusted)
+                )
+            else:
+                parsed.items.append(Item(made, part, path, there.offset, place.file_id, not place.trusted))
+                if state is not None and self.states is not None:
+                    state_store.put(self.states, state)
+
+    def _trusts(self, source: Source) -> bool:
+        if self._trusts_all:
+            return True
+        known = self._trusted.get(source)
+        if known is None:
+            known = self._trusted[source] = is_trusted(source.path, self._settings)
+        return known
 
 
 class NdjsonReaderSince(NdjsonReader):
-    """The same without records of before `since`; those that tell no time are taken. `skipped` counts."""
+    """The same without records of before `since`; those that state no time are taken. `skipped` counts."""
 
-    def __init__(self, settings: Settings, since: datetime) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, since: datetime, *, trusts_all: bool = False) -> None:
+        super().__init__(settings, trusts_all=trusts_all)
         self.skipped = 0
         self._since = since
         self._earliest = timestamp(since).encode()
-        self._time_of = msgspec.json.Decoder(TimestampOnly).decode
 
-    def take(self, block: Block, batch: Batch) -> None:
+    def read(self, block: Block) -> Parsed:
         if block.too_long:
-            return super().take(block, batch)
+            return super().read(block)
+        whole = Parsed()
         for piece in self._pieces(block):
-            super().take(piece, batch)
-        return batch.reached(block)
+            parsed = super().read(piece)
+            whole.framed += parsed.framed
+            whole.items += parsed.items
+            whole.dead_letters += parsed.dead_letters
+            whole.size += parsed.size
+        return whole
 
     def _pieces(self, block: Block) -> Iterator[Block]:
         """The lines to be taken, those that stand together in one piece."""
         start = at = 0
         for line in block.data.splitlines(keepends=True):
-            if self._is_before(line):
+            if self._is_before(bytes(line)):
                 if at > start:
                     yield Block(block.source, block.start + start, block.data[start:at])
                 self.skipped += 1
@@ -68,7 +122,24 @@ class NdjsonReaderSince(NdjsonReader):
         if line.startswith(LINE_START):
             return line[TIME_AT] < self._earliest
         try:
-            moment = self._time_of(line).timestamp
-        except (msgspec.MsgspecError, ValueError):
+            made, _ = document(line, Place("", "", 0), self._settings, datetime.now(UTC))
+        except NotShippable:
             return False
-        return moment.tzinfo is not None and moment < self._since
+        return made.moment is not None and made.moment < self._since
+
+
+def _framed_lines(block: Block, framed: Framed, *, foreign: bool) -> FramedLines:
+    data = None if framed.verbatim or block.source.rereadable else bytes(block.data)
+    return FramedLines(
+        block.source, block.start, framed.body, framed.taken, framed.verbatim, data, framed.newest, foreign
+    )  # fmt: skip
+
+
+def _lines(data: bytes | bytearray, start: int) -> Iterator[tuple[int, bytes]]:
+    """The lines from there on that are not blank, each with its place."""
+    while start < len(data):
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        if line := bytes(data[start:end]):
+            yield start, line
+        start = end + 1

@@ -47,6 +47,8 @@ class CompressedFile:
 
     at_end = False  # the end is found by reading it
 
+    rereadable = False
+
     def __init__(self, path: Path, *, multiline: bool = False) -> None:
         """Raises OSError."""
         self.path = path
@@ -172,6 +174,10 @@ class CompressedFile:
             with contextlib.suppress(*_BROKEN), self._open() as stream:  # it may be gone by now, or another's
                 self._id = file_id(stream.read(FIRST_LINE_LIMIT).split(b"\n", 1)[0])
         return self._id or ""
+
+    def line_at(self, start: int) -> bytes | None:
+        """To find it, all before it would be decompressed again."""
+        raise NotImplementedError
 
     def copy(self, start: int, length: int, to: int) -> None:
         """Its blocks hold all there is."""

@@ -25,6 +25,15 @@ MORE_S = 0.25  # for which a stream's last line waits for others that belong to 
 SETTLED_S = 5.0  # after which a last line without a newline is taken, if it is a whole record
 
 
+STDIN = "<stdin>"
+
+
+LARGE = bytearray()
+"""The data of a large block, until the next is read.
+
+Megabytes that come and go by ever other sizes leave holes in malloc's memory, and the process held twice as much."""
+
+
 class Source(Protocol):
     """Where lines come from. `acknowledged` is how far all of it is known to be safe."""
 
@@ -35,6 +44,12 @@ class Source(Protocol):
 
     def file_id(self) -> str:
         """What tells this source from others of the host: a hash of its first line."""
+
+    rereadable: bool
+    """Whether `line_at` can be asked."""
+
+    def line_at(self, start: int) -> bytes | None:
+        """The line that was read there, without its newline. None if it is there no more."""
 
     def copy(self, start: int, length: int, to: int) -> None:
         """Write these bytes of the source to another descriptor, without holding all of them."""
@@ -66,13 +81,15 @@ class Mark:
 class Block:
     """Whole lines, with their newlines: `data` stands at `start` in `source`.
 
+    `data` is read before the next block is: what is to be kept of it is to be copied.
+
     The newline of the last line may be missing where no more will come. `too_long` is the length of a line that
     is not in `data`, which is empty then.
     """
 
     source: Source
     start: int
-    data: bytes
+    data: bytes | bytearray
     too_long: int = 0
 
     @property
@@ -82,7 +99,7 @@ class Block:
     @property
     def mark(self) -> Mark:
         """The checkpoint at the block's end."""
-        return Mark(self.end, self.data[-TAIL_LIMIT:])
+        return Mark(self.end, bytes(self.data[-TAIL_LIMIT:]))
 
 
 class TailedFile:
@@ -93,6 +110,8 @@ class TailedFile:
     it is known to be safe. `final` says that no more will be written: a torn last line is taken, too. In `multiline`
     files a record may have several lines, which stay together: the last one waits for what may still belong to it.
     """
+
+    rereadable = True
 
     def __init__(self, path: Path, descriptor: int, *, multiline: bool = False) -> None:
         self.path = path
@@ -129,6 +148,8 @@ class TailedFile:
         self.quiet = found.st_size == self.read_to and found.st_mtime_ns == self._changed_at
         if self.quiet:
             return None
+        if not self.multiline and found.st_size - self.read_to >= BLOCK and (block := self._large()) is not None:
+            return block
         size = TEXT_BLOCK if self.multiline else BLOCK
         while True:
             data = self._bytes(size, self.read_to)
@@ -152,6 +173,27 @@ class TailedFile:
         lines.truncate(cut)
         block = Block(self, self.read_to, lines.getvalue())
         return self._block(block, block.mark.last)
+
+    def _large(self) -> Block | None:
+        """A block as large as one may be, in the memory of the one before. None if it has to be looked at closely."""
+        del LARGE[BLOCK:]
+        LARGE.extend(bytes(BLOCK - len(LARGE)))
+        size = os.preadv(self.descriptor, [LARGE], self.read_to)
+        cut = LARGE.rfind(b"\n") + 1
+        if size < BLOCK or not cut or self._was_emptied():
+            return None
+        self.at_end = False
+        del LARGE[cut:]
+        block = Block(self, self.read_to, LARGE)
+        return self._block(block, block.mark.last)
+
+    def line_at(self, start: int) -> bytes | None:
+        size = 1 << 14
+        while (end := (data := self._bytes(size, start)).find(b"\n")) < 0:
+            if len(data) < size or size > LINE_LIMIT:
+                return None
+            size *= 4
+        return data[:end]
 
     def acknowledge(self, mark: Mark) -> None:
         self.acknowledged, self.moved_at = mark.end, time.monotonic()
@@ -260,7 +302,9 @@ class TailedFile:
 class Stream:
     """Standard input, or any other descriptor that can only be read onwards. It keeps no position."""
 
-    def __init__(self, descriptor: int, name: str = "<stdin>", *, multiline: bool = False) -> None:
+    rereadable = False
+
+    def __init__(self, descriptor: int, name: str = STDIN, *, multiline: bool = False) -> None:
         self.path = Path(name)
         self._multiline = multiline
         self.descriptor = descriptor
@@ -294,6 +338,10 @@ class Stream:
     def file_id(self) -> str:
         return self._id or ""
 
+    def line_at(self, start: int) -> bytes | None:
+        """What was read of a stream is never read again."""
+        raise NotImplementedError
+
     def copy(self, start: int, length: int, to: int) -> None:
         """What was read of a stream is never read again: its blocks hold all there is."""
         raise NotImplementedError
@@ -302,7 +350,7 @@ class Stream:
         return time.time()
 
     def ahead(self, block: Block) -> Iterator[bytes]:
-        yield block.data
+        yield bytes(block.data)
 
     def behind(self, block: Block) -> Iterator[Block]:  # noqa: ARG002
         return iter(())

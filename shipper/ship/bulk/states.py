@@ -1,0 +1,74 @@
+"""Of a job's states only the last within a moment is sent: nobody could see the ones before it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ..reader.document import Document
+from ..reader.items import DeadLetter, Item
+from ..reader.state_store import StateStore
+from ..source.tail import Mark, Source
+from .batch import BODY_LIMIT
+
+INTERVAL_S = 1.0
+"""Elasticsearch shows nothing sooner than this: the `refresh_interval` of templates/rq-state.json."""
+
+HELD_LIMIT = 12_000_000  # bytes of states: some 16,000 jobs. In a backlog a job's records stand far from each other
+
+
+@dataclass(slots=True)
+class StateBatch:
+    """States of jobs, sent at once. `is_last`: no older state is held back for later."""
+
+    bodies: bytes
+    count: int
+    is_last: bool
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    marks: dict[Source, Mark] = field(default_factory=dict)
+
+    @property
+    def records(self) -> int:
+        return 0
+
+    def body(self) -> bytes:
+        return self.bodies
+
+    def items(self) -> list[Item]:
+        """What they were made of is in the records' dead letters, should there be any."""
+        lines = iter(self.bodies.split(b"\n")[:-1])
+        return [
+            Item(Document(action, source, is_record=False), b"", "<state>", 0)
+            for action, source in zip(lines, lines, strict=True)
+        ]
+
+
+class StateWindow:
+    """Says when the states that a reader holds are sent: at most one of each job in an interval.
+
+    In a backlog there is room for no more before the interval is over. Then the oldest are sent, but for those of jobs
+    of which one was sent within the interval.
+    """
+
+    def __init__(self, store: StateStore | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._begun = clock()
+
+    def __bool__(self) -> bool:
+        """Whether any state is held."""
+        return self._store is not None and self._store.size() > 0
+
+    def take(self, *, everything: bool = False) -> Iterator[StateBatch]:
+        """Those to be sent now, in batches of a request's size."""
+        if self._store is None or not (size := self._store.size()):
+            return
+        now = self._clock()
+        if over := everything or now - self._begun >= INTERVAL_S:
+            self._begun = now
+        leave = 0 if over else HELD_LIMIT
+        while size > leave:
+            states, count = self._store.take(over, max(leave, size - BODY_LIMIT))
+            size, over = self._store.size(), False
+            yield StateBatch(states, count, is_last=not size)

@@ -1,0 +1,90 @@
+/* BLAKE2b without a key (RFC 7693), of a message in one piece. */
+#ifndef SHIPPER_BLAKE2B_H
+#define SHIPPER_BLAKE2B_H
+
+#include <stdint.h>
+#include <string.h>
+
+struct blake2b {
+    uint64_t state[8], bytes;
+    unsigned char block[128];
+    size_t held;
+};
+
+static const uint64_t BLAKE2B_START[8] = {
+    0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
+    0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179};
+
+static const unsigned char BLAKE2B_ORDER[10][16] = {
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
+    {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4}, {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
+    {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13}, {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
+    {12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11}, {13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
+    {6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5}, {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0}};
+
+static uint64_t blake2b_turn(uint64_t x, int by) { return x >> by | x << (64 - by); }
+
+#define BLAKE2B_MIX(a, b, c, d, x, y)                                                                               \
+    (v[a] += v[b] + (x), v[d] = blake2b_turn(v[d] ^ v[a], 32), v[c] += v[d], v[b] = blake2b_turn(v[b] ^ v[c], 24),   \
+     v[a] += v[b] + (y), v[d] = blake2b_turn(v[d] ^ v[a], 16), v[c] += v[d], v[b] = blake2b_turn(v[b] ^ v[c], 63))
+
+static void blake2b_take(struct blake2b *h, const unsigned char *block, int last)
+{
+    uint64_t v[16], m[16];
+    for (int i = 0; i < 16; i++) {
+        m[i] = 0;
+        for (int byte = 7; byte >= 0; byte--)
+            m[i] = m[i] << 8 | block[8 * i + byte];
+        v[i] = i < 8 ? h->state[i] : BLAKE2B_START[i - 8];
+    }
+    v[12] ^= h->bytes;
+    if (last)
+        v[14] = ~v[14];
+    for (int round = 0; round < 12; round++) {
+        const unsigned char *o = BLAKE2B_ORDER[round % 10];
+        BLAKE2B_MIX(0, 4, 8, 12, m[o[0]], m[o[1]]);
+        BLAKE2B_MIX(1, 5, 9, 13, m[o[2]], m[o[3]]);
+        BLAKE2B_MIX(2, 6, 10, 14, m[o[4]], m[o[5]]);
+        BLAKE2B_MIX(3, 7, 11, 15, m[o[6]], m[o[7]]);
+        BLAKE2B_MIX(0, 5, 10, 15, m[o[8]], m[o[9]]);
+        BLAKE2B_MIX(1, 6, 11, 12, m[o[10]], m[o[11]]);
+        BLAKE2B_MIX(2, 7, 8, 13, m[o[12]], m[o[13]]);
+        BLAKE2B_MIX(3, 4, 9, 14, m[o[14]], m[o[15]]);
+    }
+    for (int i = 0; i < 8; i++)
+        h->state[i] ^= v[i] ^ v[i + 8];
+}
+
+static void blake2b_begin(struct blake2b *h, int digest_size)
+{
+    memcpy(h->state, BLAKE2B_START, sizeof h->state);
+    h->state[0] ^= 0x01010000u ^ (uint64_t)digest_size;
+    h->bytes = h->held = 0;
+}
+
+static void blake2b_add(struct blake2b *h, const void *data, size_t size)
+{
+    const unsigned char *p = data;
+    while (size) {
+        if (h->held == sizeof h->block) { /* only now that more is coming: the last block is taken otherwise */
+            h->bytes += sizeof h->block;
+            blake2b_take(h, h->block, 0);
+            h->held = 0;
+        }
+        size_t part = sizeof h->block - h->held;
+        if (part > size)
+            part = size;
+        memcpy(h->block + h->held, p, part);
+        h->held += part, p += part, size -= part;
+    }
+}
+
+/* The digest is the beginning of `state`, in little-endian order. */
+static void blake2b_end(struct blake2b *h)
+{
+    memset(h->block + h->held, 0, sizeof h->block - h->held);
+    h->bytes += h->held;
+    blake2b_take(h, h->block, 1);
+}
+
+#endif

@@ -1,0 +1,47 @@
+/* What a Framer knows: its fields, datasets and states, and the call it is in. */
+#ifndef SHIPPER_FRAMER_H
+#define SHIPPER_FRAMER_H
+
+#include <Python.h>
+#include <stdint.h>
+
+#include "fields.h"
+
+enum { DATASET_LIMIT = 8, STATE_LIMIT = 32 };
+
+struct dataset { char *name, *prefix; Py_ssize_t name_length, prefix_length; int daily; };
+struct job_state { char *action, *state; Py_ssize_t action_length, state_length; int rank; };
+
+typedef struct {
+    PyObject_HEAD
+    struct field jobs, apps; /* of our own job records, of applications' lines */
+    struct dataset datasets[DATASET_LIMIT];
+    int dataset_count, app; /* `app`: the number of rq.app */
+    struct job_state states[STATE_LIMIT];
+    int state_count, rescheduled, lost, expired, retrying, inferred; /* ranks */
+    char *host, *state_action; /* the latter: a state's action line up to its id */
+    Py_ssize_t host_length, state_action_length;
+    /* of one call */
+    int trusted;
+    int64_t earliest, latest, now;
+    const char *file_id;
+    Py_ssize_t file_id_length;
+    char *state_room; /* for a state that is written */
+    size_t state_room_size;
+    PyTypeObject *store_type, *body_type;
+} Framer;
+
+/* Whether so many bytes can be written there. */
+static int has_room(char **room, size_t *size, size_t wanted)
+{
+    if (*size >= wanted)
+        return 1;
+    size_t larger = 4096;
+    while (larger < wanted)
+        larger *= 2; /* so that it seldom grows: each time leaves a hole in the memory */
+    free(*room);
+    *size = (*room = malloc(larger)) ? larger : 0;
+    return *room != NULL;
+}
+
+#endif
