@@ -161,7 +161,7 @@ class Trail:
 
     def _actor(self, event: Event, about: Mapping[str, Any]) -> tuple[Actor | None, str, str | None, list[str]]:
         """(who, `audit.actor.type`, the type of who asked for the job, tags)."""
-        who = event.actor or context.acting()
+        who = event.actor or context.current_actor()
         asked_for = about.get("user", {}).get("id")
         if who is None and asked_for is not None:
             who = Actor("user", asked_for)

@@ -136,7 +136,7 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
     with client.connect(made) as search, _bar() as bar:
         task = bar.add_task("verifying", total=None)
         report = reading.verify(
-            search, made, timeline.moment(since, now) if since else None,
+            search, made, timeline.parse_time(since, now) if since else None,
             lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
         report.findings += reading.hold_against(search, made, report, known)

@@ -9,7 +9,7 @@ import click
 
 from .. import settings
 from ..errors import ShipperError
-from ..read.timeline import moment
+from ..read.timeline import parse_time
 from . import logs, options
 
 
@@ -39,7 +39,7 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
 
     made = settings.load(flags)
     logs.begin(made)
-    earliest = moment(since, datetime.now(UTC)) if since else None
+    earliest = parse_time(since, datetime.now(UTC)) if since else None
     console = Console(stderr=True)
     with Progress(
         TextColumn("Importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),

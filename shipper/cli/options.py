@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..read.timeline import Query, moment
+from ..read.timeline import Query, parse_time
 
 elasticsearch = click.option(
     "--elasticsearch", metavar="URL", help="The cluster, commas between nodes (SHIPPER_ELASTICSEARCH)."
@@ -59,7 +59,7 @@ def query_from(since: str | None, until: str | None, **restrictions: Any) -> Que
     """The question that the flags put. Raises ShipperError."""
     now = datetime.now(UTC)
     return Query(
-        since=moment(since, now) if since else None,
-        until=moment(until, now) if until else None,
+        since=parse_time(since, now) if since else None,
+        until=parse_time(until, now) if until else None,
         **restrictions,
     )

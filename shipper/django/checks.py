@@ -19,7 +19,7 @@ from rq.worker import BaseWorker
 
 from ..guard import never_raise
 from ..settings import load
-from ..sink import is_on_purpose
+from ..sink import is_special_file
 from . import registry
 from .middleware import Middleware
 
@@ -114,7 +114,7 @@ def _check_log() -> Iterator[Any]:
     log = load(complain=lambda _: None).log
     there = next(path for path in (log, *log.parents) if os.path.exists(path))  # noqa: PTH110 - Path's raises EACCES
     needed = os.W_OK if there == log else os.W_OK | os.X_OK
-    if not is_on_purpose(log) and not os.access(there, needed, effective_ids=True):
+    if not is_special_file(log) and not os.access(there, needed, effective_ids=True):
         yield _warning(
             "shipper.W007", f"This account cannot write the log {log}: it may not write to {there}.",
             "Nothing is recorded until it may. Or name another file, by SHIPPER_LOG or SHIPPER['log'].",

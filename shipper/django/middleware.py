@@ -75,9 +75,9 @@ class Middleware:
             # One of shipper.web's middlewares is around the whole application: it is the same request.
             found = Request(
                 id=outer.id, path=outer.path, address=outer.address, agent=outer.agent, trace_id=outer.trace_id,
-                find_actor=lambda: outer.who() or answered.who(),
+                find_actor=lambda: outer.resolve_actor() or answered.resolve_actor(),
             )  # fmt: skip
-            found.minted_trace = outer.minted_trace
+            found.generated_trace_id = outer.generated_trace_id
             return found
         return None
 
@@ -137,7 +137,7 @@ def remember_actor(request: Any = None, **_: Any) -> None:
     """Somebody signs out: it is still they who do the rest of this request."""
     answered = context.request.get()
     if answered is not None and request is not None:
-        answered.who()
+        answered.resolve_actor()
 
 
 def _with_parts_within(answered: Request | None, response: Any) -> Any:

@@ -70,7 +70,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 _NAMED = {"today": 0, "yesterday": 1}
 
 
-def moment(text: str, now: datetime) -> datetime:
+def parse_time(text: str, now: datetime) -> datetime:
     """A point in time, from how people say it.
 
     `2026-11-21`, `2026-11-21T08:00+01:00`, an age such as `90s`, `15m`, `2h`, `7d`, or `yesterday 14:00`. A time

@@ -221,7 +221,7 @@ def test_jobs_with_ids_and_times_beyond_elasticsearchs_have_their_records_and_st
     assert indexed(search, namespace) == 33
     search.indices.refresh(index=f"rq-state-{namespace}")
     for job_id in odd:
-        assert jobs.kept(job_id, made).state == "finished"  # type: ignore[union-attr]
+        assert jobs.from_elasticsearch(job_id, made).state == "finished"  # type: ignore[union-attr]
     found = {state.job_id for state in jobs.find(function=base["code"]["function"]["name"], settings=made)}
     assert set(odd) <= found
 
