@@ -139,7 +139,7 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
             search, made, timeline.parse_time(since, now) if since else None,
             lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
-        report.findings += reading.hold_against(search, made, report, known)
+        report.findings += reading.compare_with_anchors(search, made, report, known)
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(_plain(report), option=orjson.OPT_APPEND_NEWLINE))
     else:
