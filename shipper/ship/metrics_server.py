@@ -1,4 +1,4 @@
-"""`GET /metrics` for Prometheus and `GET /health` for whoever restarts things, on a thread of its own."""
+"""Serves `GET /metrics` for Prometheus and `GET /health` for liveness probes, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .status import Status
 
 log = logging.getLogger("shipper")
 
-UNHEALTHY_AFTER_S = 60.0  # of failing requests without a break
+UNHEALTHY_AFTER_S = 60.0  # seconds of continuously failing requests
 
 _GAUGES = {
     "backlog_bytes": "Bytes of the files that are not indexed yet.",
@@ -34,10 +34,10 @@ _COUNTERS = {
 
 
 class MetricsServer:
-    """Answers from the latest status. Closed with `close()`."""
+    """An HTTP server that answers from the latest status, until `close()`."""
 
     def __init__(self, address: str, latest: Callable[[], Status]) -> None:
-        """Raises OSError if the address cannot be had."""
+        """Raises OSError if it cannot listen on the address."""
         host, _, port = address.rpartition(":")
         registry = CollectorRegistry()
         registry.register(_Collector(latest))
@@ -103,7 +103,7 @@ class _Server(WSGIServer):
 
 
 class _SilentHandler(WSGIRequestHandler):
-    timeout = 5.0  # a client that says nothing holds up nobody for long
+    timeout = 5.0  # an idle client must not block others for long
 
     def log_message(self, *_: object) -> None:
-        """The shipper's log is not for every visit of Prometheus."""
+        """Do not log each scrape."""
