@@ -71,9 +71,9 @@ def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **f
     from ..ship.bulk import replay as replaying
 
     if not identifiers and not everything:
-        raise click.UsageError("Name the letters by their ids, or use --all.")
+        raise click.UsageError("Name the dead letters by their ids, or use --all.")
     if line and len(identifiers) != 1:
-        raise click.UsageError("--line puts one letter right: name that one.")
+        raise click.UsageError("--line corrects one dead letter: name its id.")
     config = settings.load(flags)
     dead_letters = _dead_letters(flags)
     chosen: Iterator[StoredDeadLetter] = (
@@ -89,7 +89,7 @@ def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **f
         f"{result.indexed} indexed, {result.duplicates} were there already, {len(result.refused)} stay.", err=True
     )
     if result.refused:
-        raise StateError("Some letters were refused again. `shipper deadletter show ID` prints a line to put right.")
+        raise StateError("Some dead letters were refused again. `shipper deadletter show ID` prints a line to correct.")
 
 
 @command.command()
@@ -105,7 +105,7 @@ def purge(identifiers: tuple[str, ...], everything: bool, yes: bool, **flags: st
     else:
         ids = {dead_letters.find(one).id for one in identifiers}
     if not ids:
-        raise click.UsageError("Name the letters by their ids, or use --all (there may be none).")
+        raise click.UsageError("Name the dead letters by their ids, or use --all (there may be none).")
     if not yes:
         click.confirm(f"Delete {len(ids)} lines for good?", abort=True)
     click.echo(f"{dead_letters.remove(ids)} deleted.")

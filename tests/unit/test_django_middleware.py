@@ -1,4 +1,4 @@
-"""A request of Django's, and whoever has signed in, on what is recorded as it is answered; sync and async alike."""
+"""Django's middleware: the request and its user on the records that are written while it is handled; sync and async."""
 
 from __future__ import annotations
 
