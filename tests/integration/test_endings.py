@@ -558,9 +558,9 @@ def test_a_job_that_redis_could_not_be_told_of_finished_all_the_same(
 
 def table() -> str:
     """The rows as docs/endings.md shows them."""
-    lines = ["| what happens | the records of the job, in their order | its state |", "|---|---|---|"]
+    lines = ["| what happens | the records of the job, in order | its state |", "|---|---|---|"]
     lines += [
-        f"| {row.name} | {', '.join(f'`{part}`' for part in row.told.split(', ') if part)} | {row.state} |"
+        f"| {row.name} | {', '.join(f'`{part}`' for part in row.expected.split(', ') if part)} | {row.state} |"
         for row in ROWS
     ]
     return "\n".join(lines) + "\n"
