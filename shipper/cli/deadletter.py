@@ -23,7 +23,10 @@ RETRY_TIMEOUT_S = 30.0
 
 @click.group()
 def command() -> None:
-    """List, show, replay and purge dead letters: lines that could not be indexed."""
+    """List, show, replay and purge dead letters.
+
+    Dead letters are lines that could not be indexed.
+    """
 
 
 @command.command("list")

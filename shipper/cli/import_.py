@@ -27,10 +27,11 @@ from . import logs, options
 @options.elasticsearch
 @options.namespace
 def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> None:
-    """Import logs that were written before the shipper ran. They may be compressed (.gz, .bz2, .xz).
+    """Import old logs, once.
 
-    A second import of the same files ships only new lines, and nothing is indexed twice. After Ctrl-C, the same command
-    continues. In text logs, the start and end of a job are combined.
+    The files may be compressed (.gz, .bz2, .xz). A second import of the same files ships only new lines, and
+    nothing is indexed twice. After Ctrl-C, the same command continues. In text logs, the start and end of a job are
+    combined.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

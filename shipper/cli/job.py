@@ -24,7 +24,7 @@ from .timeline import line
 @options.namespace
 @options.json
 def command(job_id: str, as_json: bool, **flags: str | None) -> None:
-    """Show a job: its state, user and customer, its executions, and its log lines."""
+    """Show a job's state, executions and log lines."""
     config = settings.load(flags)
     try:
         state = jobs.get(job_id, settings=config)

@@ -16,7 +16,10 @@ from . import options
 @options.namespace
 @click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
 def command(dry_run: bool, **flags: str | None) -> None:
-    """Delete the indices that are past their retention (the setting `retention`, days for each dataset)."""
+    """Delete indices past their retention.
+
+    The setting `retention` has the days for each dataset.
+    """
     config = settings.load(flags)
     with client.connect(config) as elasticsearch:
         past = retention.prune(elasticsearch, config, datetime.now(UTC), dry_run=dry_run)

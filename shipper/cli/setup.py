@@ -27,10 +27,11 @@ from . import options
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags: str | None) -> None:
-    """Install the index templates and aliases, and in Kibana the data views, saved searches and dashboards.
+    """Install index templates and Kibana dashboards.
 
-    Repeatable: our objects in Kibana are reset, existing alert rules are kept. Kibana's credentials are
-    SHIPPER_KIBANA_API_KEY, or SHIPPER_KIBANA_USERNAME and SHIPPER_KIBANA_PASSWORD.
+    Also aliases, the ingest pipeline, data views and saved searches. Repeatable: our objects in Kibana are reset,
+    existing alert rules are kept. Kibana's credentials are SHIPPER_KIBANA_API_KEY, or SHIPPER_KIBANA_USERNAME and
+    SHIPPER_KIBANA_PASSWORD.
     """
     config = settings.load(flags)
     if not config.kibana and (rules or flags["kibana_space"]):

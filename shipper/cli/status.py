@@ -18,7 +18,10 @@ from . import options
 @options.state
 @options.json
 def command(as_json: bool, **flags: str | None) -> None:
-    """Show the current or last status of the shipper with this state folder. Exit status 1 if it is not running."""
+    """Show the shipper's status.
+
+    It is the current or last status of the shipper with this state folder. Exit status 1 if it is not running.
+    """
     from ..emit import instrument
     from ..ship import status
 

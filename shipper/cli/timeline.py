@@ -38,7 +38,10 @@ def command(
     as_json: bool, follow: bool, html: Path | None, since: str, until: str | None, elasticsearch: str | None,
     namespace: str | None, **restrictions: Any,
 ) -> None:  # fmt: skip
-    """Show audit records, job records and application logs in one timeline, oldest first."""
+    """Show records in order, oldest first.
+
+    Audit records, job records and application logs are on one timeline.
+    """
     if html and (follow or as_json):
         raise click.UsageError("--html excludes --follow and --json: a page has an end.")
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})

@@ -23,7 +23,10 @@ def command(
     as_json: bool, size: int, since: str, until: str | None, elasticsearch: str | None, namespace: str | None,
     **restrictions: str | None,
 ) -> None:  # fmt: skip
-    """Show the slowest functions, the largest payloads, and the busiest queues."""
+    """Show slow functions and busy queues.
+
+    Functions by total time, duration and payload size; queues by demand and lag.
+    """
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     criteria = options.query_from(since, until, **restrictions)
     with client.connect(config) as search:

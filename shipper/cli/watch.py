@@ -28,9 +28,10 @@ PASS_EVERY_S = 60.0
 @options.elasticsearch
 @options.namespace
 def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> None:
-    """Compare the open jobs in Elasticsearch with Redis, and write the closing records that are missing.
+    """Find jobs that have no closing record.
 
-    The records are written to SHIPPER_LOG. Queues and jobs are not changed.
+    Compares the open jobs in Elasticsearch with Redis, and writes the closing records that are missing. They are
+    written to SHIPPER_LOG. Queues and jobs are not changed.
     """
     from ..emit.recorder import Recorder
     from ..watch.reconciler import Reconciler

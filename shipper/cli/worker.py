@@ -14,9 +14,10 @@ from .. import settings
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:
-    """Run `rq worker` with the same arguments, and write job records.
+    """Run `rq worker` and write job records.
 
-    The Redis is that of SHIPPER_REDIS, unless RQ's --url, --config, RQ_REDIS_URL or RQ_CONFIG is given.
+    All arguments are passed to `rq worker`. The Redis is that of SHIPPER_REDIS, unless RQ's --url, --config,
+    RQ_REDIS_URL or RQ_CONFIG is given.
     """
     from rq.cli.cli import main as rq
 

@@ -20,16 +20,16 @@ UNHEALTHY_AFTER_S = 60.0  # seconds of continuously failing requests
 
 _GAUGES = {
     "backlog_bytes": "Bytes of the files that are not indexed yet.",
-    "backlog_age_seconds": "For how long the shipper has been behind without moving.",
-    "lag_seconds": "From a record's own time to its being indexed.",
+    "backlog_age_seconds": "Time for which a position has not moved though there is a backlog.",
+    "lag_seconds": "Time from a record's timestamp to its indexing.",
     "memory_bytes": "Resident memory.",
-    "retrying_seconds": "For how long requests have failed now, and been tried again.",
+    "retrying_seconds": "Time for which requests have been failing and retried.",
 }
 _COUNTERS = {
     "indexed": "Records indexed since the start.",
-    "duplicates": "Records that were in Elasticsearch already.",
-    "dead_letters": "Lines that went to the dead letters.",
-    "retries": "Requests that had to be made again.",
+    "duplicates": "Records that were indexed before.",
+    "dead_letters": "Lines stored as dead letters.",
+    "retries": "Requests that were retried.",
 }
 
 
@@ -90,7 +90,7 @@ class _Collector:
         for name, about in _COUNTERS.items():
             yield CounterMetricFamily(f"shipper_{name}", about, value=getattr(status, name))
         backlog = GaugeMetricFamily(
-            "shipper_file_backlog_bytes", "The same of each file that has any.", labels=["path"]
+            "shipper_file_backlog_bytes", "Bytes of each file that are not indexed yet.", labels=["path"]
         )
         for file in status.files:
             if file.backlog_bytes:
