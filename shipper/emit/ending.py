@@ -85,7 +85,7 @@ class ExecutionState:
 class WorkerState:
     """Our state of one RQ worker, kept on the worker object.
 
-    `latest`: the execution that began last.
+    `latest`: the execution that began last, None after its end.
     `stopped_job_id`: the job this worker was told to stop; RQ may clear its own copy earlier.
     `executing`: ids of the jobs that are inside `execute_job`.
     """

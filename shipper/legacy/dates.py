@@ -38,7 +38,7 @@ def moment(day: date, clock: str, fraction: str | None, zone: str | None, local:
 
 
 def day_of(text: str, reference: datetime) -> date:
-    """Parse a line's date. Without a year, it is the latest one up to `reference`. ValueError for an invalid date."""
+    """Parse a line's date. Without a year it is the latest one, up to a day after `reference`. Raises ValueError."""
     if text[:4].isdigit():
         return date(int(text[:4]), int(text[5:7]), int(text[8:10]))
     if "/" in text:

@@ -43,7 +43,7 @@ class Counts:
 
 @dataclass(slots=True)  # a frozen one takes three times as long to create, and there are thousands
 class FileStatus:
-    """The position in one file. `backlog_age_s`: since when the position has not moved though there is a backlog."""
+    """The position in one file. `backlog_age_s`: seconds for which it has not moved though there is a backlog."""
 
     path: str
     position: int
@@ -78,7 +78,7 @@ class Status:
     last_error: str | None = None
     last_error_at: str | None = None
     retrying_s: float = 0.0
-    """Since when requests fail; 0 if they succeed."""
+    """Seconds for which requests have been failing; 0 if they succeed."""
 
 
 class Watcher:
