@@ -1,7 +1,7 @@
-"""Every RQ job tells its whole story, on one timeline with what people did.
+"""Records the life of RQ jobs and user actions as JSON lines, and ships them to Elasticsearch as one timeline.
 
-The front door. Names come in on first use, so that `import shipper` stays light and, above all, changes
-nothing: only `instrument()`, or the use of `LoggedJob`, makes RQ write records.
+This module is the public API. Names are imported on first use, so `import shipper` is fast and has no side effects:
+only `instrument()`, or the use of `LoggedJob`, makes RQ write records.
 """
 
 from importlib import import_module
@@ -64,5 +64,5 @@ def __getattr__(name: str) -> Any:
     with no_fork:
         if name in _MODULES:
             return import_module(f".{name}", __name__)
-        found = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
-        return found
+        value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
+        return value

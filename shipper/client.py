@@ -1,4 +1,4 @@
-"""The one place where we meet the Elasticsearch client: how it is built, and what its errors mean."""
+"""Builds the Elasticsearch client from the settings, and translates its exceptions into those of errors.py."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ REQUEST_TIMEOUT_S = 30.0
 
 
 def connect(settings: Settings) -> Elasticsearch:
-    """A client for setup and questions. Connects at the first request, not here. Raises SettingsError."""
-    known = nodes(settings)
+    """A client for setup and searches. It connects at the first request. Raises SettingsError."""
+    configs = nodes(settings)
     return Elasticsearch(
-        known,
+        configs,
         node_class=node_class(settings),
         request_timeout=REQUEST_TIMEOUT_S,
-        # A node that is dead is no reason to begin a row of questions anew: the next one is asked.
-        max_retries=len(known) - 1,
-        serializer=OrjsonSerializer(),  # whoever reads the whole trail spends half of the time on JSON otherwise
+        # If a node is down, each other node is tried once.
+        max_retries=len(configs) - 1,
+        serializer=OrjsonSerializer(),  # with json, half of the time of reading a whole audit trail is spent on parsing
     )
 
 
 def nodes(settings: Settings) -> list[NodeConfig]:
-    """The cluster's nodes, each with how it is to be reached and with what credentials. Raises SettingsError."""
+    """The configuration of each node: address, TLS, proxy and credentials. Raises SettingsError."""
     urls = settings.elasticsearch
     if settings.cloud_id:
         try:
@@ -73,28 +73,28 @@ _PROXY = "shipper.proxy"
 
 
 def node_class(settings: Settings) -> type[BaseNode]:
-    """What speaks HTTP with a node. Only `requests` knows proxies. Raises SettingsError where it is not there."""
+    """The HTTP implementation: requests if a proxy is set, else urllib3. Raises SettingsError without requests."""
     if not settings.proxy:
         return Urllib3HttpNode
     try:
-        import requests  # noqa: F401 - elastic_transport asks for it only when a node is made
+        import requests  # noqa: F401 - elastic_transport imports it only when a node is created
     except ImportError:
         raise SettingsError(["The setting 'proxy' needs more: pip install 'rq-shipper[proxy]'."]) from None
     return _Proxied
 
 
 class _Proxied(RequestsHttpNode):
-    """A node behind the proxy of its configuration."""
+    """A node that is reached through the proxy of its configuration."""
 
     def __init__(self, config: NodeConfig) -> None:
         super().__init__(config)
         proxy = config._extras[_PROXY]
-        self.session.trust_env = False  # the setting says it, not the environment
+        self.session.trust_env = False  # only the setting counts, not HTTPS_PROXY
         self.session.proxies = {"http": proxy, "https": proxy}
 
 
 def addresses_for_people(settings: Settings) -> str:
-    """The addresses for a message: without the passwords that URLs may hold."""
+    """The addresses for messages, without passwords in the URLs."""
     if settings.cloud_id:
         return f"the cloud deployment {settings.cloud_id.partition(':')[0]}"
     bare = []
@@ -106,7 +106,7 @@ def addresses_for_people(settings: Settings) -> str:
 
 @contextmanager
 def translated_errors(settings: Settings) -> Iterator[None]:
-    """Turn the client's exceptions into ours, each with what to do about it."""
+    """Translate the client's exceptions into Unreachable and Refused, with advice in the message."""
     where = addresses_for_people(settings)
     try:
         yield
@@ -119,7 +119,7 @@ def translated_errors(settings: Settings) -> Iterator[None]:
 
 
 def unreachable(where: str, error: elastic_transport.TransportError) -> Unreachable:
-    """Nobody answered."""
+    """The exception for a request that got no response."""
     reason = str(error.message).split("(<", 1)[0].strip() or type(error).__name__
     if isinstance(error, elastic_transport.TlsError) or "certificate" in reason.lower():
         return Unreachable(
@@ -132,7 +132,7 @@ def unreachable(where: str, error: elastic_transport.TransportError) -> Unreacha
 
 
 def refusal(status: int, reason: str, where: str) -> DestinationError:
-    """What an HTTP status that is not a success means to us."""
+    """The exception for an HTTP error status: Unreachable for 429 and 5xx, else Refused."""
     if status == 401:
         return Refused(
             f"Elasticsearch at {where} does not accept the credentials (401). "

@@ -1,4 +1,4 @@
-"""Who and what the work at hand is for: set by the application, carried by jobs, written on every record."""
+"""The log context, actor and web request of the current code: context variables that jobs carry and records show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _current: ContextVar[Mapping[str, str]] = ContextVar("shipper_log_context", default=_NOTHING)
 
-# Names with a place of their own in a record; every other name is a label.
+# Context names with a field of their own, as (object, key). Every other name is a label.
 _PLACES = {
     "user": ("user", "id"),
     "customer": ("organization", "id"),
@@ -23,7 +23,7 @@ _PLACES = {
 
 
 class RunningJob(NamedTuple):
-    """The job that this process (or thread of a SimpleWorker) is running."""
+    """The job that this process, or thread of a SimpleWorker, is running."""
 
     job_id: str
     function: str | None
@@ -48,62 +48,62 @@ class Actor(NamedTuple):
 
 
 class Request:
-    """The web request that is being answered.
+    """The current web request.
 
-    Mutable, and shared by whatever threads and tasks answer it: whoever signs the user in does it far inside of
-    the middleware that made this. `find_actor` is asked when the actor is first needed, and again until it
-    knows one.
+    Mutable, and shared by the threads and tasks that handle it, as the user may be authenticated long after the
+    middleware created it. `trace_id` is that of the `traceparent` header, `generated_trace_id` is used without one.
+    `find_actor` is called when the actor is first needed, and again until it returns one.
     """
 
-    __slots__ = ("_find_actor", "actor", "address", "agent", "id", "minted_trace", "path", "trace_id")
+    __slots__ = ("_find_actor", "actor", "address", "agent", "generated_trace_id", "id", "path", "trace_id")
 
     def __init__(
         self, *, id: str, path: str | None = None, address: str | None = None, agent: str | None = None,
         trace_id: str | None = None, find_actor: Callable[[], Actor | None] = lambda: None,
     ) -> None:  # fmt: skip
         self.id, self.path, self.address, self.agent, self.trace_id = id, path, address, agent, trace_id
-        self.minted_trace = trace_id or secrets.token_hex(16)
+        self.generated_trace_id = trace_id or secrets.token_hex(16)
         self.actor: Actor | None = None
         self._find_actor = find_actor
 
-    def who(self) -> Actor | None:
-        """Whoever was named by `identify`, else whom the middleware finds."""
+    def resolve_actor(self) -> Actor | None:
+        """The actor set by `identify`, else the one the middleware finds. None if there is none."""
         if self.actor is None:
             try:
                 self.actor = self._find_actor()
-            except Exception:  # the application's own function: no record is lost for it
+            except Exception:  # the application's function must not cost a record
                 return None
         return self.actor
 
 
 request: ContextVar[Request | None] = ContextVar("shipper_request", default=None)
 _actor: ContextVar[Actor | None] = ContextVar("shipper_actor", default=None)
-_asked_in: ContextVar[str | None] = ContextVar("shipper_request_id", default=None)
+_request_id: ContextVar[str | None] = ContextVar("shipper_request_id", default=None)
 
 
 def request_id() -> str | None:
-    """The id of the web request at hand; in a job, of the one in which it was asked for."""
-    answered = request.get()
-    return answered.id if answered is not None else _asked_in.get()
+    """The id of the current web request; in a job, of the one in which it was enqueued."""
+    web_request = request.get()
+    return web_request.id if web_request is not None else _request_id.get()
 
 
 @contextmanager
 def within_request(identifier: str | None) -> Iterator[None]:
-    """In the block a job runs that was asked for in this request."""
-    before = _asked_in.set(identifier)
+    """Within the block, a job runs that was enqueued in the web request of this id."""
+    before = _request_id.set(identifier)
     try:
         yield
     finally:
-        _asked_in.reset(before)
+        _request_id.reset(before)
 
 
-def acting() -> Actor | None:
-    """Who acts here and now: the nearest `actor` block, else the request's. None if nobody said."""
+def current_actor() -> Actor | None:
+    """The actor of the innermost `actor` block, else of the web request. None if there is none."""
     actor = _actor.get()
     if actor is not None:
         return actor
-    answered = request.get()
-    return answered.who() if answered is not None else None
+    web_request = request.get()
+    return web_request.resolve_actor() if web_request is not None else None
 
 
 @contextmanager
@@ -111,12 +111,12 @@ def actor(
     type: str = "user", id: object = None, *, name: object = None, roles: Iterable[object] = (),
     effective_id: object = None,
 ) -> Iterator[None]:  # fmt: skip
-    """Say who acts inside the with-block: on its audit records, and on those of the jobs enqueued in it.
+    """Set the actor for the audit records written, and the jobs enqueued, in the with-block. Also a decorator.
 
     `type` is user, api_key, job, system or operator; `effective_id` is whom they act as (impersonation).
-    Also a decorator. Blocks nest, and the old actor comes back at the end. Never raises for a value.
+    Blocks nest, and the previous actor is restored at the end. Never raises for a value.
     """
-    before = _actor.set(_made(type, id, name, roles, effective_id))
+    before = _actor.set(_make_actor(type, id, name, roles, effective_id))
     try:
         yield
     finally:
@@ -126,26 +126,26 @@ def actor(
 def identify(
     id: object, *, type: str = "user", name: object = None, roles: Iterable[object] = (), effective_id: object = None
 ) -> None:
-    """Say who is behind the web request at hand, once they have signed in. Holds to the end of the request.
+    """Set the actor of the current web request, up to its end. Does nothing outside of a request.
 
-    For applications whose middlewares know the user only inside of ours. Outside of a request it does nothing.
+    For applications that authenticate the user in code that our middleware calls.
     """
-    answered = request.get()
-    if answered is not None:
-        answered.actor = _made(type, id, name, roles, effective_id)
+    web_request = request.get()
+    if web_request is not None:
+        web_request.actor = _make_actor(type, id, name, roles, effective_id)
 
 
 @contextmanager
-def acting_as(who: Actor | None) -> Iterator[None]:
-    """The same as `actor`, for one that is made already; None changes nothing."""
-    before = _actor.set(who if who is not None else _actor.get())
+def acting_as(new_actor: Actor | None) -> Iterator[None]:
+    """Like `actor`, for an existing Actor. None keeps the current one."""
+    before = _actor.set(new_actor if new_actor is not None else _actor.get())
     try:
         yield
     finally:
         _actor.reset(before)
 
 
-def _made(type: str, id: object, name: object, roles: Iterable[object], effective_id: object) -> Actor:
+def _make_actor(type: str, id: object, name: object, roles: Iterable[object], effective_id: object) -> Actor:
     return Actor(
         _text(type) or "user",
         None if id is None else _text(id),
@@ -156,27 +156,27 @@ def _made(type: str, id: object, name: object, roles: Iterable[object], effectiv
 
 
 def current() -> Mapping[str, str]:
-    """What is in force here and now.
+    """The log context, with the user and the trace filled in.
 
-    The trace is the one that `log_context` names, else the request's `traceparent`, else the one OpenTelemetry is
-    in, else the request's own. The user is the one that `log_context` names, else the actor.
+    The trace is that of `log_context`, else of the request's `traceparent`, else of the OpenTelemetry span, else one
+    generated for the request. The user is that of `log_context`, else the actor.
     """
-    given = _current.get()
-    answered = request.get()
-    who = acting()
-    if who is not None and who.type == "user" and who.id is not None and "user" not in given:
-        given = {**given, "user": who.effective_id or who.id}
-    if "trace_id" in given:
-        return given
-    if answered is not None and answered.trace_id is not None:
-        return {**given, "trace_id": answered.trace_id}
+    fields = _current.get()
+    web_request = request.get()
+    who = current_actor()
+    if who is not None and who.type == "user" and who.id is not None and "user" not in fields:
+        fields = {**fields, "user": who.effective_id or who.id}
+    if "trace_id" in fields:
+        return fields
+    if web_request is not None and web_request.trace_id is not None:
+        return {**fields, "trace_id": web_request.trace_id}
     if span := _opentelemetry_span():
-        return {**given, **span}
-    return {**given, "trace_id": answered.minted_trace} if answered is not None else given
+        return {**fields, **span}
+    return {**fields, "trace_id": web_request.generated_trace_id} if web_request is not None else fields
 
 
 def _opentelemetry_span() -> dict[str, str]:
-    api = sys.modules.get("opentelemetry.trace")  # never imported for its sake: the application has it, or not
+    api = sys.modules.get("opentelemetry.trace")  # never imported here, only used if the application has it
     span = api.get_current_span().get_span_context() if api is not None else None
     if span is None or not span.is_valid:
         return {}
@@ -184,10 +184,9 @@ def _opentelemetry_span() -> dict[str, str]:
 
 
 class CapturedContext:
-    """What is in force where it is made, to be put in force again around something that is called later.
+    """The values of our context variables when it was created, to restore them around a later call.
 
-    Only our own variables: whatever else is in Python's context is as it is when the call is made. False if nothing
-    is in force. Who is behind a request is not asked for here.
+    Other context variables are not touched. False if all of ours were unset. Does not look up the request's actor.
     """
 
     __slots__ = ("_values",)
@@ -196,9 +195,9 @@ class CapturedContext:
         self._values: list[tuple[ContextVar[Any], Any]] = [
             (variable, value) for variable in _CAPTURED if (value := variable.get())
         ]
-        answered = request.get()
-        known = "trace_id" in _current.get() or (answered is not None and answered.trace_id is not None)
-        if not known and (span := _opentelemetry_span()):  # which may have ended by then
+        web_request = request.get()
+        has_trace = "trace_id" in _current.get() or (web_request is not None and web_request.trace_id is not None)
+        if not has_trace and (span := _opentelemetry_span()):  # the span may have ended at the later call
             self._values.append((_current, MappingProxyType({**_current.get(), **span})))
 
     def __bool__(self) -> bool:
@@ -206,7 +205,7 @@ class CapturedContext:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """In the block is in force what was in force where it was captured, and nothing else of ours."""
+        """Within the block, our context variables have the captured values, or are unset."""
         values = {variable: None if variable is not _current else _NOTHING for variable in _CAPTURED}
         before = [(variable, variable.set(value)) for variable, value in (values | dict(self._values)).items()]
         try:
@@ -216,16 +215,16 @@ class CapturedContext:
                 variable.reset(token)
 
 
-_CAPTURED: tuple[ContextVar[Any], ...] = (_current, running, request, _actor, _asked_in)
+_CAPTURED: tuple[ContextVar[Any], ...] = (_current, running, request, _actor, _request_id)
 
 
 @contextmanager
 def log_context(**fields: object) -> Iterator[None]:
-    """Put fields on every record made inside the with-block, and on those of the jobs enqueued in it.
+    """Add fields to every record written, and to the records of every job enqueued, in the with-block.
 
     `user` becomes `user.id`, `customer` becomes `organization.id`, `trace_id` and `span_id` become `trace.id`
-    and `span.id`; every other name becomes a label. Values are written as text; None takes a field away.
-    Blocks nest, and the old values come back at the end. Also a decorator: `@log_context(customer="42")`.
+    and `span.id`; every other name becomes a label. Values are converted to text; None removes a field.
+    Blocks nest, and the previous values are restored at the end. Also a decorator: `@log_context(customer="42")`.
     """
     kept = {**_current.get(), **{name: _text(value) for name, value in fields.items() if value is not None}}
     for name, value in fields.items():
@@ -239,7 +238,7 @@ def log_context(**fields: object) -> Iterator[None]:
 
 
 def fields_of(context: Mapping[str, str]) -> dict[str, Any]:
-    """A context as the fields of a record: `{"user": {"id": …}, "labels": {…}}`."""
+    """A log context as fields of a record: `{"user": {"id": …}, "labels": {…}}`."""
     fields: dict[str, Any] = {}
     labels = {}
     for name, value in context.items():
@@ -253,7 +252,7 @@ def fields_of(context: Mapping[str, str]) -> dict[str, Any]:
 
 
 def job_fields(job: RunningJob) -> dict[str, Any]:
-    """The running job as the fields of a record."""
+    """The running job as fields of a record."""
     rq: dict[str, Any] = {"attempt": job.attempt, "root_job_id": job.root_job_id}
     if job.execution_id:
         rq["execution_id"] = job.execution_id
@@ -271,5 +270,5 @@ def job_fields(job: RunningJob) -> dict[str, Any]:
 def _text(value: object) -> str:
     try:
         return str(value)
-    except Exception:  # somebody else's __str__ may do anything, and nobody's job is to fail for it
+    except Exception:  # a foreign __str__ may raise anything, and must not make the job fail
         return f"<{type(value).__name__} that cannot be shown>"

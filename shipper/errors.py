@@ -1,22 +1,22 @@
-"""What can go wrong, as a tree. Each message says what is wrong and what to do about it.
+"""The exceptions. Each message says what is wrong and what to do about it.
 
 ShipperError
-├── SettingsError          a setting is unknown, or has a value that cannot be
-├── SourceError            what was to be read is not there, or not ours to read
-├── StateError             the folder of positions is missing, unwritable, or another shipper's
-├── AuditError             an audit record that had to be durable could not be made so
-└── DestinationError       Elasticsearch does not take what we send
-    ├── Unreachable        no answer; trying again may help
-    └── Refused            an answer that will not change by itself: credentials, versions, privileges
+├── SettingsError          a setting is unknown or has an invalid value
+├── SourceError            an input file does not exist or cannot be read
+├── StateError             the state folder is missing, unwritable, or used by another shipper
+├── AuditError             an audit record with `durable=True` could not be written to disk
+└── DestinationError       a request to Elasticsearch failed
+    ├── Unreachable        no response, or overloaded; a retry may succeed
+    └── Refused            credentials, versions, privileges: fails until somebody changes something
 """
 
 
 class ShipperError(Exception):
-    """The root: catch this to catch everything that is raised here."""
+    """The base class of all exceptions that this package raises."""
 
 
 class SettingsError(ShipperError):
-    """A setting is unknown or has a value that cannot be used. `problems` has one sentence for each."""
+    """A setting is unknown or has an invalid value. `problems` has one sentence for each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__(" ".join(problems))
@@ -24,7 +24,7 @@ class SettingsError(ShipperError):
 
 
 class SourceError(ShipperError):
-    """The files, the folder or the stream that was to be read cannot be read."""
+    """An input file, folder or stream cannot be read."""
 
 
 class StateError(ShipperError):
@@ -32,11 +32,11 @@ class StateError(ShipperError):
 
 
 class AuditError(ShipperError):
-    """An audit record could not be made durable. Only raised where `durable=True` asked for it."""
+    """An audit record could not be written to disk. Raised only with `durable=True`."""
 
 
 class DestinationError(ShipperError):
-    """Elasticsearch does not do what was asked. `status` is the HTTP status, None where there was none."""
+    """A request to Elasticsearch failed. `status` is the HTTP status, None without a response."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -44,8 +44,8 @@ class DestinationError(ShipperError):
 
 
 class Unreachable(DestinationError):
-    """Nobody answered, or the one who did was overloaded. The same request may succeed later."""
+    """No response, or the server is overloaded. The same request may succeed later."""
 
 
 class Refused(DestinationError):
-    """The answer was no, and will be until somebody changes something."""
+    """The request was rejected, and will be until somebody changes something."""

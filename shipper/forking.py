@@ -1,8 +1,8 @@
-"""What a process must not be forked in the middle of.
+"""Keeps a process from being forked while another thread holds one of our locks or imports one of our modules.
 
-A child has only the thread that forked. A lock that another thread held at that moment stays locked in it for ever:
-ours, and those of Python's imports, which every module has one of. So nothing of ours is imported or made for the
-first time in a process while somebody forks it, and somebody who forks waits until that is done.
+A forked child has only the thread that forked. A lock that another thread held stays locked in the child for ever; that
+includes the import lock of each module. So imports and one-time initialisations happen under `no_fork`, and
+`os.fork` waits for it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable
 
 no_fork = threading.RLock()
-"""While a thread is in `with no_fork:`, no other thread can fork. For what happens once, and never waits for long."""
+"""While a thread is in `with no_fork:`, no other thread can fork. Only for one-time work that does not block."""
 
 CAN_FORK = hasattr(os, "register_at_fork")  # Windows cannot
 
 if CAN_FORK:
-    # Whoever forks holds it meanwhile, and so does the child's only thread, which is the same one.
+    # The forking thread holds the lock during the fork. It is also the child's only thread, so it can release it there.
     os.register_at_fork(before=no_fork.acquire, after_in_parent=no_fork.release, after_in_child=no_fork.release)
 
 

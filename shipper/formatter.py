@@ -1,9 +1,9 @@
-"""The application's own log lines as `rq-app` records: in ECS, with the job and the context they belong to.
+"""Formats the application's log lines as `rq.app` records: ECS, with the running job and the log context.
 
     handler.setFormatter(shipper.JsonFormatter())          # logging
     structlog.configure(processors=[…, shipper.structlog_context, structlog.processors.JSONRenderer()])
 
-Written to a file that the shipper tails, a job's page shows its own log lines.
+If the file is one that the shipper tails, `shipper job ID` shows the job's log lines.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ from .service import ServiceInfo
 
 DATASET = "rq.app"
 
-# What logging itself puts on a record; everything else is the application's own extra.
+# The attributes that logging sets on a record. Everything else is the application's `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(_JsonFormatter):
     """A `python-json-logger` formatter whose lines are ECS records of the dataset `rq.app`.
 
-    Inside a job each line names the job, its function and attempt; everywhere it carries the log context.
-    `extra` goes under `labels`, redacted: a field of the application's own can bounce no line.
+    Within a job each line has the job's id, function and attempt. Every line has the log context.
+    `extra` goes under `labels`, redacted, so that no field of the application can cause a mapping conflict.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        made = settings.load(complain=logging.getLogger("shipper").error)
-        self._origin = ServiceInfo.here(made)
-        self._redactor = Redactor(made.redact)
+        config = settings.load(complain=logging.getLogger("shipper").error)
+        self._service = ServiceInfo.here(config)
+        self._redactor = Redactor(config.redact)
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON, without its newline."""
-        moment = datetime.fromtimestamp(record.created, UTC)
+        at = datetime.fromtimestamp(record.created, UTC)
         try:
             message = record.getMessage()
-        except Exception:  # wrong arguments to a log call are a mistake, but no reason to lose the line
+        except Exception:  # wrong arguments to a log call must not cost the line
             message = f"{record.msg} {record.args}"
-        host, job = self._origin.host, context.running.get()
+        host, job = self._service.host, context.running.get()
         identity = (host["name"], str(os.getpid()), str(record.thread), repr(record.created), message)
-        line = begin(timestamp(moment), record_id(moment, *identity), DATASET, {"kind": "event"})
+        line = begin(timestamp(at), record_id(at, *identity), DATASET, {"kind": "event"})
         line |= {
-            "ecs": self._origin.ecs,
+            "ecs": self._service.ecs,
             "message": shorten(message),
             "log": {"level": record.levelname.lower(), "logger": record.name},
-            "service": self._origin.service_of(job.queue if job else None),
+            "service": self._service.service_of(job.queue if job else None),
             "host": host,
             "process": {"pid": record.process},
             **current_fields(),
@@ -73,9 +73,9 @@ class JsonFormatter(_JsonFormatter):
 
 
 def current_fields() -> dict[str, Any]:
-    """The running job and the log context, as the fields of a record; {} outside of both.
+    """The running job and the log context as fields of a record; {} outside of both.
 
-    For handlers of the application's own, an exception notifier for instance.
+    For the application's own handlers, such as an exception notifier.
     """
     fields = context.fields_of(context.current())
     job = context.running.get()
@@ -85,11 +85,11 @@ def current_fields() -> dict[str, Any]:
 
 
 def structlog_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor that does the same: the job and the context, under ECS's names."""
-    made = current_fields()
+    """A structlog processor that adds the running job and the log context, under ECS names."""
+    fields = current_fields()
     event["@timestamp"] = timestamp(datetime.now(UTC))
     event["event"] = {"dataset": DATASET, "kind": "event"} | ({"original": event["event"]} if "event" in event else {})
     event["message"] = event["event"].pop("original", "")
-    for name, value in made.items():
+    for name, value in fields.items():
         event.setdefault(name, value)
     return event

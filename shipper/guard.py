@@ -1,4 +1,4 @@
-"""The boundary to the application: a job or a request never fails because of us."""
+"""`never_raise` keeps exceptions of our own code from reaching the application's jobs and requests."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ log = logging.getLogger("shipper")
 WARN_EVERY_S = 60.0
 
 
-class never_raise:  # noqa: N801 - used as a word: `with never_raise("started"):`
-    """Log what our own code raises in the block, at most once a minute, and go on after the block.
+class never_raise:  # noqa: N801 - reads as a statement: `with never_raise("started"):`
+    """Log an exception of the block, at most once a minute, and continue after the block.
 
-    What RQ's alarm raises (BaseTimeoutException), and what is no Exception, passes: it is meant for the job.
+    RQ's job timeout (BaseTimeoutException) and exceptions that are no Exception are not caught: they are for the job.
+    `name` says in the log what was not recorded.
 
-    A class and not a generator: this is entered a dozen times for each job, and costs a third so.
+    A class instead of a generator, as it is entered a dozen times per job and takes a third of the time.
     """
 
-    __slots__ = ("_moment",)
+    __slots__ = ("_name",)
 
-    _last_warning = -WARN_EVERY_S  # one warning a minute for the whole process
+    _last_warning = -WARN_EVERY_S  # shared: one warning a minute for the whole process
 
-    def __init__(self, moment: str) -> None:
-        self._moment = moment
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def __enter__(self) -> None:
         return
@@ -34,13 +35,13 @@ class never_raise:  # noqa: N801 - used as a word: `with never_raise("started"):
         if kind is None:
             return False
         if not issubclass(kind, Exception) or issubclass(kind, BaseTimeoutException):
-            return False  # RQ's alarm rang while we were at it: it is meant for the job
+            return False  # RQ's job timeout, which interrupted our code
         now = time.monotonic()
         if now - never_raise._last_warning >= WARN_EVERY_S:
             never_raise._last_warning = now
             log.warning(
                 "No record of %r: %s: %s. The job is not affected.",
-                self._moment, kind.__name__, error,
+                self._name, kind.__name__, error,
                 exc_info=error, extra={"event.action": "observer-failed"},
             )  # fmt: skip
         return True

@@ -1,6 +1,6 @@
-"""What we keep in Redis beside RQ's own keys: a field of the job's hash, and the job's progress.
+"""What this package stores in Redis: one field of the job's hash, and a hash with the job's progress.
 
-Written by the process that enqueues or runs the job (emit/), read by whoever asks for the job (jobs.py).
+Written by the process that enqueues or runs the job (emit/), read by jobs.py.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ from typing import Any
 import orjson
 
 CARRIED_FIELD = "shipper"
-"""The field of a job's hash that carries the enqueuer's context, as JSON. Absent when there is none."""
+"""The field of a job's hash that holds the enqueuer's context, as a JSON object. Absent if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. `percent` is 0 to 100; `count` numbers the changes of one job."""
+    """A job's progress. `percent` is 0 to 100; `count` numbers the reports of one job."""
 
     percent: float
     message: str
     count: int
 
 
-def parse_carried(found: bytes | str | None) -> dict[str, Any]:
-    """The carried field as it stands in a job's hash; {} where it is not there, or not ours."""
+def parse_carried(value: bytes | str | None) -> dict[str, Any]:
+    """The parsed value of CARRIED_FIELD; {} if it is absent or not a JSON object."""
     try:
-        carried = orjson.loads(found or b"{}")
+        carried = orjson.loads(value or b"{}")
     except orjson.JSONDecodeError:
         return {}
     return carried if isinstance(carried, dict) else {}
 
 
-def attempts(retries_left: int, returned: int, known_most: object) -> tuple[int, int]:
-    """(max attempts, this attempt): the one rule for both.
+def attempts(retries_left: int, returned: int, max_attempts: object) -> tuple[int, int]:
+    """(max attempts, this attempt).
 
-    RQ keeps only how many retries are left, and counts only those that a job `returned`. `known_most` is what the job
-    carries from where it was enqueued, if it carries any.
+    RQ keeps only how many retries are left, and counts only the retries that a function `returned`. `max_attempts` is
+    the number that the job carries from its enqueuer; anything but an int means that it carries none.
     """
-    if isinstance(known_most, int):
-        return known_most, max(1, known_most - retries_left) + returned
+    if isinstance(max_attempts, int):
+        return max_attempts, max(1, max_attempts - retries_left) + returned
     return retries_left + 1 + returned, 1 + returned
 
 
@@ -49,11 +49,11 @@ def progress_key(job_id: str) -> str:
 
 
 def read_progress(connection: Any, job_id: str) -> Progress | None:
-    """A job's progress as Redis has it now; None if it never reported any."""
+    """A job's progress from Redis; None if it has not reported any."""
     percent, message, count = connection.hmget(progress_key(job_id), "percent", "message", "count")
     return None if percent is None else Progress(float(percent), text(message or b""), int(count or 0))
 
 
 def text(value: bytes | str) -> str:
-    """A value from Redis: bytes, or text where the connection was made with `decode_responses=True`."""
+    """A value from Redis as text: it is bytes unless the connection has `decode_responses=True`."""
     return value if isinstance(value, str) else value.decode("utf-8", "replace")

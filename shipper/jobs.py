@@ -1,7 +1,7 @@
-"""Ask for jobs: one by its id at once, many by what they are.
+"""Looks up the state of jobs: one by its id, or many by filters.
 
-state = shipper.jobs.get(job_id)                                  # Redis while it lives, Elasticsearch after
-for state in shipper.jobs.find(user="bob", state="dead"): …       # Elasticsearch
+state = shipper.jobs.get(job_id)                                  # from Redis if it is there, else Elasticsearch
+for state in shipper.jobs.find(user="bob", state="dead"): …       # from Elasticsearch
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .state import document_id, index_name, job_id_of
 if TYPE_CHECKING:
     from redis import Redis
 
-# RQ's words for what the records call otherwise.
+# RQ's statuses that have another name here.
 _STATES = {"failed": "dead"}
 
-# Never `data` nor `result`: both are pickles, and this process is not the one that runs the job.
+# Neither `data` nor `result`: both are pickles.
 _FIELDS = (
     "status", "description", "origin", "worker_name", "created_at", "enqueued_at", "started_at", "ended_at",
     "retries_left", "number_of_retries", "shipper",
@@ -36,8 +36,10 @@ _CALL = re.compile(r"([A-Za-z_][\w.]*)\(")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobState:
-    """Where a job is. `state` is queued, deferred, scheduled, started, retrying, finished, dead, stopped, canceled,
-    deleted, expired or lost; `live` says whether Redis still has it. `percent` is its progress, 0 to 100.
+    """A job's state.
+
+    `state` is queued, deferred, scheduled, started, retrying, finished, dead, stopped, canceled, deleted, expired or
+    lost. `live`: it was read from Redis. `percent` and `message` are the job's progress; `percent` is 0 to 100.
     """
 
     job_id: str
@@ -57,13 +59,12 @@ class JobState:
 
 
 def get(job_id: str, *, settings: Settings | None = None, redis: Redis | None = None) -> JobState | None:
-    """The job's state, None if nobody knows it. From Redis where it still lives, else from Elasticsearch.
+    """The job's state, from Redis if the job is there, else from Elasticsearch. None if neither has it.
 
-    Unpickles nothing. Raises redis.RedisError if Redis cannot be asked, DestinationError if Elasticsearch
-    had to be asked and could not.
+    Unpickles nothing. Raises redis.RedisError, or DestinationError if Elasticsearch was needed and failed.
     """
-    made = settings or settings_module.load()
-    return _from_redis(job_id, made, redis) or kept(job_id, made)
+    config = settings or settings_module.load()
+    return _from_redis(job_id, config, redis) or from_elasticsearch(job_id, config)
 
 
 def find(
@@ -76,32 +77,32 @@ def find(
     service: str | None = None,
     settings: Settings | None = None,
 ) -> Iterator[JobState]:
-    """The jobs that match all that is given, the latest changed first. From Elasticsearch; raises DestinationError."""
+    """The jobs that match all given filters, from Elasticsearch, latest change first. Raises DestinationError."""
     with no_fork:
         from .client import connect
         from .read.states import matching
 
-    made = settings or settings_module.load()
-    asked = {
+    config = settings or settings_module.load()
+    terms = {
         "user.id": user, "organization.id": customer, "service.name": service,
         "job_type": function, "queue": queue, "state": state,
     }  # fmt: skip
-    filters = [{"term": {field: value}} for field, value in asked.items() if value is not None]
-    with connect(made) as client, closing(matching(client, made, filters, "desc")) as hits:
+    filters = [{"term": {field: value}} for field, value in terms.items() if value is not None]
+    with connect(config) as client, closing(matching(client, config, filters, "desc")) as hits:
         for hit in hits:
             yield _state(job_id_of(hit), hit["_source"])
 
 
-def kept(job_id: str, made: Settings) -> JobState | None:
-    """The state that Elasticsearch has of a job, None if it has none. Raises DestinationError."""
+def from_elasticsearch(job_id: str, config: Settings) -> JobState | None:
+    """The job's state document from Elasticsearch, None if there is none. Raises DestinationError."""
     with no_fork:
         from elasticsearch import NotFoundError
 
         from .client import connect, translated_errors
 
-    with connect(made) as client, translated_errors(made):
+    with connect(config) as client, translated_errors(config):
         try:
-            return _state(job_id, client.get(index=index_name(made.namespace), id=document_id(job_id))["_source"])
+            return _state(job_id, client.get(index=index_name(config.namespace), id=document_id(job_id))["_source"])
         except NotFoundError:
             return None
 
@@ -118,23 +119,23 @@ def _state(job_id: str, source: dict[str, Any]) -> JobState:
         user=source.get("user", {}).get("id"),
         customer=source.get("organization", {}).get("id"),
         attempt=source.get("attempt"),
-        created_at=_moment(source.get("created_at")),
-        updated_at=_moment(source.get("updated_at")),
+        created_at=_datetime(source.get("created_at")),
+        updated_at=_datetime(source.get("updated_at")),
         error=": ".join(part for part in (error.get("type"), error.get("message")) if part) or None,
         percent=progress.get("percent"),
         message=progress.get("message"),
     )
 
 
-def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | None:
+def _from_redis(job_id: str, config: Settings, redis: Redis | None) -> JobState | None:
     with no_fork:
         from redis import Redis as Client
         from rq.job import Job
 
-    connection = redis if redis is not None else Client.from_url(made.redis)
+    connection = redis if redis is not None else Client.from_url(config.redis)
     try:
-        found: Any = connection.hmget(Job.key_for(job_id), list(_FIELDS))
-        values = {name: text(value) for name, value in zip(_FIELDS, found, strict=True) if value}
+        raw: Any = connection.hmget(Job.key_for(job_id), list(_FIELDS))
+        values = {name: text(value) for name, value in zip(_FIELDS, raw, strict=True) if value}
         if "status" not in values:
             return None
         progress = read_progress(connection, job_id)
@@ -145,24 +146,24 @@ def _from_redis(job_id: str, made: Settings, redis: Redis | None) -> JobState | 
     context = carried.get("context", {})
     left, returned = int(values.get("retries_left", 0)), int(values.get("number_of_retries", 0))
     _, attempt = attempts(left, returned, carried.get("max_attempts"))
-    moments = [_moment(values.get(name)) for name in ("ended_at", "started_at", "enqueued_at", "created_at")]
-    called = _CALL.match(values.get("description", ""))
+    times = [_datetime(values.get(name)) for name in ("ended_at", "started_at", "enqueued_at", "created_at")]
+    call = _CALL.match(values.get("description", ""))
     return JobState(
         job_id=job_id,
         state=_STATES.get(values["status"], values["status"]),
         live=True,
-        function=called[1] if called else None,
+        function=call[1] if call else None,
         queue=values.get("origin"),
         worker=values.get("worker_name"),
         user=context.get("user"),
         customer=context.get("customer"),
         attempt=attempt,
-        created_at=_moment(values.get("created_at")),
-        updated_at=max((moment for moment in moments if moment), default=None),
+        created_at=_datetime(values.get("created_at")),
+        updated_at=max((time for time in times if time), default=None),
         percent=progress.percent if progress else None,
         message=progress.message if progress else None,
     )
 
 
-def _moment(text: str | None) -> datetime | None:
+def _datetime(text: str | None) -> datetime | None:
     return parse_timestamp(text) if text else None

@@ -1,7 +1,7 @@
-"""What flows: the shape of a record, its id, its index, and its one line of JSON.
+"""The record format: how a record begins, its id, its index, and its encoding as one line of JSON.
 
-Every line begins with the same bytes, and with the three things a shipper needs at fixed places, so that it
-can cut them out instead of decoding the line, and can find the start of the next record inside a torn one::
+Every line begins with the same bytes, and has time, id and dataset at fixed offsets. So the shipper can slice them out
+without parsing the line, and can find the start of the next record within a torn one::
 
     {"@timestamp":"2026-11-21T03:17:32.123456Z","event":{"id":"<32 hex digits>","dataset":"rq.job",…
 
@@ -24,7 +24,7 @@ ECS_VERSION = "9.5.0"
 
 Record = dict[str, Any]
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some systems put before a file's first line
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some systems write it before a file's first line
 
 LINE_START = b'{"@timestamp":"'
 TIME_AT = slice(15, 42)  # 2026-11-21T03:17:32.123456Z
@@ -33,7 +33,7 @@ ID_AT = slice(59, 91)
 DATASET_MARK_AT, DATASET_MARK = slice(91, 104), b'","dataset":"'
 DATASET_START = 104
 
-# Where the records of each dataset go, and how much time one index holds (strftime of its suffix).
+# The datasets, and the strftime format of their index suffix: daily or monthly indices.
 PERIODS = {
     "rq.job": "%Y.%m.%d",
     "rq.app": "%Y.%m.%d",
@@ -41,72 +41,72 @@ PERIODS = {
     "rq.shipper": "%Y.%m.%d",
     "rq.audit": "%Y.%m",
 }
-DATASET_OF_OTHERS = "rq.app"  # a line that names no dataset is an application's log line
+DATASET_OF_OTHERS = "rq.app"  # for lines without a dataset: an application's log lines
 
-# A field longer than this is cut: Elasticsearch takes documents of many megabytes, people who read them don't.
+# Longer texts are shortened. Elasticsearch accepts many megabytes, but nobody reads them.
 TEXT_LIMIT = 32_768  # characters
 
 
-def begin(moment: str | datetime, identifier: str, dataset: str, event: Mapping[str, Any]) -> Record:
-    """How every record begins, in this order: see above. `event` is what else there is to say of the event.
+def begin(at: str | datetime, identifier: str, dataset: str, event: Mapping[str, Any]) -> Record:
+    """A new record with its first fields in the order described above. `event` has the other fields of `event`.
 
-    A `moment` that is a datetime must have microseconds: the encoder would leave out a zero.
+    If `at` is a datetime, its microseconds must not be zero, as the encoder would omit them.
     """
-    return {"@timestamp": moment, "event": {"id": identifier, "dataset": dataset, **event}}
+    return {"@timestamp": at, "event": {"id": identifier, "dataset": dataset, **event}}
 
 
-def timestamp(moment: datetime) -> str:
-    """The moment as ECS writes it: UTC, microseconds, always 27 characters."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    if moment.microsecond:
-        return moment.isoformat()[:26] + "Z"  # six times as fast as strftime, and it leaves out a zero
-    return moment.isoformat(timespec="microseconds")[:26] + "Z"
+def timestamp(at: datetime) -> str:
+    """The time as ISO 8601 in UTC with microseconds: always 27 characters."""
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    if at.microsecond:
+        return at.isoformat()[:26] + "Z"  # six times as fast as strftime, but omits zero microseconds
+    return at.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse_timestamp(text: str) -> datetime:
-    """The moment that an ISO 8601 text states; without a zone it is in UTC. ValueError for any other text."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    """The aware datetime of an ISO 8601 text; without a zone it is in UTC. ValueError for any other text."""
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def milliseconds(moment: datetime) -> int:
+def milliseconds(at: datetime) -> int:
     """Since 1970. Exactly: a float of seconds would be off by one now and then."""
-    since = moment - EPOCH
+    since = at - EPOCH
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
-def record_id(moment: datetime, *parts: str) -> str:
-    """32 hex digits: 12 of the moment in ms since the epoch, 20 (80 bits) of a hash of `parts`.
+def record_id(at: datetime, *parts: str) -> str:
+    """32 hex digits: 12 of the time in ms since the epoch, 20 (80 bits) of a hash of `parts`.
 
-    The same moment and parts give the same id in whichever process, so two witnesses of one event make one
+    The same time and parts give the same id in every process, so an event that two processes record becomes one
     document. The time comes first because Elasticsearch looks up neighbouring ids fastest.
     """
     digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=10)
-    return f"{milliseconds(moment):012x}{digest.hexdigest()}"
+    return f"{milliseconds(at):012x}{digest.hexdigest()}"
 
 
 def alias(dataset: str) -> str:
-    """The name under which every index of a dataset can be read: `rq-job`."""
+    """The alias of all indices of a dataset: `rq-job`."""
     return dataset.replace(".", "-")
 
 
-def index_name(dataset: str, moment: datetime, namespace: str) -> str:
-    """The one index a record can ever land in: `rq-job-default-2026.11.21`. KeyError for an unknown dataset."""
-    return f"{alias(dataset)}-{namespace}-{moment.astimezone(UTC).strftime(PERIODS[dataset])}"
+def index_name(dataset: str, at: datetime, namespace: str) -> str:
+    """The index of a record with this time: `rq-job-default-2026.11.21`. KeyError for an unknown dataset."""
+    return f"{alias(dataset)}-{namespace}-{at.astimezone(UTC).strftime(PERIODS[dataset])}"
 
 
 def indices(dataset: str, namespace: str) -> str:
-    """What names all indices of a dataset and namespace where Elasticsearch takes wildcards, and no other namespace's.
+    """An index expression for all indices of a dataset and namespace, and of no other namespace.
 
-    `rq-job-shop-*` is also how those of a namespace `shop-eu` begin; only they have one more hyphen.
+    `rq-job-shop-*` also matches the indices of a namespace `shop-eu`. Those have one more hyphen and are excluded.
     """
     ours = f"{alias(dataset)}-{namespace}-*"
     return f"{ours},-{ours}-*"
 
 
 def shorten(text: str, limit: int = TEXT_LIMIT) -> str:
-    """The text, its middle left out if it is too long: a traceback tells most at its two ends."""
+    """The text, without its middle if it is too long: a traceback's ends are the most useful."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -114,10 +114,9 @@ def shorten(text: str, limit: int = TEXT_LIMIT) -> str:
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
-    """The record as one line, newline included. What JSON cannot say is written as its text, never refused.
+    """The record as one line of JSON with its newline. Never raises: values that JSON lacks are written as text.
 
-    Times that are still datetimes are written as ISO 8601 in UTC: orjson does it faster than we could before.
-    Keys whose value is None are left out by whoever builds the record, not here.
+    Datetimes are written as ISO 8601 in UTC, which orjson does fastest. Keys with None have to be left out before.
     """
     try:
         return orjson.dumps(record, default=repr, option=_OPTIONS)
@@ -130,7 +129,7 @@ _DEPTH_LIMIT = 12
 
 
 def _json_safe(value: Any, depth: int = 0) -> Any:
-    """A copy that JSON can say: lone surrogates escaped, cycles and depths cut, unknown things as their text."""
+    """A copy that can be encoded: lone surrogates escaped, deep or cyclic structures cut, other objects as text."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if value is None or isinstance(value, bool | float):
@@ -151,5 +150,5 @@ def _json_safe(value: Any, depth: int = 0) -> Any:
 def _text_of(value: object) -> str:
     try:
         return repr(value).encode("utf-8", "backslashreplace").decode()
-    except Exception:  # somebody else's __repr__ may do anything
+    except Exception:  # a foreign __repr__ may raise anything
         return f"<{type(value).__name__} that cannot be shown>"

@@ -1,7 +1,7 @@
-"""What never leaves the process: values whose names tell that they are secret, and more of a value than is useful.
+"""Redacts secret values and limits the size of values before they are written to a record.
 
-Works on names, because that is all there is to go by: of keyword arguments, of dictionary keys at any depth,
-and of positional arguments where the function's parameters can be looked up without importing anything.
+Whether a value is secret is decided by its name: the keyword argument, the dictionary key at any depth, or the
+parameter of a positional argument, if that can be looked up without importing anything.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from typing import Any
 REDACTED = "[redacted]"
 CUT = "…"
 
-# Parts of names, in any case, with or without their underscores.
+# Substrings of secret names. Case, underscores and hyphens are ignored.
 SENSITIVE = (
     "password", "passwd", "passphrase", "secret", "token", "authorization", "api_key", "private_key", "credential",
     "card", "cvv", "cvc", "cookie",
 )  # fmt: skip
 
-DEPTH_LIMIT = 10  # flattened fields of the index templates go no deeper
-TEXT_LIMIT = 1024  # characters of one value: longer keywords are not indexed either
+DEPTH_LIMIT = 10  # depth_limit of the flattened fields in the index templates
+TEXT_LIMIT = 1024  # characters of one value: longer keywords are not indexed
 BUDGET = 200  # values of one record
-KNOWN_LIMIT = 1000  # names that a redactor remembers
+CACHE_LIMIT = 1000  # names whose result is cached
 
-Own = Callable[[str, Any], Any]
+RedactFunction = Callable[[str, Any], Any]
 
 
 class Redactor:
-    """Makes values fit for a record: plain, bounded, without secrets.
+    """Converts values to JSON types of limited size, with secrets replaced by `[redacted]`.
 
-    `names` are parts of names beside the built-in ones. One that has a colon, `package.module:function`, is a
-    function of the user's own: it is called with each name and value and returns what to write.
+    `names` are substrings of secret names, in addition to the built-in ones. A name with a colon,
+    `package.module:function`, is a function: it is called with each name and value, and returns what to write.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         names = tuple(names)
         plain = [name.lower().replace("_", "") for name in (*SENSITIVE, *names) if ":" not in name]
         self._secret = re.compile("|".join(map(re.escape, plain)))
-        self._known: dict[str, bool] = {}  # the same few names come again and again
-        self._own_names = [name for name in names if ":" in name]
-        self._own: list[Own] | None = None
+        self._cache: dict[str, bool] = {}  # the same few names occur again and again
+        self._function_names = [name for name in names if ":" in name]
+        self._functions: list[RedactFunction] | None = None
 
     def is_secret(self, name: str) -> bool:
-        """Whether values of this name are kept back."""
-        known = self._known.get(name)
-        if known is None:
-            known = self._secret.search(name.lower().replace("_", "").replace("-", "")) is not None
-            if len(self._known) < KNOWN_LIMIT:
-                self._known[name] = known
-        return known
+        """Whether values of this name are redacted."""
+        secret = self._cache.get(name)
+        if secret is None:
+            secret = self._secret.search(name.lower().replace("_", "").replace("-", "")) is not None
+            if len(self._cache) < CACHE_LIMIT:
+                self._cache[name] = secret
+        return secret
 
     def positional(self, values: Iterable[Any], function: str | None) -> tuple[dict[str, Any], bool]:
-        """Positional arguments as `{"0": …, "1": …}`, and whether some of it was cut.
+        """Positional arguments as `{"0": …, "1": …}`, and whether something was cut.
 
-        Nothing of them where the function's parameters are not known: any of them might be a password.
+        {} if the function's parameters are not known, as any argument might be a password.
         """
         names = parameter_names(function)
         if names is None:
@@ -66,7 +66,7 @@ class Redactor:
         return self._all(named)
 
     def named(self, values: Mapping[Any, Any]) -> tuple[dict[str, Any], bool]:
-        """Keyword arguments, meta or labels, and whether some of it was cut."""
+        """Keyword arguments, meta or labels, and whether something was cut."""
         return self._all((_key(name), _key(name), value) for name, value in values.items())
 
     def _all(self, items: Iterable[tuple[str, str, Any]]) -> tuple[dict[str, Any], bool]:
@@ -79,24 +79,24 @@ class Redactor:
         return shown, walk.cut
 
     def replaced(self, name: str, value: Any) -> Any:
-        """The value, or what is written in its place."""
+        """The value, or what to write instead of it."""
         if name and self.is_secret(name):
             return REDACTED
-        for own in self._functions():
+        for function in self._load_functions():
             try:
-                value = own(name, value)
-            except Exception:  # it was meant to keep something back: when it fails, all of it is
+                value = function(name, value)
+            except Exception:  # a redacting function that fails has to redact
                 return REDACTED
         return value
 
-    def _functions(self) -> list[Own]:
-        if self._own is None:
-            self._own = [_imported(name) for name in self._own_names]
-        return self._own
+    def _load_functions(self) -> list[RedactFunction]:
+        if self._functions is None:
+            self._functions = [_imported(name) for name in self._function_names]
+        return self._functions
 
 
 class _Walk:
-    """One value's way into a record: how much was taken, and whether some was left out."""
+    """Converts the values of one record. Counts them against BUDGET; `cut` says whether something was left out."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -123,7 +123,7 @@ class _Walk:
             return f"<{len(value)} bytes>"
         if isinstance(value, Mapping | list | tuple | set | frozenset):
             return self._container(name, value, depth)
-        return f"<{type(value).__module__}.{type(value).__qualname__}>"  # its repr may hold anything, or raise
+        return f"<{type(value).__module__}.{type(value).__qualname__}>"  # its repr may contain secrets, or raise
 
     def _container(self, name: str, value: Any, depth: int) -> Any:
         if depth >= DEPTH_LIMIT:
@@ -151,16 +151,16 @@ class _Walk:
 
 
 def parameter_names(function: str | None) -> tuple[str, ...] | None:
-    """The parameters of a function that is imported already; None of any other. Importing is not ours to do."""
+    """The parameters of a function whose module is imported already; None if it is not. Imports nothing."""
     module, _, name = (function or "").rpartition(".")
-    found = getattr(sys.modules.get(module), name, None)
-    found = getattr(found, "__wrapped__", found)
-    code = getattr(found, "__code__", None)
+    attribute = getattr(sys.modules.get(module), name, None)
+    attribute = getattr(attribute, "__wrapped__", attribute)
+    code = getattr(attribute, "__code__", None)
     return code.co_varnames[: code.co_argcount] if code else None
 
 
 def _key(name: Any) -> str:
-    """A key as text. Elasticsearch refuses a NUL in the key of a flattened field."""
+    """A key as text without NUL, which Elasticsearch rejects in the key of a flattened field."""
     if isinstance(name, str):
         text = name
     else:
@@ -168,11 +168,11 @@ def _key(name: Any) -> str:
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:TEXT_LIMIT] or "(empty)"
 
 
-def _imported(name: str) -> Own:
-    """The user's function. One that cannot be imported keeps everything back rather than nothing."""
-    module, _, function = name.partition(":")
+def _imported(name: str) -> RedactFunction:
+    """The user's function. If it cannot be imported, everything is redacted."""
+    module, _, attribute = name.partition(":")
     try:
-        own: Own = getattr(import_module(module), function)
-    except Exception:  # whatever a module of the user's does as it is imported
+        function: RedactFunction = getattr(import_module(module), attribute)
+    except Exception:  # a user's module may raise anything
         return lambda _name, _value: REDACTED
-    return own
+    return function

@@ -1,4 +1,4 @@
-"""Which program on which machine writes: the fields that are the same on all of a process's records."""
+"""The fields that all records of a process share: service, host, pid and ECS version."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .settings import Settings
 
 
 class ServiceInfo:
-    """The `ecs`, `service` and `host` of a process's records, and its `pid`.
+    """The `ecs`, `service` and `host` objects of a process's records, and its `pid`.
 
-    `services` gives the queues whose names begin with a prefix to a service of their own.
+    `services` maps prefixes of queue names to the service that such queues belong to. The longest prefix wins.
     """
 
-    __slots__ = ("_others", "ecs", "host", "pid", "service")
+    __slots__ = ("_by_prefix", "ecs", "host", "pid", "service")
 
     def __init__(
         self, *, service: str, version: str | None, environment: str | None, host: str, pid: int,
@@ -25,22 +25,22 @@ class ServiceInfo:
     ) -> None:  # fmt: skip
         named = {"name": service, "version": version, "environment": environment}
         self.service = {name: value for name, value in named.items() if value}
-        self._others = sorted(services.items(), key=lambda one: -len(one[0]))
+        self._by_prefix = sorted(services.items(), key=lambda one: -len(one[0]))
         self.ecs = {"version": ECS_VERSION}
         self.host = {"name": host}
         self.pid = pid
 
     @classmethod
     def here(cls, settings: Settings) -> ServiceInfo:
-        """The origin of what this process writes."""
+        """The ServiceInfo of this process."""
         return cls(
             service=settings.service, version=settings.version, environment=settings.environment,
             services=settings.services, host=socket.gethostname(), pid=os.getpid(),
         )  # fmt: skip
 
     def service_of(self, queue: str | None) -> dict[str, str]:
-        """The `service` of a queue's jobs."""
-        for prefix, name in self._others:
+        """The `service` object for jobs of a queue; without a queue, that of the process."""
+        for prefix, name in self._by_prefix:
             if queue and queue.startswith(prefix):
                 return {**self.service, "name": name}
         return self.service

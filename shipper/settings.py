@@ -1,9 +1,9 @@
-"""Settings: one frozen object, built once from shipper.toml, the environment and flags, in growing weight.
+"""Settings: one frozen object, built once from shipper.toml, the environment and flags. The later take precedence.
 
-The only reader of the environment and of TOML. A setting `name` is the TOML key `name`, the variable
-`SHIPPER_NAME` and, where a command has it, the flag `--name`. In the environment a list is separated by
-commas, and a table is `key=value` pairs separated by commas. A framework can add what its own configuration
-says (`set_application_settings`): it weighs more than shipper.toml and less than the environment.
+This is the only module that reads the environment and TOML. A setting `name` is the TOML key `name`, the variable
+`SHIPPER_NAME` and, where a command has it, the flag `--name`. In variables, a list is separated by commas, and a table
+is `key=value` pairs separated by commas. A framework can add its own configuration with `set_application_settings`,
+which overrides shipper.toml and is overridden by the environment.
 """
 
 from __future__ import annotations
@@ -25,105 +25,105 @@ DEFAULT_RETENTION_DAYS = MappingProxyType({"job": 90, "app": 30, "metric": 30, "
 
 
 def state_home(environment: Mapping[str, str]) -> Path:
-    """Where a program keeps its state: $XDG_STATE_HOME, else ~/.local/state (XDG Base Directory 0.8)."""
+    """The default folder for log and state: in $XDG_STATE_HOME or ~/.local/state (XDG Base Directory 0.8)."""
     return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "shipper"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All there is to set. Build it with `load`."""
+    """All settings. Build it with `load`."""
 
     log: Path
     """The file that emitters append records to."""
     log_mode: int | None = None
-    """The permissions of `log` where an emitter makes it: 0o660. None: 0660 less the umask."""
+    """The permissions of `log` when an emitter creates it, such as 0o660. None: 0660 less the umask."""
     files: tuple[str, ...]
-    """Globs of the files that the shipper tails. Default: `log` and what it was renamed to."""
+    """Globs of the files that the shipper tails. Default: `log` and its rotated files."""
     trusted_files: tuple[str, ...] = ()
-    """Globs of those that may hold records of jobs and of the audit trail, beside `log` and what it was renamed to.
+    """Globs of files that may hold records of jobs and of the audit trail, beside `log` and its rotated files.
 
-    What any other file calls so becomes an application's line.
+    Such records in any other file are indexed as an application's log lines (`rq.app`).
     """
     state: Path
     """The folder of the shipper's positions and dead letters."""
     elasticsearch: tuple[str, ...] = ("http://127.0.0.1:9200",)
     """URLs of the cluster's nodes."""
     api_key: str | None = field(default=None, repr=False)
-    """An Elasticsearch API key, in the encoded form. Never a flag: command lines are for all to see."""
+    """An Elasticsearch API key, in the encoded form. Not a flag, as all users see command lines."""
     username: str | None = None
-    """For basic authentication, with `password`; an API key is the better way."""
+    """For basic authentication, with `password`. An API key is preferable."""
     password: str | None = field(default=None, repr=False)
-    """Never a flag either."""
+    """Not a flag."""
     cloud_id: str | None = None
     """An Elastic Cloud deployment, instead of `elasticsearch`."""
     ca_file: Path | None = None
-    """The certificates that the cluster's own are checked against, where the system does not know its authority."""
+    """A file of CA certificates to verify the cluster's certificate with, if the system does not know its CA."""
     fingerprint: str | None = None
-    """The SHA-256 of the cluster's certificate, in hex: another way to trust one that no authority signed."""
+    """The SHA-256 of the cluster's certificate in hex: another way to trust a self-signed one."""
     proxy: str | None = field(default=None, repr=False)
-    """The HTTP proxy on the way to the cluster. It may hold a password, so it is not shown."""
+    """The HTTP proxy for requests to the cluster. Not shown, as it may contain a password."""
     format: str = "json"
-    """What is in `files`: `json` (a record or any other object on each line), or `legacy` (RQ's text logs)."""
+    """The format of `files`: `json` (one JSON object per line), or `legacy` (RQ's text logs)."""
     timezone: str = "UTC"
-    """The zone of a text log's times that name none, by its IANA name: Europe/Berlin."""
+    """The time zone of times without one in text logs, by its IANA name: Europe/Berlin."""
     gzip: bool = False
-    """Compress what is sent: less network for more CPU."""
+    """Compress requests: less network for more CPU."""
     kibana: str | None = None
-    """The URL of Kibana, for `setup`; None leaves it alone. Its server.basePath is part of it."""
+    """The URL of Kibana for `setup`, with its server.basePath. None: do not set up Kibana."""
     kibana_space: str | None = None
-    """Kibana's space for the dashboards. Default: its default space."""
+    """The Kibana space for the dashboards. None: the default space."""
     kibana_api_key: str | None = field(default=None, repr=False)
-    """An API key for Kibana, in the encoded form. Without anything of Kibana's own, Elasticsearch's is used."""
+    """An API key for Kibana, in the encoded form. Default: the credentials for Elasticsearch."""
     kibana_username: str | None = None
-    """The same as a user, with `kibana_password`."""
+    """A user for Kibana, with `kibana_password`."""
     kibana_password: str | None = field(default=None, repr=False)
-    """Never a flag either."""
+    """Not a flag."""
     redis: str = field(default=DEFAULT_REDIS, repr=False)
-    """The URL of RQ's Redis. It may hold a password, so it is not shown."""
+    """The URL of RQ's Redis. Not shown, as it may contain a password."""
     service: str = "rq"
-    """service.name of the application whose jobs these are."""
+    """service.name: the application that the jobs belong to."""
     services: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Prefixes of queue names and the service that such queues belong to, where one Redis serves several."""
+    """Prefixes of queue names → service.name, if several services share one Redis."""
     version: str | None = None
-    """service.version: the release that runs."""
+    """service.version: the running release."""
     environment: str | None = None
     """service.environment: production, staging, …"""
     namespace: str = "default"
-    """The part of the index names that keeps several installations on one cluster apart."""
+    """The part of the index names that separates several installations on one cluster."""
     redact: tuple[str, ...] = ()
-    """Names of arguments and fields whose values never leave the process, beside the built-in ones."""
+    """Names of arguments and fields whose values are redacted, in addition to the built-in ones."""
     states: bool = True
-    """Keep one document for each job with its state beside the records."""
+    """Index one state document for each job, in addition to the records."""
     labels: tuple[str, ...] = ()
-    """Labels that get a keyword mapping of their own, for Kibana's Lens and controls."""
+    """Labels that get a keyword field of their own, for Kibana's Lens and controls."""
     actor: str | None = None
-    """Who operates, on the audit records of the command line and of RQ's. Default: the login name."""
+    """The operator on audit records of this command line and of RQ's. Default: the login name."""
     audit_key: str | None = field(default=None, repr=False)
-    """The key of the audit records' hashes (HMAC-SHA256), 16 characters or more. Never a flag."""
+    """The HMAC-SHA256 key of the audit chain, 16 characters or more. Not a flag."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks of the proxies whose word on a client's address is taken."""
+    """Networks of the proxies whose X-Forwarded-For is trusted."""
     on_fail: tuple[str, ...] = ()
-    """Functions, `package.module:function`, that are called with the record of every attempt that fails."""
+    """Functions, `package.module:function`, that are called with the record of each failed attempt."""
     on_dead: tuple[str, ...] = ()
-    """The same for jobs that failed for good."""
+    """Functions that are called with the record of each job that failed for good."""
     retention: Mapping[str, int] = field(default_factory=lambda: DEFAULT_RETENTION_DAYS)
-    """Days for which the indices of each dataset are kept."""
+    """Dataset without its `rq.` → days for which its indices are kept."""
     rotate_mb: int = 256
-    """`log` is renamed when it is larger than this; 0 leaves that to others."""
+    """The shipper rotates `log` when it is larger than this. 0: it does not."""
     keep_days: int = 7
-    """A renamed log is deleted after this, when all of it is indexed and nobody writes to it any more."""
+    """A rotated log is deleted after this, if all of it is indexed and no process has it open for writing."""
     keep_mb: int = 4096
-    """The same when the renamed logs are more than this together, the oldest first."""
+    """Rotated logs beyond this total size are deleted, oldest first, under the same conditions."""
     listen: str | None = "127.0.0.1:9465"
-    """Where the shipper answers GET /metrics (Prometheus) and /health. None: nowhere."""
+    """The address of GET /metrics (Prometheus) and /health. None: do not listen."""
     past_days: int = 730
-    """A record further back than this is a dead letter: its clock was wrong."""
+    """Records older than this are dead letters: the writer's clock was wrong."""
     future_days: int = 1
-    """A record further ahead than this is a dead letter."""
+    """Records further in the future than this are dead letters."""
 
     @property
     def every_service(self) -> tuple[str, ...]:
-        """The services whose jobs this installation answers for."""
+        """All services of this installation: `service` and those of `services`."""
         return tuple(dict.fromkeys((self.service, *self.services.values())))
 
 
@@ -241,7 +241,7 @@ def _timezone(value: Any) -> str:
 
     text = _text(value)
     try:
-        if text != "UTC":  # which a machine without any zones knows, too
+        if text != "UTC":  # works without tzdata
             ZoneInfo(text)
     except (LookupError, ValueError, OSError):
         raise ValueError(
@@ -337,15 +337,15 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 NAMES = frozenset(setting.name for setting in fields(Settings))
 _SECRET = frozenset({"api_key", "audit_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password"})
 
-CONFIG_VARIABLE = "SHIPPER_CONFIG"  # names the TOML file; without it, shipper.toml of the working folder
-# Kubernetes puts such variables into every container beside a Service called shipper, shipper-metrics, …
-# (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables), and Docker did for links.
+CONFIG_VARIABLE = "SHIPPER_CONFIG"  # the path of the TOML file; default: shipper.toml in the working directory
+# Kubernetes sets such variables in every container if there is a Service called shipper, shipper-metrics, …
+# (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables). Docker did for links.
 _LINK = re.compile(r"SHIPPER_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?|ENV_\w+)")
-_LINK_PORT = re.compile(r"[a-z]+://\S+:\d+")  # the value of SHIPPER_…_PORT, which could be somebody's idea of a setting
+_LINK_PORT = re.compile(r"[a-z]+://\S+:\d+")  # of SHIPPER_…_PORT; another value may be a misspelled setting
 
 
 def is_service_link(variable: str, value: str) -> bool:
-    """Whether a container engine has put this variable there, and nobody who wants to set anything."""
+    """Whether a container engine has set this variable, so that it is no setting."""
     if variable.endswith("_PORT") and _LINK_PORT.fullmatch(value):
         return True
     if variable.endswith("_NAME") and value.startswith("/"):  # /container/alias
@@ -357,10 +357,9 @@ _application: tuple[str, Any] | None = None
 
 
 def set_application_settings(source: str, values: Any) -> None:
-    """Make `load` take `values`, a mapping of our settings, from this process's application: Django's SHIPPER.
+    """Make `load` include `values`, a mapping of settings from this process's framework, such as Django's SHIPPER.
 
-    They outweigh shipper.toml, which is there for every program in the folder, and not the environment, by which
-    whoever runs the process has the last word. `source` names the place in what is said of a wrong value.
+    They override shipper.toml and are overridden by the environment. `source` is named in messages about wrong values.
     """
     global _application  # noqa: PLW0603 - one application is configured in a process
     _application = (source, values)
@@ -372,17 +371,17 @@ def load(
     *,
     complain: Callable[[str], None] | None = None,
 ) -> Settings:
-    """Build the settings. `flags` whose value is None count as not given.
+    """Build the settings. `flags` with the value None are ignored.
 
-    Raises SettingsError with every problem found; with `complain`, hands it each problem instead and goes
-    on with what is good: that is for emitters, because a job never fails because of us.
+    Raises SettingsError with all problems. With `complain`, calls it with each problem instead and ignores the wrong
+    values: emitters use that, as a job must never fail because of us.
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
     given = {name: value for name, value in (flags or {}).items() if value is not None}
     for source, found in (
         *_from_toml(environment, problems),
-        # They belong to this process, as its environment does: who gives another one asks about another process.
+        # They belong to this process: with another environment, the settings of another process are wanted.
         *(_from_application(problems) if environment is os.environ else ()),
         ("the environment", _from_environment(environment, problems)),
         ("the flags", given),
@@ -415,7 +414,7 @@ def _from_toml(environment: Mapping[str, str], problems: list[str]) -> list[tupl
     path = Path(named or "shipper.toml")
     if not named and not path.is_file():
         return []
-    import tomllib  # only where there is a file to read: emitters import light
+    import tomllib  # slow to import, and emitters rarely have a file
 
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -449,7 +448,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
             continue
         name = variable.removeprefix("SHIPPER_").lower()
         if name in NAMES:
-            if value:  # an empty variable is how compose files and shells say "not set"
+            if value:  # in compose files and shells, an empty variable means that it is not set
                 found[name] = value
         elif not is_service_link(variable, value):
             known = sorted(f"SHIPPER_{known.upper()}" for known in NAMES)

@@ -1,4 +1,4 @@
-"""Append one line to the log. Never raises, never waits: a job never fails because of us."""
+"""Appends lines to the log file, from many processes. Never raises and never blocks the job."""
 
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ from .forking import in_each_child, no_fork
 log = logging.getLogger("shipper")
 
 WARN_EVERY_S = 60.0
-LOOK_EVERY_S = 1.0  # for this long, lines may still go to the file that the log was renamed to
-# For the group, so that the shipper may run as another account; nobody else's business. With the usual umask of 022
-# the group can read, with 002 or 007 other accounts of it can write, too.
+LOOK_EVERY_S = 1.0  # after a rotation, lines may go to the renamed file for this long
+# For owner and group, so that the shipper can run as another account of the group. With a umask of 022 the group can
+# read, with 002 or 007 it can also write.
 FILE_MODE, FOLDER_MODE = 0o660, 0o770
-# A FIFO that nobody reads is an error, and no wait. Windows has neither flag.
-_ALWAYS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-_GROUP_WRITES, _GROUP_S_FOLDER = 0o020, 0o2770  # setgid: what is made in the folder is its group's
-# What may be written to though it is no file: somebody has named it on purpose.
-_ON_PURPOSE = ("/dev/stdout", "/dev/stderr", "/dev/full", "/dev/fd/", "/dev/tty", "/dev/null", "/proc/self/fd/")
+# O_NONBLOCK: opening a FIFO without a reader fails instead of blocking. Windows has neither flag.
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_GROUP_WRITES, _GROUP_S_FOLDER = 0o020, 0o2770  # setgid: new files in the folder belong to its group
+# Special files that the log may be: they are only ever configured on purpose.
+_SPECIAL_FILES = ("/dev/stdout", "/dev/stderr", "/dev/full", "/dev/fd/", "/dev/tty", "/dev/null", "/proc/self/fd/")
 
 
 class Sink:
-    """The end of a file that many processes append to.
+    """Appends to a file that other processes append to as well.
 
-    A line is one `write()` on an O_APPEND descriptor: on a local Linux file system such writes do not
-    interleave, whatever threads and forks there are. The descriptor is opened at the first line, may be
-    inherited over a fork, and is opened anew when the path names another file (somebody rotated it: seen
-    within LOOK_EVERY_S) or the number no longer names ours (somebody closed it). `dropped` counts the lines
-    that could not be written.
+    A line is one `write()` to an O_APPEND descriptor. On a local Linux file system such writes do not interleave. The
+    descriptor is opened at the first line and may be inherited by a fork. It is reopened if the path is another file
+    (after a rotation, noticed within LOOK_EVERY_S), or if the descriptor was closed by other code. `dropped` counts
+    the lines that could not be written. Safe for threads and signal handlers.
     """
 
     def __init__(self, path: Path, mode: int | None = None) -> None:
-        """`mode`: the permissions that the file is to have if it is made here; None: FILE_MODE less the umask."""
+        """`mode`: the permissions of the file if it is created here. None: FILE_MODE less the umask."""
         self.path = path
         self._mode = mode
         self.dropped = 0
@@ -46,11 +45,11 @@ class Sink:
         self._look_again = 0.0
         self._warned = -WARN_EVERY_S
         self._renew_lock()
-        # A lock that another thread holds while this one forks would stay locked in the child for ever.
+        # A lock that another thread holds during a fork stays locked in the child for ever.
         in_each_child(self._renew_lock)
 
     def append(self, line: bytes) -> bool:
-        """Write the line, which ends in a newline. False if that could not be done."""
+        """Write the line, which has to end in a newline. False if it could not be written; then it is counted."""
         with self._lock:
             try:
                 written = os.write(self._current(), line)
@@ -58,25 +57,25 @@ class Sink:
                 self._drop(*reason_and_advice(self.path, error))
                 return False
             if written != len(line):
-                # The disk is full. What was written is half a record; the next line starts a new one.
+                # The disk is full. The file now has half a record; the shipper finds the start of the next one.
                 self._drop(f"only {written} of {len(line)} bytes could be written", "Is the disk full?")
                 return False
             return True
 
     def sync(self) -> None:
-        """Return when what was appended is on the disk. OSError if it cannot be brought there."""
+        """Wait until the appended lines are on disk (fsync). Raises OSError."""
         with self._lock:
             os.fsync(self._descriptor)
 
     def _renew_lock(self) -> None:
-        # Re-entrant: a signal handler that writes a record may interrupt one that is being written.
+        # Re-entrant, as a signal handler that writes a record may interrupt `append`.
         self._lock = threading.RLock()
 
     def _current(self) -> int:
-        """The descriptor to write to. The path is looked at once a second, the descriptor every time."""
+        """The descriptor to write to. Checks the path every LOOK_EVERY_S, the descriptor every time."""
         opened = self._opened
         if opened is None or _identity(self._descriptor) != opened:
-            return self._open()  # first use, or the descriptor was closed behind our back
+            return self._open()  # first use, or other code closed the descriptor
         now = time.monotonic()
         if now >= self._look_again:
             self._look_again = now + LOOK_EVERY_S
@@ -103,31 +102,32 @@ class Sink:
 
 
 def open_shared(path: Path, flags: int, mode: int | None) -> int:
-    """A descriptor of the file, which is made, with its folder, if it is not there. Never waits for another program.
+    """Open the file, and create it and its folder if needed. Never blocks.
 
-    `mode` is then what its permissions are, whatever the umask; None: FILE_MODE less the umask. The folder's group
-    may do in it what it may do to the file. Raises OSError, also if it is neither a file nor named on purpose.
+    `mode`: the permissions of a created file, regardless of the umask. None: FILE_MODE less the umask. If the group may
+    write the file, a created folder is writable and setgid for it. Raises OSError, also if the path is a special file
+    that is not in _SPECIAL_FILES.
     """
     if not path.parent.is_dir():
         _make_folder(path.parent, mode)
-    flags |= _ALWAYS
+    flags |= _FLAGS
     wanted = FILE_MODE if mode is None else mode
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, wanted)
     except FileExistsError:
-        descriptor = os.open(path, flags | os.O_CREAT, wanted)  # it may be a link, or be gone again
+        descriptor = os.open(path, flags | os.O_CREAT, wanted)  # it may be a symlink, or deleted since
     else:
         if mode is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not is_on_purpose(path):
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not is_special_file(path):
         os.close(descriptor)
         raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
     return descriptor
 
 
-def is_on_purpose(path: Path) -> bool:
-    """Whether this is no file, and still something to write to: /dev/stdout."""
-    return str(path).startswith(_ON_PURPOSE)
+def is_special_file(path: Path) -> bool:
+    """Whether the path is a special file that may be written to: /dev/stdout."""
+    return str(path).startswith(_SPECIAL_FILES)
 
 
 def _make_folder(folder: Path, mode: int | None) -> None:
@@ -137,7 +137,7 @@ def _make_folder(folder: Path, mode: int | None) -> None:
 
 
 def reason_and_advice(path: Path, error: OSError) -> tuple[str, str]:
-    """What keeps a file from being written, and what to do about it."""
+    """(why a file cannot be written, what to do about it), for a message."""
     match error.errno:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             there = path if path.exists() else path.parent
@@ -167,7 +167,7 @@ def _whose(path: Path) -> str:
 
 
 def account_name(uid: int) -> str:
-    """The name of an account, or its number."""
+    """The name of an account, or its number if it has none."""
     try:
         with no_fork:
             import pwd
@@ -188,7 +188,7 @@ def _group(gid: int) -> str:
 
 
 def _identity(file: Path | int) -> tuple[int, int] | None:
-    """Which file a path or a descriptor names: (device, inode), or None for none."""
+    """(device, inode) of a path or descriptor; None if there is no such file."""
     try:
         found = os.stat(file)
     except OSError:

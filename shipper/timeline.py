@@ -1,4 +1,4 @@
-"""The timeline's front door: what people did and what their jobs did, in order.
+"""The public API of the timeline: audit, job and application records that match filters, in order of time.
 
 for entry in shipper.timeline.query(user="ann", since="yesterday 14:00"):
     print(entry.at, entry.action, entry.message)
@@ -21,32 +21,33 @@ __all__ = ["TimelineEntry", "query"]
 FILTERS = ("job", "user", "customer", "queue", "function", "resource", "trace", "labels", "args", "since", "until")
 
 
-def query(*, settings: Settings | None = None, **asked: Any) -> Iterator[TimelineEntry]:
-    """The records that match all that is asked, the oldest first, however many there are.
+def query(*, settings: Settings | None = None, **filters: Any) -> Iterator[TimelineEntry]:
+    """The records that match all filters, oldest first, without a limit.
 
-    Known are `job`, `user`, `customer`, `queue`, `function`, `trace` (ids and names), `resource` (`"customer:42"`),
-    `labels` (`{"plan": "gold"}`), `args` (`{"0": 42, "order": 7}`: positional ones by their number, others by name),
-    `since` and `until` (a datetime, ISO 8601, an age such as "2h", or "yesterday 14:00", in UTC).
+    The filters are `job`, `user`, `customer`, `queue`, `function`, `trace` (ids and names), `resource`
+    (`"customer:42"`), `labels` (`{"plan": "gold"}`), `args` (`{"0": 42, "order": 7}`: positional arguments by their
+    number, others by name), `since` and `until` (a datetime, ISO 8601, an age such as "2h", or "yesterday 14:00", in
+    UTC).
 
-    Raises ShipperError for a filter that is not known or a range the wrong way round, DestinationError if
-    Elasticsearch cannot be asked or does not let us read.
+    Raises ShipperError for an unknown filter or if `until` is before `since`, DestinationError if Elasticsearch does
+    not answer or denies access.
     """
     with no_fork:
         from .client import connect
         from .read import timeline
 
-    if unknown := sorted(set(asked) - set(FILTERS)):
+    if unknown := sorted(set(filters) - set(FILTERS)):
         raise ShipperError(f"There is no filter {unknown[0]!r}. Known are {', '.join(FILTERS)}.")
     now = datetime.now(UTC)
     times = {
-        name: timeline.moment(asked[name], now) if isinstance(asked.get(name), str) else asked.get(name)
+        name: timeline.parse_time(filters[name], now) if isinstance(filters.get(name), str) else filters.get(name)
         for name in ("since", "until")
     }
-    question = timeline.Query(**{**asked, **times})
-    made = settings or settings_module.load()
+    criteria = timeline.Query(**{**filters, **times})
+    config = settings or settings_module.load()
 
-    def found() -> Iterator[TimelineEntry]:
-        with connect(made) as client:
-            yield from map(entry, timeline.query(client, made, question))
+    def entries() -> Iterator[TimelineEntry]:
+        with connect(config) as client:
+            yield from map(entry, timeline.query(client, config, criteria))
 
-    return found()
+    return entries()

@@ -1,4 +1,4 @@
-"""Two hours of a small shop, told twice: as records, made by the real functions, and as plain happenings to count.
+"""Two hours of a small shop, in two forms: as records, made by the real functions, and as plain happenings to count.
 
 What a panel has to show follows from the happenings by plain Python; what it does show is asked of Elasticsearch,
 which holds the records. Neither is made from the other.
@@ -167,8 +167,8 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
     most = max(len(plan.runs), 1)
     user = f"user-{plan.customer}" if plan.customer else "office"
     context = {"user": user, **({"customer": plan.customer} if plan.customer else {})}
-    origin = ServiceInfo(service="shop", version=plan.version, environment="test", host="worker-1", pid=1)
-    facts = JobSnapshot(
+    service = ServiceInfo(service="shop", version=plan.version, environment="test", host="worker-1", pid=1)
+    snapshot = JobSnapshot(
         job_id=job, queue=plan.queue, function=plan.function, payload_bytes=plan.size, created_at=pushed,
         enqueued_at=pushed, max_attempts=most, payload_stored_bytes=plan.size // 2, context=context,
     )  # fmt: skip
@@ -178,38 +178,39 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
     )  # fmt: skip
 
     def enqueued(attempt: int) -> tuple[Happening, dict[str, Any]]:
-        told = facts._replace(enqueued_at=pushed, attempt=attempt)
-        record = job_records.enqueued(told, "api" if attempt == 1 else "retry", pushed, origin)
+        pushed_job = snapshot._replace(enqueued_at=pushed, attempt=attempt)
+        record = job_records.enqueued(pushed_job, "api" if attempt == 1 else "retry", pushed, service)
         return replace(common, at=pushed, action="job-enqueued", outcome="success", attempt=attempt), record
 
     yield enqueued(1)
     if plan.fate == "canceled":
         at = pushed + timedelta(seconds=20)
         happening = replace(common, at=at, action="job-canceled", outcome="unknown", final=True)
-        yield happening, job_records.removed(facts, "canceled", at, origin)
+        yield happening, job_records.removed(snapshot, "canceled", at, service)
     if plan.fate == "expired":
         at = pushed + timedelta(minutes=5)
         happening = replace(
             common, at=at, action="job-dead", outcome="failure", reason="expired", verdict="no_retry", final=True
         )
         gone = Failure(execution_id=None, worker="", concluded=True, inferred=True, reason="expired", text="It waited.")
-        yield happening, job_records.failed(facts, gone, at, origin)
+        yield happening, job_records.failed(snapshot, gone, at, service)
     if plan.fate == "running":
-        yield _started(facts, common, plan, pushed, f"{job}-1", origin)[:2]
+        yield _started(snapshot, common, plan, pushed, f"{job}-1", service)[:2]
     for attempt, run in enumerate(plan.runs, start=1):
         if attempt > 1:
             yield enqueued(attempt)
         execution = f"{job}-{attempt}"
-        facts = facts._replace(enqueued_at=pushed, attempt=attempt, retries_left=most - attempt)
-        happening, record, began = _started(facts, replace(common, attempt=attempt), plan, pushed, execution, origin)
+        snapshot = snapshot._replace(enqueued_at=pushed, attempt=attempt, retries_left=most - attempt)
+        this_attempt = replace(common, attempt=attempt)
+        happening, record, began = _started(snapshot, this_attempt, plan, pushed, execution, service)
         yield happening, record
         ended = began + timedelta(seconds=run.seconds)
-        yield _ended(facts._replace(started_at=began, ended_at=ended), happening, run, ended, origin)
+        yield _ended(snapshot._replace(started_at=began, ended_at=ended), happening, run, ended, service)
         pushed = ended + RETRY_AFTER
 
 
 def _started(
-    facts: JobSnapshot, common: Happening, plan: Plan, pushed: datetime, execution: str, origin: ServiceInfo
+    snapshot: JobSnapshot, common: Happening, plan: Plan, pushed: datetime, execution: str, service: ServiceInfo
 ) -> tuple[Happening, dict[str, Any], datetime]:
     began = pushed + timedelta(seconds=plan.lag_s)
     happening = replace(
@@ -217,18 +218,18 @@ def _started(
     )
     return (
         happening,
-        job_records.started(facts._replace(started_at=began), execution, "worker-1.1", began, origin),
+        job_records.started(snapshot._replace(started_at=began), execution, "worker-1.1", began, service),
         began,
     )
 
 
 def _ended(
-    facts: JobSnapshot, began: Happening, run: Run, ended: datetime, origin: ServiceInfo
+    snapshot: JobSnapshot, began: Happening, run: Run, ended: datetime, service: ServiceInfo
 ) -> tuple[Happening, dict[str, Any]]:
     common = replace(began, at=ended, action=f"job-{run.end}", seconds=run.seconds, final=run.end != "retried")
     if run.end == "finished":
         success = Success(execution_id=began.execution, worker="worker-1.1")
-        return replace(common, outcome="success"), job_records.finished(facts, success, ended, origin)
+        return replace(common, outcome="success"), job_records.finished(snapshot, success, ended, service)
     raised = ExceptionInfo(run.error, "no luck", "Traceback …") if run.error else None
     killed = ExitStatus(9, RSS_KB) if run.how == "killed" else None
     failure = Failure(
@@ -236,12 +237,12 @@ def _ended(
         reason=run.how if run.how in ("timeout", "abandoned") else None, inferred=run.how == "abandoned",
         retry_in_s=RETRY_AFTER.total_seconds() if run.end == "retried" else None,
     )  # fmt: skip
-    verdict = "will_retry" if run.end == "retried" else "exhausted" if facts.max_attempts > 1 else "no_retry"
+    verdict = "will_retry" if run.end == "retried" else "exhausted" if snapshot.max_attempts > 1 else "no_retry"
     happening = replace(
         common, outcome="failure", reason=run.how, error=run.error, verdict=verdict,
         signal="SIGKILL" if killed else None, rss_kb=RSS_KB if killed else None,
     )  # fmt: skip
-    return happening, job_records.failed(facts, failure, ended, origin)
+    return happening, job_records.failed(snapshot, failure, ended, service)
 
 
 # (minute, user, customer, actor, action, outcome, reason, resource type, resource id)

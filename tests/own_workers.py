@@ -72,7 +72,7 @@ class HandlesSuccessByItself(SimpleWorker):
 
 
 class CallsPerform(Worker):
-    """Runs the job in a thread by job.perform(), and tells RQ of failures by RQ's own method."""
+    """Runs the job in a thread with job.perform(), and calls RQ's handle_job_failure for failures."""
 
     def execute_job(self, job: Any, queue: Any) -> None:
         runner = threading.Thread(target=self._run, args=(job, queue))

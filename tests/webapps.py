@@ -64,7 +64,7 @@ def flask() -> Any:
 
 
 def django() -> Any:
-    """Django with a middleware of its own that tells who signed in, as docs/audit.md shows it."""
+    """Django with a middleware of its own that identifies the user, as in docs/audit.md."""
     import django
     from django.conf import settings
     from django.core.exceptions import PermissionDenied

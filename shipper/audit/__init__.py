@@ -1,9 +1,9 @@
-"""The audit trail: who did what to which thing, chained so that a change or a gap can be proven.
+"""The audit trail: who did what to which resource, in a hash chain that reveals changes and gaps.
 
     shipper.audit.record("address-changed", "customer:42", changes={"city": ("Ulm", "Bonn")})
 
-`api` is what applications call, `writer` builds and writes the records, `chain` and `chaining` link them, `verify`
-checks the links in Elasticsearch, `forget` takes a person's data out and leaves the links whole.
+`api` is the public API, `writer` builds and writes the records, `chain` computes the hash chain, `chaining` appends to
+it under a lock, `verify` checks it in Elasticsearch, `forget` erases a person's data without breaking it.
 """
 
 from ..errors import AuditError

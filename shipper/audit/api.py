@@ -1,4 +1,4 @@
-"""The audit trail's front door: say who did what, and it stands beside what the jobs did.
+"""The public API of the audit trail: `record` writes one audit record, `action` records a with-block.
 
     with shipper.actor(type="user", id="ann"):                       # or one of the middlewares of shipper.web
         shipper.audit.record("address-changed", "customer:42", changes={"city": ("Ulm", "Bonn")})
@@ -6,8 +6,8 @@
         with shipper.audit.action("invoice-paid", "invoice:7") as paying:   # success, failure or denial, and how long
             paying.changes = {"state": ("open", "paid")}
 
-Neither ever raises for its own sake, or costs more than a few dozen microseconds. With `durable=True` the record
-is on the disk when the call returns, or AuditError is raised.
+Neither raises, and each takes a few dozen microseconds. With `durable=True` the record is on disk when the call
+returns, or AuditError is raised.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def record(
     message: str | None = None,
     durable: bool = False,
 ) -> None:
-    """Record what somebody did, or tried to.
+    """Record something that was done or attempted.
 
-    `action` is the application's word for it (`address-changed`), `resource` the thing: `"customer:42"`,
+    `action` is the application's name for it (`address-changed`). `resource` is what was acted on: `"customer:42"`,
     `("customer", 42, "its name")` or a mapping of type, id and name. `outcome` is success, failure, denied or
-    unknown. `changes` is `{field: (before, after)}` or `{"before": {…}, "after": {…}}`: without secrets, and cut
-    if there is too much of it. `reason` says why, `target` is the id of the user it was done to. `category` and
-    `type` are ECS's event.category and event.type, where the usual ones do not fit.
+    unknown. `changes` is `{field: (before, after)}` or `{"before": {…}, "after": {…}}`; secrets are redacted, and too
+    many values are cut. `reason` says why, `target` is the id of the user it was done to. `category` and `type`
+    override ECS's event.category and event.type.
 
-    Who did it, in which request or job, comes from the context; where nobody is known the record says system and
-    is tagged `no-actor`. Never raises, but AuditError with `durable=True`.
+    Actor, request and job come from the context. Without an actor the record has the actor type system and the tag
+    `no-actor`. Raises nothing but AuditError with `durable=True`.
     """
     _write(
         Event(
@@ -68,12 +68,12 @@ def record(
     )  # fmt: skip
 
 
-class action:  # noqa: N801 - used as a word: `with audit.action("invoice-paid", "invoice:7"):`
-    """Record what the block does, with its outcome and duration. Also a decorator, of coroutines too.
+class action:  # noqa: N801 - reads as a statement: `with audit.action("invoice-paid", "invoice:7"):`
+    """Record a with-block, with its outcome and duration. Also a decorator of functions and coroutines.
 
-    An exception makes it a failure, and passes on. PermissionError, and exceptions that say 401 or 403 or are
-    called PermissionDenied, make it a denial, as `deny(reason)` does. Inside the block `changes`, `reason`,
-    `resource` and `target` may be set. Arguments are those of `record`.
+    An exception makes the outcome a failure, and is raised on. PermissionError, exceptions called PermissionDenied or
+    with the status 401 or 403, and `deny(reason)` make it denied. Within the block, `changes`, `reason`, `resource`
+    and `target` may be set. The arguments are those of `record`.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class action:  # noqa: N801 - used as a word: `with audit.action("invoice-paid",
         self.resource, self.changes, self.reason, self.target = resource, changes, reason, target
         self._action, self._category, self._type, self._durable = action, category, type, durable
         self._denied = False
-        self._begun_ns = 0
+        self._started_ns = 0
 
     def deny(self, reason: str | None = None) -> None:
-        """It was not allowed. The block goes on: what it answers is the application's business."""
+        """Set the outcome to denied. Does not end the block."""
         self._denied, self.reason = True, reason or self.reason
 
     def __enter__(self) -> action:
-        self._begun_ns = time.perf_counter_ns()
+        self._started_ns = time.perf_counter_ns()
         return self
 
     def __exit__(
@@ -110,7 +110,7 @@ class action:  # noqa: N801 - used as a word: `with audit.action("invoice-paid",
         event = Event(
             action=self._action, resource=self.resource, outcome=outcome, changes=self.changes, reason=self.reason,
             target=self.target, category=self._category, type=self._type, error=error,
-            duration_ns=time.perf_counter_ns() - self._begun_ns,
+            duration_ns=time.perf_counter_ns() - self._started_ns,
         )  # fmt: skip
         _write(event, durable=self._durable)
 
@@ -119,20 +119,20 @@ class action:  # noqa: N801 - used as a word: `with audit.action("invoice-paid",
 
             @wraps(function)
             async def recorded(*args: Any, **kwargs: Any) -> Any:
-                with self._again():
+                with self._copy():
                     return await function(*args, **kwargs)
 
         else:
 
             @wraps(function)
             def recorded(*args: Any, **kwargs: Any) -> Any:
-                with self._again():
+                with self._copy():
                     return function(*args, **kwargs)
 
         return recorded  # type: ignore[return-value]
 
-    def _again(self) -> action:
-        """A block of its own for each call of a decorated function."""
+    def _copy(self) -> action:
+        """A new block, for one call of a decorated function."""
         return action(
             self._action, self.resource, changes=self.changes, reason=self.reason, target=self.target,
             category=self._category, type=self._type, durable=self._durable,
@@ -158,8 +158,8 @@ def _write(event: Event, *, durable: bool) -> None:
 
 
 def trail() -> Trail:
-    """The trail of this process. Wrong settings are logged and left out."""
-    global _trail  # noqa: PLW0603 - one for the process, made when it is first needed
+    """The trail of this process. Wrong settings are logged and ignored."""
+    global _trail  # noqa: PLW0603 - one per process, created on first use
     if _trail is None:
         with no_fork:
             _trail = _trail or Trail(settings.load(complain=log.error))

@@ -1,10 +1,9 @@
-"""The audit chain, as it is written and as it is verified. Pure: no file, no clock.
+"""Computes and checks the audit chain. Pure: no files, no clock.
 
-Each audit record has a number (`event.sequence`), the hash of the one before it (`audit.chain.previous`) and a
-hash over itself (`audit.chain.hash`): SHA-256, or HMAC-SHA256 (RFC 2104) where there is a key. What is hashed is
-the record in canonical JSON (RFC 8785) without its personal fields; each of those is in it as a salted digest
-instead. So value and salt can be taken out for good, and the hash still holds: nobody can guess the value from
-a digest whose salt of 128 bits is gone.
+Each audit record has a number (`event.sequence`), the hash of the previous record (`audit.chain.previous`) and its own
+hash (`audit.chain.hash`): SHA-256, or HMAC-SHA256 (RFC 2104) if there is a key. The hash is over the record in
+canonical JSON (RFC 8785), in which each group of personal fields is replaced by a salted digest. So values and salt can
+be erased and the hash stays valid; without the 128-bit salt nobody can guess the values from the digest.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ..forking import no_fork
 from ..records import Record
 
 NO_HASH = "0" * 64
-"""What the first record of a chain has as the hash of the one before it."""
+"""`audit.chain.previous` of the first record of a chain."""
 
 SALT_BYTES = 16
 
@@ -34,17 +33,18 @@ PERSONAL: Mapping[str, tuple[str, ...]] = {
         "error.message",
     ),
 }  # fmt: skip
-"""The fields that may tell of a person, by whom they tell of. Each group has one digest, and is erased as one."""
+"""Groups of fields that may contain personal data, by the person concerned. A group has one digest and is erased as a
+whole."""
 
 
 def _tree() -> dict[str, Any]:
-    """PERSONAL as an object of objects: at each leaf the group and the path."""
+    """PERSONAL as nested objects, with (group, path) at each leaf."""
     tree: dict[str, Any] = {}
     for group, paths in PERSONAL.items():
         for path in paths:
-            *way, last = path.split(".")
+            *parents, last = path.split(".")
             node = tree
-            for name in way:
+            for name in parents:
                 node = node.setdefault(name, {})
             node[last] = (group, path)
     return tree
@@ -63,10 +63,10 @@ class Head(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What a record says of its place in a chain, and what is wrong with it.
+    """The result of checking one record against its own hash.
 
-    `verdict` is good, erased (personal fields are gone, the rest holds), changed, unkeyed (its hash needs no key,
-    though we have one), or unchecked (its hash needs a key that we do not have).
+    `verdict` is good, erased (personal fields were erased, the rest is good), changed, unkeyed (hashed without a key
+    though one is set), or unchecked (hashed with a key that is not set here). `detail` explains it.
     """
 
     head: Head
@@ -76,31 +76,30 @@ class Checked(NamedTuple):
 
 
 def canonical(value: Any) -> bytes:
-    """The value in canonical JSON (RFC 8785). ValueError for what that cannot say, such as integers over 2**53.
+    """The value in canonical JSON (RFC 8785). ValueError for values it lacks, such as integers over 2**53.
 
-    orjson sorts keys by code point and writes floats its own way. Where there is neither a character beyond the
-    Basic Multilingual Plane nor a float nor a large number, that is the same, and ten times as fast. Everything
-    else is left to the library made for it.
+    orjson sorts keys by code point and formats floats differently. Without characters beyond the Basic Multilingual
+    Plane, floats and large numbers its output is the same, and ten times as fast. Everything else goes to rfc8785.
     """
-    said = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    usual = type(value) is dict and (said.isascii() or not _BEYOND(said))
-    if usual and not (_MEMBER(said) or _FIRST(said) or _LATER(said)):
-        return said
+    encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    usual = type(value) is dict and (encoded.isascii() or not _BEYOND(encoded))
+    if usual and not (_MEMBER(encoded) or _FIRST(encoded) or _LATER(encoded)):
+        return encoded
     with no_fork:
-        import rfc8785  # rarely needed, and emitters import light
+        import rfc8785  # rarely needed, and slow to import
 
     return bytes(rfc8785.dumps(value))
 
 
-# In UTF-8: a character beyond the Basic Multilingual Plane; a member that is a float or a number of 16 digits; any
-# number in a list. Each begins with what is quickly searched for. A text that looks so costs time and nothing else.
+# Match, in UTF-8: a character beyond the Basic Multilingual Plane; a member that is a float or has 16 digits or more;
+# any number in a list. Each pattern begins with a literal, for speed. A false match within a string is only slower.
 _BEYOND = re.compile(rb"[\xf0-\xf4]").search
 _MEMBER = re.compile(rb'":-?[0-9]+(?:[.eE]|(?<=[0-9]{16}))').search
 _FIRST, _LATER = re.compile(rb"\[-?[0-9]").search, re.compile(rb",-?[0-9]").search
 
 
 def exact(value: Any) -> Any:
-    """A copy in which integers too large for canonical JSON are text."""
+    """A copy in which integers that canonical JSON cannot represent are text."""
     if isinstance(value, dict):
         return {key: exact(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -111,14 +110,14 @@ def exact(value: Any) -> Any:
 
 
 def key_id(key: bytes) -> str:
-    """Which key a hash was made with, without telling the key: 16 hex digits."""
+    """16 hex digits that identify a key without revealing it."""
     return hashlib.sha256(b"rq-shipper audit key\0" + key).hexdigest()[:16]
 
 
 def seal(record: Record, head: Head, key: bytes | None) -> Head:
-    """Put the record behind `head`: adds `event.sequence` and `audit.chain` to it. Returns the new head.
+    """Append the record to the chain: adds `event.sequence` and `audit.chain` to it. Returns the new head.
 
-    ValueError if the record cannot be said in canonical JSON; it is then as it was.
+    ValueError if the record has no canonical JSON; it is not changed then.
     """
     public, personal = split(record)
     random, size = os.urandom(SALT_BYTES * len(personal)).hex(), 2 * SALT_BYTES
@@ -138,7 +137,7 @@ def seal(record: Record, head: Head, key: bytes | None) -> Head:
 
 
 def split(record: Mapping[str, Any]) -> tuple[Record, dict[str, dict[str, Any]]]:
-    """(the record without its personal fields, those fields by group and path). The record stays as it is."""
+    """(a copy without the personal fields, those fields by group and path)."""
     personal: dict[str, dict[str, Any]] = {}
     return _split(record, _TREE, personal), personal
 
@@ -152,12 +151,12 @@ def _split(node: Mapping[str, Any], tree: Mapping[str, Any], personal: dict[str,
         elif plan is None or type(value) is not dict:
             public[name] = value
         elif inner := _split(value, plan, personal):
-            public[name] = inner  # an object of nothing but personal fields is left out with them
+            public[name] = inner  # an object with only personal fields is omitted
     return public
 
 
 def head_of(record: Mapping[str, Any]) -> Head | None:
-    """The place of a record in its chain; None if it is in none."""
+    """The record's chain, number and hash; None if it is in no chain."""
     try:
         links = record["audit"]["chain"]
         return Head(str(links["id"]), int(record["event"]["sequence"]), str(links["hash"]))
@@ -166,7 +165,7 @@ def head_of(record: Mapping[str, Any]) -> Head | None:
 
 
 def check(record: Record, key: bytes | None) -> Checked | None:
-    """Hold a record against its own hash; None if it is in no chain."""
+    """Check a record against its own hash; None if it is in no chain."""
     head = head_of(record)
     if head is None:
         return None
@@ -184,8 +183,8 @@ def check(record: Record, key: bytes | None) -> Checked | None:
             return Checked(head, previous, "unchecked", f"it was made with the key {with_key}")
         if not hmac.compare_digest(_hash(public, key if with_key is not None else None), stated):
             return Checked(head, previous, "changed", "it is not the record that was hashed")
-    except (KeyError, TypeError, ValueError, AttributeError) as strange:
-        return Checked(head, str(previous), "changed", f"{type(strange).__name__}: {strange}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Checked(head, str(previous), "changed", f"{type(error).__name__}: {error}")
     if key is not None and with_key is None:
         return Checked(head, previous, "unkeyed", "anybody could have made its hash")
     return Checked(head, previous, "erased" if erased else "good", ", ".join(erased))
@@ -194,7 +193,7 @@ def check(record: Record, key: bytes | None) -> Checked | None:
 def _check_personal(
     personal: Mapping[str, Mapping[str, Any]], salts: Mapping[str, str], digests: Mapping[str, str]
 ) -> tuple[list[str], str]:
-    """(the groups that were erased, what is wrong with the others)."""
+    """(the groups that were erased, the first problem of the others or "")."""
     erased = []
     for group in {**digests, **personal}:
         values, salt = personal.get(group), salts.get(group)
@@ -206,33 +205,33 @@ def _check_personal(
 
 
 def erase(record: Record, groups: Iterable[str]) -> bool:
-    """Take groups of personal fields and their salts out of a record, for good. False if nothing was there."""
+    """Remove groups of personal fields and their salts from a record. False if there was nothing to remove."""
     salts = record.get("audit", {}).get("chain", {}).get("salts", {})
-    done = False
+    removed = False
     for group in groups:
-        done |= salts.pop(group, None) is not None
+        removed |= salts.pop(group, None) is not None
         for path in PERSONAL[group]:
-            done |= _remove(record, path.split("."))
-    return done
+            removed |= _remove(record, path.split("."))
+    return removed
 
 
-def _remove(node: Any, way: list[str]) -> bool:
-    """Remove what lies at the path, and the objects that are empty without it."""
-    name, *rest = way
+def _remove(node: Any, path: list[str]) -> bool:
+    """Remove the value at the path, and objects that become empty."""
+    name, *rest = path
     if not isinstance(node, dict) or name not in node:
         return False
     if not rest:
         del node[name]
         return True
-    done = _remove(node[name], rest)
-    if done and not node[name]:
+    removed = _remove(node[name], rest)
+    if removed and not node[name]:
         del node[name]
-    return done
+    return removed
 
 
 def _hash(record: Mapping[str, Any], key: bytes | None) -> str:
-    said = canonical(record)
-    return hashlib.sha256(said).hexdigest() if key is None else hmac.digest(key, said, "sha256").hex()
+    encoded = canonical(record)
+    return hashlib.sha256(encoded).hexdigest() if key is None else hmac.digest(key, encoded, "sha256").hex()
 
 
 def _digest(group: str, salt: str, values: Mapping[str, Any]) -> str:

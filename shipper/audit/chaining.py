@@ -1,9 +1,9 @@
-"""Audit records go to the log one after the other, whatever processes write them: the head of the chain.
+"""Appends records to the audit chain of a log, from many processes: a lock and the head of the chain in one file.
 
-The head is a small file beside the log, locked while a record is added. It says which record is the last one.
-Before the line is written the head says which one is coming (`pending`); whoever finds it so, because a process
-died in between, looks at the end of the log for what really happened. The same is done after a restart of the
-machine, which may have kept less of the head than of the log, and where the head is not there at all.
+The head is a small file beside the log, locked while a record is appended. It has the number and hash of the last
+record. It is marked `pending` before the line is written. A process that finds it pending, because another one died in
+between, reads the end of the log to see what was written. The same happens if the machine was restarted, as the head
+may not have been flushed to disk, and if there is no head.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from ..sink import LOOK_EVERY_S, Sink, open_shared
 from . import chain
 from .chain import NO_HASH, Head
 
-HEAD_BYTES = 512  # one sector: it is written whole or not at all
-LOCK_WAIT_S = 1.0  # a holder needs some 20 us; one that was stopped while it held the lock must not stop us all
+HEAD_BYTES = 512  # one sector, which disks write atomically
+LOCK_WAIT_S = 1.0  # it is held for about 20 us; a process stopped while it holds the lock must not block others
 LOCK_TRY_S = 0.0001
-BLOCK = 65_536  # bytes read at once from the end of a log
+BLOCK = 65_536  # bytes per read from the end of a log
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _AUDIT = b'"dataset":"rq.audit"'
 
 
 class Busy(OSError):
-    """The head is locked by somebody who does not let go, or by ourselves, further up the stack."""
+    """The head stays locked by another process, or is locked by this thread further up the stack."""
 
 
-class _Kept(NamedTuple):
-    """The head as the file has it. `previous`: the hash of the record before, for the case that it never came."""
+class _HeadFile(NamedTuple):
+    """The content of the head's file. `previous`: the hash of the record before, in case this one was not written."""
 
     head: Head
     previous: str
@@ -54,26 +54,26 @@ class _Kept(NamedTuple):
 
 
 class Chain:
-    """The chain of one log. Threads and forks may share it."""
+    """The chain of one log. Safe for threads and forks."""
 
     def __init__(self, log: Path, sink: Sink, key: bytes | None, mode: int | None = None) -> None:
-        """`mode`: the permissions of the head, if it is made here: whoever writes the log has to lock it."""
-        # Hidden, so that no glob of log files takes it for one.
+        """`mode`: the permissions of a created head. Each account that writes the log has to be able to lock it."""
+        # Hidden, so that no glob of log files matches it.
         self.path = log.with_name(f".{log.name}.chain")
         self._log, self._sink, self._key, self._mode = log, sink, key, mode
         self._descriptor = -1
         self._boot = _boot_id()
         self._busy = False
         self._look_again = 0.0
-        self._written: tuple[bytes, Head] | None = None  # the head as we left it
+        self._written: tuple[bytes, Head] | None = None  # the head as this process wrote it last
         self._mutex = threading.RLock()
-        in_each_child(self._begin_anew)
+        in_each_child(self._reset_after_fork)
 
     def append(self, record: Record) -> bool:
-        """Add the record to the chain and the log. False if the log did not take it: then it is in neither.
+        """Append the record to the chain and the log. False if the log could not be written: it is in neither then.
 
-        Raises OSError (Busy is one) if the head cannot be used, ValueError if the record has no canonical form;
-        then nothing was written.
+        Raises OSError (also Busy) if the head cannot be used, ValueError if the record has no canonical JSON. Then
+        nothing was written.
         """
         with self._mutex:
             if self._busy:
@@ -92,17 +92,17 @@ class Chain:
         before = self._read(descriptor)
         head = chain.seal(record, before, self._key)
         line = encode(record)
-        announced = _write(descriptor, _Kept(head, before.hash, self._boot, pending=True))
+        announced = _write(descriptor, _HeadFile(head, before.hash, self._boot, pending=True))
         if self._sink.append(line):
             os.pwrite(descriptor, _SETTLED, 0)
             self._written = (_SETTLED + announced[len(_SETTLED) :], head)
             return True
-        # A part of the line may be in the log: whoever reads it finds that it is torn.
-        _write(descriptor, _Kept(before, before.hash, self._boot, pending=False))
+        # A part of the line may be in the log; readers recognise it as torn.
+        _write(descriptor, _HeadFile(before, before.hash, self._boot, pending=False))
         return False
 
-    def _begin_anew(self) -> None:
-        """In a forked child: the lock is the parent's as long as anybody has its descriptor open."""
+    def _reset_after_fork(self) -> None:
+        """In a forked child: open the head again, as a lock belongs to the parent's open descriptor."""
         self._mutex, self._busy = threading.RLock(), False
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -126,11 +126,11 @@ class Chain:
                 continue
             if self._is_current():
                 return self._descriptor
-            os.close(self._descriptor)  # somebody removed or replaced the head while we waited
+            os.close(self._descriptor)  # the head was removed or replaced while we waited
             self._descriptor = -1
 
     def _is_current(self) -> bool:
-        """Whether the head is still the file of that name: if it was removed, no name of it is left."""
+        """Whether the open head is still the file at its path. Checks the path every LOOK_EVERY_S."""
         ours = os.fstat(self._descriptor)
         if ours.st_nlink == 0:
             return False
@@ -146,15 +146,15 @@ class Chain:
 
     def _read(self, descriptor: int) -> Head:
         content = os.pread(descriptor, HEAD_BYTES, 0)
-        if self._written is not None and content == self._written[0]:  # nobody else has added a record since
+        if self._written is not None and content == self._written[0]:  # no other process has appended since
             return self._written[1]
-        kept = _parsed(content)
-        if kept is not None and not kept.pending and kept.boot == self._boot:
-            return kept.head
-        return _recovered(kept, self._last_in_log(kept.head.id if kept else None))
+        stored = _parsed(content)
+        if stored is not None and not stored.pending and stored.boot == self._boot:
+            return stored.head
+        return _recovered(stored, self._last_in_log(stored.head.id if stored else None))
 
     def _last_in_log(self, identifier: str | None) -> Head | None:
-        """The last chained record in the log, or in what it was renamed to; of this chain, if one is named."""
+        """The last chained record in the log and its rotated files; of the chain `identifier`, if given."""
         names = [Path(name) for name in glob(f"{escape(str(self._log))}*")]
         for path in sorted(names, key=lambda one: one.stat().st_mtime, reverse=True):
             for line in _backwards(path):
@@ -163,49 +163,51 @@ class Chain:
         return None
 
 
-def _recovered(kept: _Kept | None, last: Head | None) -> Head:
-    """The head, from what its file says and what the log does. Pure but for a new chain's id."""
-    if kept is None:
+def _recovered(stored: _HeadFile | None, last: Head | None) -> Head:
+    """The head after a crash, from its file and the last record in the log. Pure, except for a new chain's id."""
+    if stored is None:
         return last or Head(f"{socket.gethostname()}-{secrets.token_hex(4)}", 0, NO_HASH)
-    if last is not None and last.sequence >= kept.head.sequence:
+    if last is not None and last.sequence >= stored.head.sequence:
         return last
-    if kept.pending:  # it was announced and never written
-        return Head(kept.head.id, kept.head.sequence - 1, kept.previous)
-    return kept.head  # the log was rotated away, or lost its end in a crash: a number is never used twice
+    if stored.pending:  # marked as pending and never written
+        return Head(stored.head.id, stored.head.sequence - 1, stored.previous)
+    return stored.head  # the log was rotated away or lost its end: never use a number twice
 
 
-def _parsed(content: bytes) -> _Kept | None:
+def _parsed(content: bytes) -> _HeadFile | None:
     try:
-        said = orjson.loads(content)
-        head = Head(said["id"], said["sequence"], said["hash"])
-        return _Kept(head, said["previous"], said["boot"], said["pending"]) if said["version"] == 1 else None
+        fields = orjson.loads(content)
+        head = Head(fields["id"], fields["sequence"], fields["hash"])
+        if fields["version"] != 1:
+            return None
+        return _HeadFile(head, fields["previous"], fields["boot"], fields["pending"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
 
 
-def _write(descriptor: int, kept: _Kept) -> bytes:
-    (identifier, sequence, hashed), previous, boot, pending = kept
-    said = {"version": 1, "id": identifier, "sequence": sequence, "hash": hashed, "previous": previous, "boot": boot}
+def _write(descriptor: int, stored: _HeadFile) -> bytes:
+    (identifier, sequence, hashed), previous, boot, pending = stored
+    fields = {"version": 1, "id": identifier, "sequence": sequence, "hash": hashed, "previous": previous, "boot": boot}
     start = _PENDING if pending else _SETTLED
-    content = (start + orjson.dumps(said)[1:]).ljust(HEAD_BYTES - 1) + b"\n"
+    content = (start + orjson.dumps(fields)[1:]).ljust(HEAD_BYTES - 1) + b"\n"
     os.pwrite(descriptor, content, 0)
     return content
 
 
-# What a head begins with: of one length, so that it can be settled by writing nothing else.
+# How a head begins. Of one length, so that `pending` can be cleared by overwriting only this.
 _PENDING, _SETTLED = b'{"pending":true ,', b'{"pending":false,'
 
 
 def _head_in(line: bytes) -> Head | None:
     try:
-        record = orjson.loads(line[max(line.rfind(LINE_START), 0) :])  # what stands before it is a torn record
+        record = orjson.loads(line[max(line.rfind(LINE_START), 0) :])  # a torn record may come before it
     except orjson.JSONDecodeError:
         return None
     return chain.head_of(record) if isinstance(record, dict) else None
 
 
 def _backwards(path: Path) -> Iterator[bytes]:
-    """The lines of a file, the last first. One without its newline is left out: it is torn, or still being written."""
+    """The lines of a file, last line first. A last line without a newline is omitted: it is incomplete."""
     try:
         file = path.open("rb")
     except OSError:
@@ -220,7 +222,7 @@ def _backwards(path: Path) -> Iterator[bytes]:
             lines = (file.read(size) + rest).split(b"\n")
             rest = lines.pop(0)
             if first and lines:
-                lines.pop()  # what stands behind the last newline
+                lines.pop()  # the bytes after the last newline
                 first = False
             yield from reversed(lines)
         if rest and not first:

@@ -1,7 +1,8 @@
-"""Erase what is known of a person: the values go, the chain of the audit trail holds.
+"""Erases a person's data from all records without breaking the audit chain.
 
-In audit records the personal fields are in the chain as salted digests. Value and salt are removed, and `verify`
-says "erased". Job, state and app records lose what may tell of the person. Needs a key of the role `eraser`.
+In audit records, the personal fields and their salts are removed; the chain has only salted digests of them, and
+`verify` reports "erased". Job, state and app records lose the fields that may identify the person. Needs an API key
+with the role `eraser`.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ PAGE = 500
 ERASED_TAG = "erased"
 
 _PEOPLE = ("user.id", "user.effective.id", "user.target.id")
-# What of a record that is in no chain may tell of whom it was for: free text, and what it was called with.
-_FREE = (
+# The fields of a record outside of a chain that may identify a person: free text, and a job's arguments.
+_PERSONAL_FIELDS = (
     "user", "labels", "message", "error.message", "error.stack_trace", "rq.args", "rq.kwargs", "rq.meta",
     "rq.progress.message", "progress.message", "source", "user_agent", "url",
 )  # fmt: skip
 
 
 def forget(client: Elasticsearch, settings: Settings, user: str) -> dict[str, int]:
-    """Erase, and return how many documents were changed of each dataset. Doing it again changes nothing.
+    """Erase the user's data, and return the number of changed documents by dataset. Repeating it changes nothing.
 
-    Raises DestinationError, also where the key may not do it; what was erased by then stays so.
+    Raises DestinationError, also if the key lacks privileges. What was erased by then stays erased.
     """
     counts = {}
     for dataset in ("rq.audit", "rq.job", "rq.app"):
-        erase = _from_audit if dataset == "rq.audit" else _from_others
+        erase = _erase_from_audit if dataset == "rq.audit" else _erase_from_other
         counts[dataset] = _rewrite(client, settings, indices(dataset, settings.namespace), user, erase)
-    counts["rq.state"] = _rewrite(client, settings, index_name(settings.namespace), user, _from_others)
+    counts["rq.state"] = _rewrite(client, settings, index_name(settings.namespace), user, _erase_from_other)
     return counts
 
 
-def _from_audit(record: Record, user: str) -> bool:
-    """What the record says of the person goes; who else was in it stays."""
+def _erase_from_audit(record: Record, user: str) -> bool:
+    """Erase the person's fields of an audit record, and keep those of other users in it."""
     if chain.head_of(record) is None:
-        return _from_others(record, user)
+        return _erase_from_other(record, user)
     groups = ["content"]
     named = record.get("user", {})
     if user in (named.get("id"), named.get("effective", {}).get("id")):
@@ -63,15 +64,15 @@ def _from_audit(record: Record, user: str) -> bool:
     return chain.erase(record, groups)
 
 
-def _from_others(record: Record, user: str) -> bool:  # noqa: ARG001 - every record that was found is the person's
-    done = any([_remove(record, path.split(".")) for path in _FREE])
-    if done:
+def _erase_from_other(record: Record, user: str) -> bool:  # noqa: ARG001 - every record that was found is the person's
+    removed = any([_remove(record, path.split(".")) for path in _PERSONAL_FIELDS])
+    if removed:
         record["tags"] = sorted({*record.get("tags", []), ERASED_TAG})
-    return done
+    return removed
 
 
-def _remove(node: Any, way: list[str]) -> bool:
-    name, *rest = way
+def _remove(node: Any, path: list[str]) -> bool:
+    name, *rest = path
     if not isinstance(node, dict) or name not in node:
         return False
     if rest:
@@ -83,10 +84,10 @@ def _remove(node: Any, way: list[str]) -> bool:
 def _rewrite(
     client: Elasticsearch, settings: Settings, index: str, user: str, erase: Callable[[Record, str], bool]
 ) -> int:
-    """Each document that names the person, written anew without; only if nobody else has changed it meanwhile."""
+    """Rewrite each document that names the person. Fails if it was changed concurrently."""
     done = 0
     with translated_errors(settings):
-        client.indices.refresh(index=index, ignore_unavailable=True)  # what came a moment ago is to be found too
+        client.indices.refresh(index=index, ignore_unavailable=True)  # also finds what was indexed just now
         for hits in _naming(client, index, user):
             actions: list[dict[str, Any]] = []
             for hit in hits:
@@ -104,7 +105,7 @@ def _rewrite(
 def _target(hit: dict[str, Any], index: str) -> dict[str, Any]:
     target = {"_index": hit["_index"], "_id": hit["_id"]}
     if index.startswith("rq-state"):
-        # The same version: a record that comes once more does not bring the person back.
+        # With the same version, a record that is sent again does not overwrite it.
         return {**target, "version": hit["_version"], "version_type": "external_gte"}
     return {**target, "if_seq_no": hit["_seq_no"], "if_primary_term": hit["_primary_term"]}
 
@@ -121,7 +122,7 @@ def _refuse(answer: Any, settings: Settings) -> None:
 
 
 def _naming(client: Elasticsearch, index: str, user: str) -> Iterator[Page]:
-    """Those that name the person. A point in time, as what is erased is found no more."""
+    """Pages of the documents that name the person, in a point in time: erased ones would vanish between pages."""
     subject = [{"term": {"audit.resource.type": "user"}}, {"term": {"audit.resource.id": user}}]
     named: list[dict[str, Any]] = [{"term": {name: user}} for name in _PEOPLE]
     with snapshot(client, index) as pit:
@@ -132,25 +133,25 @@ def _naming(client: Elasticsearch, index: str, user: str) -> Iterator[Page]:
 
 
 def forget_dead_letters(folder: Path, user: str) -> int:
-    """Take the person's lines out of a shipper's dead letters; their reasons and places stay. How many there were.
+    """Remove the person's lines from a shipper's dead letters, and keep reason and position. Returns how many.
 
     Raises ShipperError if the file cannot be rewritten.
     """
-    letters = DeadLetters(folder)
+    dead_letters = DeadLetters(folder)
     try:
-        return letters.rewrite(partial(_without, user=user))
+        return dead_letters.rewrite(partial(_without, user=user))
     except OSError as error:
-        raise ShipperError(f"The dead letters in {letters.file} cannot be rewritten: {error.strerror}.") from error
+        raise ShipperError(f"The dead letters in {dead_letters.file} cannot be rewritten: {error.strerror}.") from error
 
 
 def _without(line: bytes, user: str) -> bytes:
-    """The letter, without its line if that names the person anywhere as a whole value."""
+    """The stored dead letter, without its line if that contains the user's id as a whole JSON string."""
     try:
-        letter = orjson.loads(line)
-        told = letter["line"]
+        dead_letter = orjson.loads(line)
+        content = dead_letter["line"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return line  # bytes that are not text: nobody can be found in them
-    if orjson.dumps(user).decode() not in told:
+        return line  # not text, so it cannot be searched
+    if orjson.dumps(user).decode() not in content:
         return line
-    del letter["line"]
-    return orjson.dumps({**letter, "erased": True}, option=orjson.OPT_APPEND_NEWLINE)
+    del dead_letter["line"]
+    return orjson.dumps({**dead_letter, "erased": True}, option=orjson.OPT_APPEND_NEWLINE)

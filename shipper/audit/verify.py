@@ -1,8 +1,8 @@
-"""Is the audit trail whole? Every chain in the index is read in order and held against itself.
+"""Verifies the audit trail: reads every chain in the index in order and checks its hashes.
 
-What is found: numbers that are missing, records that were changed, two with one number, links that do not fit,
-records that stand outside of any chain. What cannot be found: an end that was cut off before anybody anchored
-it, and a chain that was made anew by somebody who has the key, or where there is none.
+It finds missing numbers, changed records, numbers used twice, wrong links, and records outside of any chain. It cannot
+find that the end of a chain was cut off before it was anchored, or that a chain was rebuilt by somebody who has the
+key, or without a key by anybody.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from . import chain
 from .chain import NO_HASH, Checked, Head
 
 PAGE = 2000
-AHEAD = 2  # pages that are fetched while others are checked
+AHEAD = 2  # pages that are prefetched
 MOST_CHAINS = 10_000
 ANCHOR_VERSION = 1
 
 
 class TrailProblem(NamedTuple):
-    """Something that is not as it was written. `kind` is gap, changed, doubled, broken, unchained, unkeyed or cut.
+    """One finding. `kind` is gap, changed, doubled, broken, unchained, unkeyed or cut.
 
-    `chain` and `sequence` say where, `where` is `index/_id` of the document, if there is one.
+    `chain` and `sequence` are the position in the chain, `where` is `index/_id` of the document, "" if there is none.
     """
 
     kind: str
@@ -54,7 +54,7 @@ class TrailProblem(NamedTuple):
 
 @dataclass(slots=True)
 class Report:
-    """What verifying came to. `heads` are the last records of the chains, `notes` what is as it may be."""
+    """The result of verifying: numbers of records, the findings, the heads of the chains, and harmless notes."""
 
     records: int = 0
     erased: int = 0
@@ -68,16 +68,16 @@ def verify(
     client: Elasticsearch, settings: Settings, since: datetime | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Report:  # fmt: skip
-    """Read the trail of the namespace, or what of it is younger than `since`. Raises DestinationError.
+    """Verify the trail of the namespace, from `since` on if given. Raises DestinationError.
 
-    `progress` is called with how many records were read, and how many there are.
+    `progress` is called with (records read, records in all).
     """
     key = settings.audit_key.encode() if settings.audit_key else None
     report = Report()
     with translated_errors(settings), _no_collection(), snapshot(client, _indices(settings)) as pit:
         starts, total = _chains(client, pit, since)
         for identifier, first in starts:
-            hits = _ahead(_records(client, pit, identifier, first))
+            hits = _prefetched(_records(client, pit, identifier, first))
             _follow(report, hits, key, settings, whole=since is None, progress=lambda: progress(report.records, total))
         report.findings += _unchained(client, pit, since)
     progress(report.records, total)
@@ -86,7 +86,7 @@ def verify(
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Without Python's collector, which looks for cycles: records have none, and it takes a third of the time."""
+    """Disable the garbage collector: records have no reference cycles, and it would take a third of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -101,7 +101,7 @@ def _indices(settings: Settings) -> str:
 
 
 def _chains(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> tuple[list[tuple[str, int]], int]:
-    """((chain, first number to read) of every chain, records in all). Numbers order them: clocks may step back."""
+    """([(chain id, first number to read)], number of records). Ordered by number, as clocks may step back."""
     answer = client.search(
         pit=pit, size=0, track_total_hits=True, query=_since(since),
         aggs={"chains": {
@@ -109,10 +109,10 @@ def _chains(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) 
             "aggs": {"first": {"min": {"field": "event.sequence"}}},
         }},
     )  # fmt: skip
-    found = answer.get("aggregations", {}).get("chains", {})
-    if found.get("sum_other_doc_count"):
+    chains = answer.get("aggregations", {}).get("chains", {})
+    if chains.get("sum_other_doc_count"):
         raise ShipperError(f"There are more than {MOST_CHAINS} chains. Give a --since, or another namespace.")
-    starts = [(bucket["key"], int(bucket["first"]["value"] or 0)) for bucket in found.get("buckets", [])]
+    starts = [(bucket["key"], int(bucket["first"]["value"] or 0)) for bucket in chains.get("buckets", [])]
     return starts, int(answer["hits"]["total"]["value"])
 
 
@@ -121,7 +121,7 @@ def _since(since: datetime | None) -> dict[str, Any]:
 
 
 def _records(client: Elasticsearch, pit: dict[str, Any], identifier: str, first: int) -> Iterator[Page]:
-    """Those of a chain, in its order."""
+    """The records of a chain from number `first` on, in order."""
     query = {"bool": {"filter": [
         {"term": {"audit.chain.id": identifier}}, {"range": {"event.sequence": {"gte": first}}},
     ]}}  # fmt: skip
@@ -129,13 +129,13 @@ def _records(client: Elasticsearch, pit: dict[str, Any], identifier: str, first:
     return pages(client, pit=pit, query=query, sort=sort, size=PAGE)
 
 
-def _ahead(coming: Iterator[Page]) -> Iterator[Page]:
-    """The same pages, the next ones fetched by a thread while one is being checked."""
+def _prefetched(upcoming: Iterator[Page]) -> Iterator[Page]:
+    """The same pages, prefetched by a thread."""
     fetched: Queue[Page | Exception | None] = Queue(maxsize=AHEAD)
 
     def fetch() -> None:
         try:
-            for page in coming:
+            for page in upcoming:
                 fetched.put(page)
             fetched.put(None)
         except Exception as error:  # raised where the pages are read
@@ -152,41 +152,43 @@ def _follow(
     report: Report, read: Iterable[Page], key: bytes | None, settings: Settings, *, whole: bool,
     progress: Callable[[], None],
 ) -> None:  # fmt: skip
-    """One chain, from its first record on."""
+    """Check one chain, in order, and add the results to the report."""
     last: Head | None = None
     for page in read:
         for hit in page:
-            found = chain.check(hit["_source"], key)
-            if found is None:
-                continue  # it says a chain and a number that are none: it is told of as unchained
+            checked = chain.check(hit["_source"], key)
+            if checked is None:
+                continue  # invalid chain id or number: reported as unchained
             where = f"{hit['_index']}/{hit['_id']}"
             report.records += 1
-            _count(report, found, where)
+            _count(report, checked, where)
             if last is None:
-                _begin(report, found, where, hit["_source"], settings, whole=whole)
+                _begin(report, checked, where, hit["_source"], settings, whole=whole)
             else:
-                report.findings += _link(last, found, where)
-            last = found.head
+                report.findings += _link(last, checked, where)
+            last = checked.head
         progress()
     if last is not None:
         report.heads.append(last)
 
 
-def _count(report: Report, found: Checked, where: str) -> None:
-    if found.verdict == "erased":
+def _count(report: Report, checked: Checked, where: str) -> None:
+    if checked.verdict == "erased":
         report.erased += 1
-    elif found.verdict == "unchecked":
+    elif checked.verdict == "unchecked":
         report.unchecked += 1
-    elif found.verdict != "good":
-        report.findings.append(TrailProblem(found.verdict, found.head.id, found.head.sequence, where, found.detail))
+    elif checked.verdict != "good":
+        report.findings.append(
+            TrailProblem(checked.verdict, checked.head.id, checked.head.sequence, where, checked.detail)
+        )
 
 
 def _begin(
-    report: Report, found: Checked, where: str, record: dict[str, Any], settings: Settings, *, whole: bool
+    report: Report, checked: Checked, where: str, record: dict[str, Any], settings: Settings, *, whole: bool
 ) -> None:
-    """The first record that is there. Where it is not the chain's first, retention may have taken those before."""
-    sequence, identifier = found.head.sequence, found.head.id
-    if not whole or (sequence == 1 and found.previous == NO_HASH):
+    """Check the chain's beginning: if its first records are missing, they have to be past the retention."""
+    sequence, identifier = checked.head.sequence, checked.head.id
+    if not whole or (sequence == 1 and checked.previous == NO_HASH):
         return
     kept = timedelta(days=settings.retention["audit"])
     if datetime.fromisoformat(record["@timestamp"]) > datetime.now(UTC) - kept:
@@ -196,15 +198,15 @@ def _begin(
         report.notes.append(f"{identifier} begins at #{sequence}: what was before is past its retention.")
 
 
-def _link(last: Head, found: Checked, where: str) -> list[TrailProblem]:
-    """How a record fits to the one before it."""
-    head = found.head
+def _link(last: Head, checked: Checked, where: str) -> list[TrailProblem]:
+    """Problems of a record's link to the one before it."""
+    head = checked.head
     if head.sequence == last.sequence:
         return [TrailProblem("doubled", head.id, head.sequence, where, "another record has this number")]
     if head.sequence > last.sequence + 1:
         detail = f"{_numbers(last.sequence + 1, head.sequence - 1)} missing before it"
         return [TrailProblem("gap", head.id, head.sequence, where, detail)]
-    if found.previous != last.hash:
+    if checked.previous != last.hash:
         return [TrailProblem("broken", head.id, head.sequence, where, "it does not continue the record before it")]
     return []
 
@@ -214,7 +216,7 @@ def _numbers(first: int, last: int) -> str:
 
 
 def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> Iterator[TrailProblem]:
-    """Records that carry no chain, or no number: written where the head could not be used, or by other programs."""
+    """Records without a chain or number: from other programs, or written while the head could not be used."""
     outside = {"bool": {
         "filter": [_since(since)],
         "should": [
@@ -232,38 +234,38 @@ def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | Non
 
 
 def anchor_lines(heads: Iterable[Head], key: bytes | None, now: datetime) -> list[bytes]:
-    """The heads as lines to keep elsewhere: each one JSON object, signed with HMAC-SHA256 where there is a key."""
+    """The heads as lines of an anchor file: one JSON object each, signed with HMAC-SHA256 if there is a key."""
     lines = []
     for head in heads:
-        said = {"version": ANCHOR_VERSION, "@timestamp": timestamp(now), **head._asdict()}
+        anchor = {"version": ANCHOR_VERSION, "@timestamp": timestamp(now), **head._asdict()}
         if key is not None:
-            said["key"] = chain.key_id(key)
-            said["signature"] = _signature(said, key)
-        lines.append(orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE))
+            anchor["key"] = chain.key_id(key)
+            anchor["signature"] = _signature(anchor, key)
+        lines.append(orjson.dumps(anchor, option=orjson.OPT_APPEND_NEWLINE))
     return lines
 
 
 def anchored(content: bytes, key: bytes | None) -> list[Head]:
-    """The heads of an anchor file. Raises ShipperError for a line that is none, or whose signature is not right."""
+    """The heads of an anchor file. Raises ShipperError for an invalid line or signature."""
     heads = []
     for number, line in enumerate(content.splitlines(), 1):
         try:
-            said = orjson.loads(line)
-            signature = said.pop("signature", None)
-            heads.append(Head(str(said["id"]), int(said["sequence"]), str(said["hash"])))
+            anchor = orjson.loads(line)
+            signature = anchor.pop("signature", None)
+            heads.append(Head(str(anchor["id"]), int(anchor["sequence"]), str(anchor["hash"])))
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             raise ShipperError(f"Line {number} of the anchors is no anchor.") from None
-        if key is None or said.get("key") not in (None, chain.key_id(key)):
+        if key is None or anchor.get("key") not in (None, chain.key_id(key)):
             continue
-        if signature is None or not hmac.compare_digest(signature, _signature(said, key)):
+        if signature is None or not hmac.compare_digest(signature, _signature(anchor, key)):
             raise ShipperError(f"Line {number} of the anchors was not signed with the key in SHIPPER_AUDIT_KEY.")
     return heads
 
 
-def hold_against(
+def compare_with_anchors(
     client: Elasticsearch, settings: Settings, report: Report, anchors: Iterable[Head]
 ) -> Iterator[TrailProblem]:  # fmt: skip
-    """What the anchors know and the index does not: ends that were cut off, records that were put in their place."""
+    """Anchored records that are missing in the index (the chain's end was cut off) or have another hash."""
     for anchor in anchors:
         with translated_errors(settings):
             hits = client.search(
@@ -283,5 +285,5 @@ def hold_against(
             yield TrailProblem("changed", anchor.id, anchor.sequence, where, "it is not the record that was anchored")
 
 
-def _signature(said: dict[str, Any], key: bytes) -> str:
-    return hmac.digest(key, chain.canonical(said), hashlib.sha256).hex()
+def _signature(anchor: dict[str, Any], key: bytes) -> str:
+    return hmac.digest(key, chain.canonical(anchor), hashlib.sha256).hex()

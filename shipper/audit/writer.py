@@ -1,7 +1,7 @@
-"""Audit records: who did what to which thing, as one chained line in the log.
+"""Builds audit records and appends them to the chain in the log.
 
-The shape is ECS (https://www.elastic.co/docs/reference/ecs); what it has no field for is under `audit.*`. Values
-are redacted and cut before anything is written.
+The fields are ECS (https://www.elastic.co/docs/reference/ecs); what ECS lacks is under `audit.*`. Values are redacted
+and cut before they are written.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ DATASET = "rq.audit"
 CUT_TAG, NO_ACTOR_TAG, UNCHAINED_TAG = "changes-cut", "no-actor", "unchained"
 OUTCOMES = frozenset({"success", "failure", "denied", "unknown"})
 LOGIN_ID = Path("/proc/self/loginuid")
-NOBODY = 2**32 - 1  # loginuid of a process that no login began
+NO_LOGIN = 2**32 - 1  # loginuid of a process that does not belong to a login session
 
 _pair_length = 2
 
 
 class Resource(NamedTuple):
-    """The thing that was acted on: `type` is the application's own word, `customer` or `job`."""
+    """What was acted on. `type` is the application's name for it, such as `customer`."""
 
     type: str | None
     id: str | None = None
@@ -44,7 +44,7 @@ class Resource(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Event:
-    """Something that somebody did, or tried to. See `shipper.audit.record` for what the fields mean."""
+    """What an audit record is made of. See `shipper.audit.record` for the fields that are not described here."""
 
     action: str
     resource: Any = None
@@ -58,31 +58,31 @@ class Event:
     duration_ns: int | None = None
     error: BaseException | None = None
     operator: bool = False
-    """Done to RQ by hand: where nobody is named, it was whoever is logged in."""
+    """An operation on RQ: without an actor in the context, the actor is the logged-in user."""
     actor: Actor | None = None
-    """Who acted, where the writer knows better than the context."""
+    """Overrides the actor of the context."""
     more: Mapping[str, Any] | None = None
-    """Further fields of the record, of ours."""
+    """Additional fields of the record. Not redacted."""
     tags: tuple[str, ...] = ()
-    """Further tags of the record, of ours."""
+    """Additional tags of the record."""
 
 
 class Trail:
-    """Writes audit records to `settings.log`. One for each process and its forks; threads may share it."""
+    """Writes audit records to `settings.log`. Safe for threads and forks; one per process is enough."""
 
     def __init__(self, settings: Settings, sink: Sink | None = None) -> None:
         self.sink = sink or Sink(settings.log, settings.log_mode)
         self._settings = settings
         self._redactor = Redactor(settings.redact)
-        self._made_for = ServiceInfo.here(settings)
+        self._cached_service = ServiceInfo.here(settings)
         key = settings.audit_key.encode() if settings.audit_key else None
         self._chain = Chain(settings.log, self.sink, key, settings.log_mode)
 
     def write(self, event: Event, *, durable: bool = False) -> Record:
-        """Append the record, and return it as it was written. With `durable` it is on the disk by then.
+        """Append the record of an event, and return it as written. With `durable` it is on disk by then.
 
-        Raises AuditError with `durable` if that cannot be. Without, a record that cannot be written is warned of
-        by the sink; one that cannot be chained is written all the same, tagged `unchained`.
+        Raises AuditError with `durable` if that fails. Without, the sink logs a warning. A record that cannot be
+        chained is written with the tag `unchained`.
         """
         record = self.record(event)
         try:
@@ -112,12 +112,12 @@ class Trail:
             raise AuditError(f"{self.sink.path} could not be synced: {error.strerror}.") from error
 
     def record(self, event: Event) -> Record:
-        """The record of an event, not yet in the chain."""
+        """The record of an event, before it is appended to the chain."""
         now = datetime.now(UTC)
-        origin = self._origin()
-        job, answered = context.running.get(), context.request.get()
-        about = context.fields_of(context.current())
-        who, kind, requester, tags = self._actor(event, about)
+        service = self._service()
+        job, request = context.running.get(), context.request.get()
+        fields = context.fields_of(context.current())
+        who, kind, requester, tags = self._actor(event, fields)
         resource = _resource(event.resource)
         outcome = event.outcome if event.outcome in OUTCOMES else "unknown"
         changes, cut = _changes(event.changes, self._redactor)
@@ -127,16 +127,16 @@ class Trail:
         stamp = timestamp(now)
         record = begin(stamp, f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}", DATASET, {
             "kind": "event",
-            "category": [event.category or ("process" if job else "web" if answered else "configuration")],
+            "category": [event.category or ("process" if job else "web" if request else "configuration")],
             "type": [event.type or ("change" if changes else "info"), *(["denied"] if outcome == "denied" else [])],
             "action": _clean(event.action) or "unnamed",
             "outcome": "failure" if outcome == "denied" else outcome,
         })  # fmt: skip
         record |= {
-            "ecs": origin.ecs,
-            "service": origin.service_of(job.queue if job else None),
-            "host": origin.host,
-            "process": {"pid": origin.pid},
+            "ecs": service.ecs,
+            "service": service.service_of(job.queue if job else None),
+            "host": service.host,
+            "process": {"pid": service.pid},
             "audit": {"actor": {"type": kind}},
         }
         if requester is not None:
@@ -144,27 +144,27 @@ class Trail:
         if job is not None:
             record |= context.job_fields(job)
         record |= event.more or {}
-        if "labels" in about:
-            about["labels"], _ = self._redactor.named(about["labels"])
-        for name, value in about.items():
+        if "labels" in fields:
+            fields["labels"], _ = self._redactor.named(fields["labels"])
+        for name, value in fields.items():
             record.setdefault(name, value)
         _put_user(record, who, event.target)
         _put_resource(record, resource)
         if changes:
             record["audit"]["changes"] = changes
-        _put_request(record, answered)
+        _put_request(record, request)
         _put_outcome(record, event)
         record["message"] = _clean(event.message) or _sentence(record, who, outcome)
         if tags:
             record["tags"] = tags
         return record
 
-    def _actor(self, event: Event, about: Mapping[str, Any]) -> tuple[Actor | None, str, str | None, list[str]]:
-        """(who, `audit.actor.type`, the type of who asked for the job, tags)."""
-        who = event.actor or context.acting()
-        asked_for = about.get("user", {}).get("id")
-        if who is None and asked_for is not None:
-            who = Actor("user", asked_for)
+    def _actor(self, event: Event, fields: Mapping[str, Any]) -> tuple[Actor | None, str, str | None, list[str]]:
+        """(the actor, `audit.actor.type`, `audit.actor.requester`, tags)."""
+        who = event.actor or context.current_actor()
+        user_id = fields.get("user", {}).get("id")
+        if who is None and user_id is not None:
+            who = Actor("user", user_id)
         if event.actor is None and context.running.get() is not None:
             return who, "job", who.type if who else None, []
         if who is None and self._settings.actor:
@@ -175,19 +175,19 @@ class Trail:
             return None, "system", None, [NO_ACTOR_TAG]
         return who, who.type, None, []
 
-    def _origin(self) -> ServiceInfo:
-        if self._made_for.pid != os.getpid():
-            self._made_for = ServiceInfo.here(self._settings)
-        return self._made_for
+    def _service(self) -> ServiceInfo:
+        if self._cached_service.pid != os.getpid():
+            self._cached_service = ServiceInfo.here(self._settings)
+        return self._cached_service
 
 
 def login_name() -> str:
-    """Who is logged in, also behind sudo (proc(5), loginuid); whose process it is where nobody logged in."""
+    """The user who logged in, also within sudo (proc(5), loginuid), else the owner of the process."""
     try:
         number = int(LOGIN_ID.read_text(encoding="ascii"))
     except (OSError, ValueError):
-        number = NOBODY
-    if number == NOBODY:
+        number = NO_LOGIN
+    if number == NO_LOGIN:
         if not hasattr(os, "getuid"):  # Windows
             return getpass.getuser()
         number = os.getuid()
@@ -207,9 +207,9 @@ def _resource(given: Any) -> Resource:
 
 
 def _changes(given: Any, redactor: Redactor) -> tuple[dict[str, Any], bool]:
-    """`{"before": {…}, "after": {…}}` without secrets, and whether some of it was cut.
+    """`{"before": {…}, "after": {…}}`, redacted, and whether something was cut.
 
-    Also takes `{field: (before, after)}`, and a plain mapping, which is what came after.
+    Also accepts `{field: (before, after)}`, and any other mapping as `after`.
     """
     if given is None:
         return {}, False
@@ -250,25 +250,25 @@ def _put_user(record: Record, who: Actor | None, target: object) -> None:
 
 
 def _put_resource(record: Record, resource: Resource) -> None:
-    said = {name: value for name, value in zip(_RESOURCE, resource, strict=True) if value}
-    if said:
-        record["audit"]["resource"] = said
+    fields = {name: value for name, value in zip(_RESOURCE, resource, strict=True) if value}
+    if fields:
+        record["audit"]["resource"] = fields
 
 
 _RESOURCE = Resource._fields
 
 
-def _put_request(record: Record, answered: context.Request | None) -> None:
+def _put_request(record: Record, request: context.Request | None) -> None:
     if (identifier := context.request_id()) is not None:
         record["http"] = {"request": {"id": _clean(identifier)}}
-    if answered is None:
+    if request is None:
         return
-    if answered.address:
-        record["source"] = {"ip": answered.address}
-    if answered.agent:
-        record["user_agent"] = {"original": _clean(answered.agent)}
-    if answered.path:
-        record["url"] = {"path": _clean(answered.path)}
+    if request.address:
+        record["source"] = {"ip": request.address}
+    if request.agent:
+        record["user_agent"] = {"original": _clean(request.agent)}
+    if request.path:
+        record["url"] = {"path": _clean(request.path)}
 
 
 def _put_outcome(record: Record, event: Event) -> None:
@@ -283,25 +283,25 @@ def _put_outcome(record: Record, event: Event) -> None:
 
 
 def _sentence(record: Record, who: Actor | None, outcome: str) -> str:
-    """`ann (for bob): address-changed customer 42: denied`."""
+    """The default message: `ann: address-changed customer 42 (denied)`."""
     actor = record["audit"]["actor"]["type"]
     name = (who.name or who.id) if who else None
     if actor == "job":
         function = record.get("code", {}).get("function", {}).get("name", "a job")
         name = f"{function} for {name}" if name else function
-    thing = record["audit"].get("resource", {})
-    said = " ".join(filter(None, (record["event"]["action"], thing.get("type"), thing.get("name") or thing.get("id"))))
-    ending = f" ({outcome})" if outcome in ("denied", "failure") else ""
-    return shorten(f"{_clean(name) or actor}: {said}{ending}", TEXT_LIMIT)
+    resource = record["audit"].get("resource", {})
+    parts = (record["event"]["action"], resource.get("type"), resource.get("name") or resource.get("id"))
+    suffix = f" ({outcome})" if outcome in ("denied", "failure") else ""
+    return shorten(f"{_clean(name) or actor}: {' '.join(filter(None, parts))}{suffix}", TEXT_LIMIT)
 
 
 def _clean(value: object) -> str | None:
-    """Text that JSON can say, not too long. Never raises."""
+    """The value as text that can be encoded, at most TEXT_LIMIT characters. None for None. Never raises."""
     if value is None or (type(value) is str and len(value) <= TEXT_LIMIT and value.isascii()):
         return value
     try:
         text = value if isinstance(value, str) else str(value)
-    except Exception:  # somebody else's __str__ may do anything
+    except Exception:  # a foreign __str__ may raise anything
         text = f"<{type(value).__name__} that cannot be shown>"
     if len(text) > TEXT_LIMIT:
         text = text[: TEXT_LIMIT - 1] + "…"

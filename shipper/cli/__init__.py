@@ -1,4 +1,4 @@
-"""The command `shipper`: one file for each of its commands, loaded when it is asked for."""
+"""The command line `shipper`: one module for each command, imported when it is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COMMANDS = (
 
 
 class _Lazy(click.Group):
-    """A group whose commands are imported when they are used: `shipper --help` needs no Elasticsearch client."""
+    """A group that imports its commands when they are used: `shipper COMMAND` imports no other command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
@@ -45,14 +45,14 @@ def _show_version(context: click.Context, _flag: click.Parameter, wanted: bool) 
     expose_value=False,
     is_eager=True,
     callback=_show_version,
-    help="Show the version, and how lines are checked here.",
+    help="Show the version, and whether lines are checked in C.",
 )
 def cli() -> None:
-    """Ship RQ job records to Elasticsearch, and ask what happened."""
+    """Ship RQ job records to Elasticsearch, and query them."""
 
 
 def main() -> None:
-    """Run the command line. Our own errors are one line each, and exit status 1 (2 for settings and flags)."""
+    """Run the command line. A ShipperError is one line on stderr, and exit status 1 (2 for settings and flags)."""
     try:
         cli(prog_name="shipper")
     except SettingsError as wrong:
@@ -63,4 +63,4 @@ def main() -> None:
         click.echo(f"error: {wrong}", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        sys.exit(0)  # whoever read us, `head` perhaps, has enough
+        sys.exit(0)  # the reader of our output, such as `head`, has closed it

@@ -1,4 +1,4 @@
-"""`shipper audit`: write to the trail, verify it, and forget a person in it."""
+"""`shipper audit`: write audit records, verify the audit trail, and erase a person's data."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ _ACTOR = ("type", "id", "name", "roles", "effective_id")
 
 @click.group()
 def command() -> None:
-    """The audit trail: who did what."""
+    """Write, verify and erase audit records."""
 
 
 @command.command()
 @click.argument("action", required=False)
-@click.option("--resource", metavar="TYPE:ID", help="What it was done to.")
+@click.option("--resource", metavar="TYPE:ID", help="What was acted on.")
 @click.option("--outcome", type=click.Choice(["success", "failure", "denied", "unknown"]), default="success")
 @click.option("--reason", metavar="TEXT")
 @click.option("--target", metavar="ID", help="The user it was done to.")
 @click.option("--category", metavar="NAME", help="ECS's event.category.")
-@click.option("--message", metavar="TEXT", help="One sentence. Default: made of the rest.")
+@click.option("--message", metavar="TEXT", help="One sentence. Default: made from the other fields.")
 @click.option("--actor", metavar="ID", help="Who did it. Default: SHIPPER_ACTOR, or the login name.")
 @click.option(
     "--actor-type", type=click.Choice(["user", "api_key", "job", "system", "operator"]),
     help="Default: user with --actor, operator without.",
 )  # fmt: skip
-@click.option("--before", metavar="JSON", help="An object: what it was.")
-@click.option("--after", metavar="JSON", help="An object: what it is now.")
+@click.option("--before", metavar="JSON", help="A JSON object: the values before.")
+@click.option("--after", metavar="JSON", help="A JSON object: the values after.")
 @click.option("--customer", metavar="ID")
-@click.option("--trace", metavar="ID", help="The trace id that it belongs to.")
-@click.option("--stdin", is_flag=True, help="One JSON object a line instead: see docs/audit.md.")
+@click.option("--trace", metavar="ID", help="The trace id.")
+@click.option("--stdin", is_flag=True, help="Read one JSON object per line instead: see docs/audit.md.")
 def record(action: str | None, stdin: bool, **flags: Any) -> None:
-    """Write ACTION to the trail: on the disk when this returns, in the chain of this machine.
+    """Write an audit record for ACTION. It is on disk, and in the log's chain, when the command returns.
 
     For shell scripts and programs in other languages.
     """
@@ -83,71 +83,73 @@ def _object(text: str | bytes, where: str) -> dict[str, Any]:
     return content
 
 
-def _write(trail: Any, said: dict[str, Any], where: str = "the flags") -> None:
+def _write(trail: Any, fields: dict[str, Any], where: str = "the flags") -> None:
     from ..audit.writer import Event
     from ..context import log_context
 
     known = (*_EVENT, "actor", "customer", "trace", "labels")
-    if unknown := sorted(set(said) - set(known)):
+    if unknown := sorted(set(fields) - set(known)):
         raise ShipperError(f"{where}: {unknown[0]!r} is not known. Known are {', '.join(known)}.")
-    if not isinstance(said.get("action"), str) or not said["action"]:
+    if not isinstance(fields.get("action"), str) or not fields["action"]:
         raise ShipperError(f'{where}: "action" is missing.')
-    labels = said.get("labels") or {}
+    labels = fields.get("labels") or {}
     if not isinstance(labels, dict):
         raise ShipperError(f'{where}: "labels" is not an object.')
-    with log_context(**{**labels, "customer": said.get("customer"), "trace_id": said.get("trace")}):
-        event = Event(**{name: said[name] for name in _EVENT if name in said}, actor=_actor(said, where), operator=True)
+    with log_context(**{**labels, "customer": fields.get("customer"), "trace_id": fields.get("trace")}):
+        event = Event(
+            **{name: fields[name] for name in _EVENT if name in fields}, actor=_actor(fields, where), operator=True
+        )
         trail.write(event, durable=True)
 
 
-def _actor(said: dict[str, Any], where: str) -> Any:
+def _actor(fields: dict[str, Any], where: str) -> Any:
     from ..context import Actor
 
-    given = said.get("actor")
-    if given is None:
+    actor = fields.get("actor")
+    if actor is None:
         return None
-    if not isinstance(given, dict) or set(given) - set(_ACTOR):
+    if not isinstance(actor, dict) or set(actor) - set(_ACTOR):
         raise ShipperError(f'{where}: "actor" is an object of {", ".join(_ACTOR)}.')
-    texts = {name: str(given[name]) for name in _ACTOR if name != "roles" and given.get(name) is not None}
-    return Actor(**{"type": "user", **texts}, roles=tuple(map(str, given.get("roles") or ())))
+    texts = {name: str(actor[name]) for name in _ACTOR if name != "roles" and actor.get(name) is not None}
+    return Actor(**{"type": "user", **texts}, roles=tuple(map(str, actor.get("roles") or ())))
 
 
 @command.command()
-@click.option("--since", metavar="TIME", help='Only what is younger. ISO 8601, an age, or "yesterday 14:00"; UTC.')
+@click.option("--since", metavar="TIME", help='Only records from then on: ISO 8601, an age, or "yesterday 14:00"; UTC.')
 @click.option(
     "--anchor", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="Hold the trail against the heads in FILE, and add the present ones. Keep FILE on another machine.",
+    help="Compare the trail with the heads in FILE, and add the current ones. Keep FILE on another machine.",
 )  # fmt: skip
 @options.elasticsearch
 @options.namespace
 @options.json
 def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str | None) -> None:
-    """Read the trail in order, and name every gap, change and doubling. Exit status 1 if there is one.
+    """Check the hashes of the audit trail, and show every gap, change and duplicate. Exit status 1 if there is any.
 
-    Hashes with a key can be checked where SHIPPER_AUDIT_KEY is that key; without it only their order is.
+    Hashes with a key can be checked only if SHIPPER_AUDIT_KEY is that key; otherwise only their order is.
     """
-    from ..audit import verify as reading
+    from ..audit import verify as verifying
     from ..read import timeline
 
-    made = settings.load(flags)
+    config = settings.load(flags)
     now = datetime.now(UTC)
-    key = made.audit_key.encode() if made.audit_key else None
-    known = reading.anchored(_read(anchor), key) if anchor else []
-    with client.connect(made) as search, _bar() as bar:
+    key = config.audit_key.encode() if config.audit_key else None
+    anchors = verifying.anchored(_read(anchor), key) if anchor else []
+    with client.connect(config) as search, _bar() as bar:
         task = bar.add_task("verifying", total=None)
-        report = reading.verify(
-            search, made, timeline.moment(since, now) if since else None,
+        report = verifying.verify(
+            search, config, timeline.parse_time(since, now) if since else None,
             lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
-        report.findings += reading.hold_against(search, made, report, known)
+        report.findings += verifying.compare_with_anchors(search, config, report, anchors)
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(_plain(report), option=orjson.OPT_APPEND_NEWLINE))
     else:
-        _tell(report, made)
+        _print(report, config)
     if report.findings:
         sys.exit(1)
     if anchor:
-        _append(anchor, reading.anchor_lines(report.heads, key, now))
+        _append(anchor, verifying.anchor_lines(report.heads, key, now))
         click.echo(f"{len(report.heads)} heads added to {anchor}.", err=True)
 
 
@@ -156,7 +158,7 @@ def _bar() -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def _tell(report: Any, made: Settings) -> None:
+def _print(report: Any, config: Settings) -> None:
     for finding in report.findings:
         click.echo(str(finding))
     for note in report.notes:
@@ -164,10 +166,10 @@ def _tell(report: Any, made: Settings) -> None:
     if report.erased:
         click.echo(f"erased: personal fields of {report.erased} records are gone; the rest of them holds.")
     if report.unchecked:
-        said = "set SHIPPER_AUDIT_KEY" if made.audit_key is None else "SHIPPER_AUDIT_KEY is another one"
-        click.echo(f"unchecked: {report.unchecked} records are hashed with a key that is not ours ({said}).")
+        hint = "set SHIPPER_AUDIT_KEY" if config.audit_key is None else "SHIPPER_AUDIT_KEY is another one"
+        click.echo(f"unchecked: {report.unchecked} records are hashed with a key that is not ours ({hint}).")
     if not report.records and not report.findings:
-        click.echo(f"There are no audit records in the namespace {made.namespace}.")
+        click.echo(f"There are no audit records in the namespace {config.namespace}.")
         return
     wrong = f"{len(report.findings)} findings" if report.findings else "all is as it was written"
     click.echo(f"{report.records} records in {len(report.heads)} chains: {wrong}.")
@@ -199,26 +201,26 @@ def _append(file: Path, lines: Iterable[bytes]) -> None:
 
 
 @command.command()
-@click.option("--user", metavar="ID", required=True, help="Whom to forget (user.id).")
-@click.option("--reason", metavar="TEXT", help="Why, on the record of it: the number of the request, not the person.")
-@click.option("--state", metavar="FOLDER", help="The state folder, for its dead letters (SHIPPER_STATE).")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--user", metavar="ID", required=True, help="The user to erase (user.id).")
+@click.option("--reason", metavar="TEXT", help="The reason for the audit record: a ticket's number, not the person.")
+@click.option("--state", metavar="FOLDER", help="The state folder with the dead letters (SHIPPER_STATE).")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @options.elasticsearch
 @options.namespace
 def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> None:
-    """Erase a person from audit, job, state and app records, and from this machine's dead letters.
+    """Erase a person's data from audit, job, state and app records, and from this machine's dead letters.
 
-    The chain still holds: `verify` says "erased". That it was done is recorded, and by whom; of whom is not.
+    The chain stays valid; `verify` reports the records as erased. An audit record says who has erased data, not whose.
     """
     from ..audit import forget as erasing
     from ..audit.writer import Event, Trail
 
-    made = settings.load(flags)
+    config = settings.load(flags)
     if not yes:
         click.confirm(f"Erase the user {user} for good?", abort=True, err=True)
-    with client.connect(made) as search:
-        counts = erasing.forget(search, made, user)
-    counts["dead letters"] = erasing.forget_dead_letters(made.state, user)
+    with client.connect(config) as search:
+        counts = erasing.forget(search, config, user)
+    counts["dead letters"] = erasing.forget_dead_letters(config.state, user)
     for name, count in counts.items():
         click.echo(f"{name:13} {count}")
     changes = {"after": {name.replace(" ", "_"): count for name, count in counts.items()}}
@@ -226,4 +228,4 @@ def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> Non
         action="person-erased", type="deletion", category="iam", reason=reason, changes=changes, operator=True,
         resource=("user", None),
     )  # fmt: skip
-    Trail(made).write(event, durable=True)
+    Trail(config).write(event, durable=True)

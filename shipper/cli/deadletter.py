@@ -1,4 +1,4 @@
-"""`shipper deadletter`: what could not be indexed, why, and a second try."""
+"""`shipper deadletter`: list, show, replay and purge dead letters."""
 
 from __future__ import annotations
 
@@ -23,20 +23,23 @@ RETRY_TIMEOUT_S = 30.0
 
 @click.group()
 def command() -> None:
-    """List, show, replay and purge the lines that Elasticsearch would not have."""
+    """List, show, replay and purge dead letters.
+
+    Dead letters are lines that could not be indexed.
+    """
 
 
 @command.command("list")
 @options.state
 @options.json
 def list_(as_json: bool, **flags: str | None) -> None:
-    """One line for each letter, the oldest first."""
-    for kept in _letters(flags).all():
+    """Show one line for each dead letter, oldest first."""
+    for stored in _dead_letters(flags).all():
         if as_json:
-            click.echo(json_module.dumps(_facts(kept)))
+            click.echo(json_module.dumps(_as_json(stored)))
         else:
-            letter = kept.letter
-            click.echo(f"{kept.id}  {kept.read_at:%Y-%m-%d %H:%M:%S}  {letter.path}:{letter.offset}  {letter.reason}")
+            one = stored.dead_letter
+            click.echo(f"{stored.id}  {stored.read_at:%Y-%m-%d %H:%M:%S}  {one.path}:{one.offset}  {one.reason}")
 
 
 @command.command()
@@ -44,83 +47,89 @@ def list_(as_json: bool, **flags: str | None) -> None:
 @options.json
 @click.argument("identifier", metavar="ID")
 def show(identifier: str, as_json: bool, **flags: str | None) -> None:
-    """The line itself, byte for byte, to be put right and given to `replay --line`."""
-    kept = _letters(flags).find(identifier)
+    """Print the line of a dead letter, byte for byte, to be corrected and given to `replay --line`."""
+    stored = _dead_letters(flags).find(identifier)
     if as_json:
-        click.echo(json_module.dumps(_facts(kept)))
+        click.echo(json_module.dumps(_as_json(stored)))
         return
-    click.echo(f"{kept.letter.path}:{kept.letter.offset}: {kept.letter.reason}", err=True)
-    if kept.blob is not None:
-        with kept.blob.open("rb") as line:
+    dead_letter = stored.dead_letter
+    click.echo(f"{dead_letter.path}:{dead_letter.offset}: {dead_letter.reason}", err=True)
+    if stored.blob is not None:
+        with stored.blob.open("rb") as line:
             while data := line.read(1 << 20):
                 sys.stdout.buffer.write(data)
     else:
-        sys.stdout.buffer.write(kept.letter.line + b"\n")
+        sys.stdout.buffer.write(dead_letter.line + b"\n")
 
 
 @command.command()
 @options.state
 @options.elasticsearch
 @options.namespace
-@click.option("--line", metavar="FILE", help="Send this instead of the letter's line; - for standard input.")
-@click.option("--all", "everything", is_flag=True, help="All letters.")
+@click.option("--line", metavar="FILE", help="Send this line instead of the stored one; - for standard input.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.argument("identifiers", metavar="[ID]...", nargs=-1)
 def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **flags: str | None) -> None:
-    """Send letters again. Those that arrive are taken out, the others stay."""
+    """Send dead letters again. Those that are indexed are removed, the others are kept."""
     from ..ship.bulk import replay as replaying
 
     if not identifiers and not everything:
-        raise click.UsageError("Name the letters by their ids, or use --all.")
+        raise click.UsageError("Name the dead letters by their ids, or use --all.")
     if line and len(identifiers) != 1:
-        raise click.UsageError("--line puts one letter right: name that one.")
-    made = settings.load(flags)
-    letters = _letters(flags)
+        raise click.UsageError("--line corrects one dead letter: name its id.")
+    config = settings.load(flags)
+    dead_letters = _dead_letters(flags)
     chosen: Iterator[StoredDeadLetter] = (
-        letters.all() if everything else iter([letters.find(one) for one in identifiers])
+        dead_letters.all() if everything else iter([dead_letters.find(one) for one in identifiers])
     )
     if line:
         content = sys.stdin.buffer.read() if line == "-" else Path(line).read_bytes()
         chosen = iter([replaying.with_line(next(chosen), content)])
-    done = replaying.replay(made, letters, chosen, RETRY_TIMEOUT_S)
-    for identifier, reason in done.refused:
+    result = replaying.replay(config, dead_letters, chosen, RETRY_TIMEOUT_S)
+    for identifier, reason in result.refused:
         click.echo(f"{identifier}  {reason}")
-    click.echo(f"{done.arrived} indexed, {done.there_already} were there already, {len(done.refused)} stay.", err=True)
-    if done.refused:
-        raise StateError("Some letters were refused again. `shipper deadletter show ID` prints a line to put right.")
+    click.echo(
+        f"{result.indexed} indexed, {result.duplicates} were there already, {len(result.refused)} stay.", err=True
+    )
+    if result.refused:
+        raise StateError("Some dead letters were refused again. `shipper deadletter show ID` prints a line to correct.")
 
 
 @command.command()
 @options.state
-@click.option("--all", "everything", is_flag=True, help="All letters.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.argument("identifiers", metavar="[ID]...", nargs=-1)
 def purge(identifiers: tuple[str, ...], everything: bool, yes: bool, **flags: str | None) -> None:
-    """Take letters out for good: their lines are lost."""
-    letters = _letters(flags)
-    ids = {kept.id for kept in letters.all()} if everything else {letters.find(one).id for one in identifiers}
+    """Delete dead letters and their lines for good."""
+    dead_letters = _dead_letters(flags)
+    if everything:
+        ids = {stored.id for stored in dead_letters.all()}
+    else:
+        ids = {dead_letters.find(one).id for one in identifiers}
     if not ids:
-        raise click.UsageError("Name the letters by their ids, or use --all (there may be none).")
+        raise click.UsageError("Name the dead letters by their ids, or use --all (there may be none).")
     if not yes:
         click.confirm(f"Delete {len(ids)} lines for good?", abort=True)
-    click.echo(f"{letters.remove(ids)} deleted.")
+    click.echo(f"{dead_letters.remove(ids)} deleted.")
 
 
-def _letters(flags: dict[str, str | None]) -> DeadLetters:
+def _dead_letters(flags: dict[str, str | None]) -> DeadLetters:
     from ..ship.bulk.dead_letters import DeadLetters
 
     return DeadLetters(settings.load(flags).state)
 
 
-def _facts(kept: StoredDeadLetter) -> dict[str, Any]:
-    letter = kept.letter
+def _as_json(stored: StoredDeadLetter) -> dict[str, Any]:
+    dead_letter = stored.dead_letter
     return {
-        "id": kept.id,
-        "read_at": timestamp(kept.read_at),
-        "reason": letter.reason,
-        "status": letter.status,
-        "path": letter.path,
-        "offset": letter.offset,
-        "size": kept.size,
-        "line": None if kept.blob else letter.line.decode("utf-8", "backslashreplace"),
-        "line_file": str(kept.blob) if kept.blob else None,
+        "id": stored.id,
+        "read_at": timestamp(stored.read_at),
+        "reason": dead_letter.reason,
+        "status": dead_letter.status,
+        "path": dead_letter.path,
+        "offset": dead_letter.offset,
+        "size": stored.size,
+        "line": None if stored.blob else dead_letter.line.decode("utf-8", "backslashreplace"),
+        "line_file": str(stored.blob) if stored.blob else None,
     }

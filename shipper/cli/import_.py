@@ -1,4 +1,4 @@
-"""`shipper import`: old logs, once."""
+"""`shipper import`: ship old logs once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from .. import settings
 from ..errors import ShipperError
-from ..read.timeline import moment
+from ..read.timeline import parse_time
 from . import logs, options
 
 
@@ -17,44 +17,47 @@ from . import logs, options
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option(
     "--format", type=click.Choice(["json", "legacy"]), required=True,
-    help="json: a record on each line. legacy: RQ's text logs, and task loggers'.",
+    help="json: one JSON object per line. legacy: text logs of RQ and of task loggers.",
 )  # fmt: skip
-@click.option("--since", metavar="TIME", help='Leave out what is before: ISO 8601, an age (90d), "yesterday 14:00".')
+@click.option("--since", metavar="TIME", help='Skip older records: ISO 8601, an age (90d), or "yesterday 14:00".')
 @click.option(
-    "--timezone", metavar="ZONE", help="Of times in text logs that name none (SHIPPER_TIMEZONE): Europe/Berlin."
+    "--timezone", metavar="ZONE", help="The zone of times without one in text logs (SHIPPER_TIMEZONE): Europe/Berlin."
 )
 @options.state
 @options.elasticsearch
 @options.namespace
 def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> None:
-    """Import logs that were written before there was a shipper. They may be compressed (.gz, .bz2, .xz).
+    """Import old logs, once.
 
-    A second import of the same files sends only what is new in them, and what is sent twice is indexed once. Ended with
-    Ctrl-C it goes on where it was. In text logs the start and the end of a job are put together.
+    The files may be compressed (.gz, .bz2, .xz). A second import of the same files ships only new lines, and
+    nothing is indexed twice. After Ctrl-C, the same command continues. In text logs, the start and end of a job are
+    combined.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from ..ship import importer
 
-    made = settings.load(flags)
-    logs.begin(made)
-    earliest = moment(since, datetime.now(UTC)) if since else None
+    config = settings.load(flags)
+    logs.begin(config)
+    earliest = parse_time(since, datetime.now(UTC)) if since else None
     console = Console(stderr=True)
     with Progress(
         TextColumn("Importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("")
-        done = importer.run(made, files, earliest, lambda read, total: bar.update(task, completed=read, total=total))
-    counts = done.counts
-    skipped = f", {done.skipped} left out (before {since})" if since else ""
+        result = importer.run(
+            config, files, earliest, lambda read, total: bar.update(task, completed=read, total=total)
+        )
+    counts = result.counts
+    skipped = f", {result.skipped} left out (before {since})" if since else ""
     click.echo(
         f"{counts.indexed} records indexed, {counts.duplicates} were there already, "
         f"{counts.dead} dead letters{skipped}.",
         err=True,
     )
     if counts.dead:
-        click.echo(f"See them: shipper deadletter list --state {made.state / importer.FOLDER}", err=True)
-    if done.stopped:
+        click.echo(f"See them: shipper deadletter list --state {config.state / importer.FOLDER}", err=True)
+    if result.stopped:
         raise ShipperError("Ended before all was imported. The same command goes on from there.")

@@ -1,4 +1,4 @@
-"""`shipper job ID`: all there is to know of one job."""
+"""`shipper job ID`: show one job's state and records."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from .timeline import line
 @options.namespace
 @options.json
 def command(job_id: str, as_json: bool, **flags: str | None) -> None:
-    """Show where a job is, whom it is for, every execution of it, and its own log lines."""
-    made = settings.load(flags)
+    """Show a job's state, executions and log lines."""
+    config = settings.load(flags)
     try:
-        state = jobs.get(job_id, settings=made)
+        state = jobs.get(job_id, settings=config)
     except RedisError as error:
         click.echo(f"Redis cannot be asked ({error}). Is it running, and is SHIPPER_REDIS right?", err=True)
-        state = jobs.kept(job_id, made)
-    with client.connect(made) as search:
-        records = list(timeline.query(search, made, Query(job=job_id)))
+        state = jobs.from_elasticsearch(job_id, config)
+    with client.connect(config) as search:
+        records = list(timeline.query(search, config, Query(job=job_id)))
     if state is None and not records:
         raise ShipperError(
-            f"Nobody knows a job {job_id}: neither Redis nor Elasticsearch (namespace {made.namespace})."
+            f"Nobody knows a job {job_id}: neither Redis nor Elasticsearch (namespace {config.namespace})."
         )
     if as_json:
-        found = {"state": asdict(state) if state else None, "records": records}
-        sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_APPEND_NEWLINE))
+        content = {"state": asdict(state) if state else None, "records": records}
+        sys.stdout.buffer.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
         return
     console = Console(soft_wrap=True, highlight=False)
     for name, value in (asdict(state) if state else {}).items():

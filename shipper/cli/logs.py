@@ -1,4 +1,4 @@
-"""The shipper's own log: plain lines for a person at a terminal, JSON lines in ECS for everything else."""
+"""The shipper's own log: text on a terminal, else JSON lines in ECS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..settings import Settings
 
 
 def begin(settings: Settings) -> None:
-    """Write the log of the package to standard error."""
+    """Send the log messages of this package to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))

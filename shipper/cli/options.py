@@ -1,4 +1,4 @@
-"""Flags that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any
 
 import click
 
-from ..read.timeline import Query, moment
+from ..read.timeline import Query, parse_time
 
 elasticsearch = click.option(
-    "--elasticsearch", metavar="URL", help="The cluster, commas between nodes (SHIPPER_ELASTICSEARCH)."
+    "--elasticsearch", metavar="URL", help="The cluster's nodes, separated by commas (SHIPPER_ELASTICSEARCH)."
 )
 namespace = click.option("--namespace", metavar="NAME", help="Part of the index names (SHIPPER_NAMESPACE).")
 state = click.option("--state", metavar="FOLDER", help="Positions and dead letters (SHIPPER_STATE).")
-json = click.option("--json", "as_json", is_flag=True, help="JSON instead of a picture for people.")
+json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def question(default_since: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The flags of a question, and what time it covers if nobody says."""
+def filters(default_since: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that adds the filters of a Query, with a default for --since."""
     flags = [
-        click.option("--job", metavar="ID", help="One job."),
-        click.option("--user", metavar="ID", help="Whom it was done for (user.id)."),
-        click.option("--customer", metavar="ID", help="Which customer it was done for (organization.id)."),
-        click.option("--queue", metavar="NAME", help="One queue."),
-        click.option("--function", metavar="NAME", help="One function, by its dotted name."),
-        click.option("--resource", metavar="TYPE:ID", help="What was acted on, by audit records (customer:42)."),
-        click.option("--trace", metavar="ID", help="One trace: a request and all the jobs that came of it."),
-        click.option("--label", "labels", metavar="K=V", multiple=True, callback=_pairs, help="A label."),
+        click.option("--job", metavar="ID", help="Records of this job."),
+        click.option("--user", metavar="ID", help="Records of this user (user.id)."),
+        click.option("--customer", metavar="ID", help="Records of this customer (organization.id)."),
+        click.option("--queue", metavar="NAME", help="Records of this queue."),
+        click.option("--function", metavar="NAME", help="Records of this function (dotted name)."),
+        click.option("--resource", metavar="TYPE:ID", help="Audit records of this resource (customer:42)."),
+        click.option("--trace", metavar="ID", help="Records of this trace: a request and all its jobs."),
+        click.option("--label", "labels", metavar="K=V", multiple=True, callback=_pairs, help="Records with a label."),
         click.option(
             "--arg", "args", metavar="K=V", multiple=True, callback=_pairs,
-            help="An argument of the job: 0=42 by its place, order=7 by its name.",
+            help="Records of jobs with an argument: 0=42 by position, order=7 by name.",
         ),
         click.option(
             "--since", metavar="TIME", default=default_since, show_default=True,
             help='ISO 8601, an age (15m, 2h, 7d), or "yesterday 14:00"; UTC.',
         ),
-        click.option("--until", metavar="TIME", help="The same; default: now."),
+        click.option("--until", metavar="TIME", help="Same format. Default: now."),
     ]  # fmt: skip
 
     def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,10 +56,10 @@ def _pairs(_context: click.Context, _flag: click.Parameter, given: tuple[str, ..
 
 
 def query_from(since: str | None, until: str | None, **restrictions: Any) -> Query:
-    """The question that the flags put. Raises ShipperError."""
+    """The Query of these options. Raises ShipperError for an invalid time."""
     now = datetime.now(UTC)
     return Query(
-        since=moment(since, now) if since else None,
-        until=moment(until, now) if until else None,
+        since=parse_time(since, now) if since else None,
+        until=parse_time(until, now) if until else None,
         **restrictions,
     )

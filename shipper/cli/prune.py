@@ -1,4 +1,4 @@
-"""`shipper prune`: retention."""
+"""`shipper prune`: delete indices past their retention."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from . import options
 @click.command()
 @options.elasticsearch
 @options.namespace
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
 def command(dry_run: bool, **flags: str | None) -> None:
-    """Delete the indices whose period is past (the setting `retention`, in days for each dataset)."""
-    made = settings.load(flags)
-    with client.connect(made) as elasticsearch:
-        past = retention.prune(elasticsearch, made, datetime.now(UTC), dry_run=dry_run)
+    """Delete indices past their retention.
+
+    The setting `retention` has the days for each dataset.
+    """
+    config = settings.load(flags)
+    with client.connect(config) as elasticsearch:
+        past = retention.prune(elasticsearch, config, datetime.now(UTC), dry_run=dry_run)
     for name in past:
         click.echo(f"{'would delete' if dry_run else 'deleted'} {name}")
     if not past:
-        kept = ", ".join(f"{name} {days}" for name, days in made.retention.items())
+        kept = ", ".join(f"{name} {days}" for name, days in config.retention.items())
         click.echo(f"No index is past its days ({kept}).")

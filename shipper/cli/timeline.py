@@ -1,4 +1,4 @@
-"""`shipper timeline`: what happened, in order."""
+"""`shipper timeline`: show records in order."""
 
 from __future__ import annotations
 
@@ -25,29 +25,32 @@ _COLOURS = {"success": "green", "failure": "red"}
 
 
 @click.command()
-@options.question(default_since="24h")
+@options.filters(default_since="24h")
 @options.elasticsearch
 @options.namespace
 @options.json
-@click.option("--follow", "-f", is_flag=True, help="Go on with what happens next, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Also show new records as they are indexed, until Ctrl-C.")
 @click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-    help="One page that needs no server, by request and job, with a picture.",
+    help="Write a self-contained HTML page, grouped by request and job, with a chart.",
 )  # fmt: skip
 def command(
     as_json: bool, follow: bool, html: Path | None, since: str, until: str | None, elasticsearch: str | None,
     namespace: str | None, **restrictions: Any,
 ) -> None:  # fmt: skip
-    """Tell what happened, the oldest first: what people did, what their jobs did, what the application logged."""
+    """Show records in order, oldest first.
+
+    Audit records, job records and application logs are on one timeline.
+    """
     if html and (follow or as_json):
         raise click.UsageError("--html excludes --follow and --json: a page has an end.")
-    made = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
-    question = options.query_from(since, until, **restrictions)
-    with client.connect(made) as search:
+    config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
+    criteria = options.query_from(since, until, **restrictions)
+    with client.connect(config) as search:
         if html:
-            _write_page(html, timeline.query(search, made, question), _title(restrictions, since, until))
+            _write_page(html, timeline.query(search, config, criteria), _title(restrictions, since, until))
             return
-        records = (timeline.follow if follow else timeline.query)(search, made, question)
+        records = (timeline.follow if follow else timeline.query)(search, config, criteria)
         try:
             _print(records, as_json=as_json)
         except KeyboardInterrupt:
@@ -55,16 +58,16 @@ def command(
 
 
 def _title(restrictions: dict[str, Any], since: str, until: str | None) -> str:
-    asked = {name: value for name, value in restrictions.items() if value}
+    given = {name: value for name, value in restrictions.items() if value}
     shown = ", ".join(
         f"{name} {', '.join(f'{k}={v}' for k, v in value.items()) if isinstance(value, dict) else value}"
-        for name, value in asked.items()
+        for name, value in given.items()
     )
     return f"Timeline of {shown or 'everything'}, since {since}{f' until {until}' if until else ''}"
 
 
 def _write_page(file: Path, records: Iterator[Record], title: str) -> None:
-    """Readable by its owner alone: it tells of people."""
+    """Write the page with mode 0600, as it contains personal data."""
     page = render(records, title)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -91,7 +94,7 @@ def _print(records: Iterator[Record], *, as_json: bool) -> None:
 
 
 def line(record: Record) -> Text:
-    """A record as one line: when, what, on which queue, the sentence."""
+    """A record as one line: time, action, queue, message."""
     event = record.get("event", {})
     action = event.get("action", event.get("dataset", ""))
     queue = record.get("messaging", {}).get("destination", {}).get("name", "")

@@ -1,4 +1,4 @@
-"""`shipper top`: where the time, the memory and the waiting go."""
+"""`shipper top`: show the functions and queues with the highest cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import options
 
 
 @click.command()
-@options.question(default_since="24h")
+@options.filters(default_since="24h")
 @options.elasticsearch
 @options.namespace
 @options.json
@@ -23,30 +23,33 @@ def command(
     as_json: bool, size: int, since: str, until: str | None, elasticsearch: str | None, namespace: str | None,
     **restrictions: str | None,
 ) -> None:  # fmt: skip
-    """Show the functions and queues that cost most."""
-    made = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
-    question = options.query_from(since, until, **restrictions)
-    with client.connect(made) as search:
-        found = reports.run(search, made, question, size)
+    """Show slow functions and busy queues.
+
+    Functions by total time, duration and payload size; queues by demand and lag.
+    """
+    config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
+    criteria = options.query_from(since, until, **restrictions)
+    with client.connect(config) as search:
+        results = reports.run(search, config, criteria, size)
     console = Console()
     if as_json:
-        console.print_json(data=found)
+        console.print_json(data=results)
         return
-    for name, rows in found.items():
+    for name, rows in results.items():
         console.print(table(reports.REPORTS[name], rows))
 
 
 def table(report: reports.Report, rows: list[dict[str, Any]]) -> Table:
-    """A report as a table for people."""
-    made = Table(title=report.title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
-    made.add_column("queue" if "destination" in report.by else "function", no_wrap=True)
+    """A report as a rich Table."""
+    result = Table(title=report.title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    result.add_column("queue" if "destination" in report.by else "function", no_wrap=True)
     for name, _, _ in report.columns:
-        made.add_column(name.replace("_", " "), justify="right")
+        result.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        made.add_row(*(_shown(value) for value in row.values()))
+        result.add_row(*(_shown(value) for value in row.values()))
     if not rows:
-        made.add_row("[dim]nothing yet[/]")
-    return made
+        result.add_row("[dim]nothing yet[/]")
+    return result
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""`shipper watch`: what no process is left to tell."""
+"""`shipper watch --reconcile`: write closing records that no process could write."""
 
 from __future__ import annotations
 
@@ -18,29 +18,36 @@ PASS_EVERY_S = 60.0
 @click.command()
 @click.option("--reconcile", is_flag=True, help="Find jobs that expired, were lost, or vanished.")
 @click.option("--once", is_flag=True, help="One pass, then exit.")
-@click.option("--grace", default=120, show_default=True, type=click.IntRange(0), help="Seconds without news of a job.")
+@click.option(
+    "--grace",
+    default=120,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Only jobs without a record for so many seconds.",
+)
 @options.elasticsearch
 @options.namespace
 def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> None:
-    """Hold what Elasticsearch knows against what Redis has; write records of what nobody could tell.
+    """Find jobs that have no closing record.
 
-    The records go to SHIPPER_LOG, for the shipper to carry. No queue and no job is changed.
+    Compares the open jobs in Elasticsearch with Redis, and writes the closing records that are missing. They are
+    written to SHIPPER_LOG. Queues and jobs are not changed.
     """
     from ..emit.recorder import Recorder
     from ..watch.reconciler import Reconciler
 
     if not reconcile:
         raise SettingsError(["There is nothing to watch without --reconcile."])
-    made = settings.load(flags)
-    logs.begin(made)
-    with client.connect(made) as search, Redis.from_url(made.redis) as redis:
-        reconciler = Reconciler(search, redis, made, Recorder(made), timedelta(seconds=grace))
+    config = settings.load(flags)
+    logs.begin(config)
+    with client.connect(config) as search, Redis.from_url(config.redis) as redis:
+        reconciler = Reconciler(search, redis, config, Recorder(config), timedelta(seconds=grace))
         while True:
             try:
-                found = reconciler.run()
-                click.echo(f"{len(found)} findings.", err=True)
+                findings = reconciler.run()
+                click.echo(f"{len(findings)} findings.", err=True)
             except (RedisError, DestinationError) as error:
-                problem = _said(error)
+                problem = _as_shipper_error(error)
                 if once:
                     raise problem from error
                 click.echo(f"{problem} Trying again in {PASS_EVERY_S:.0f} s.", err=True)
@@ -49,7 +56,7 @@ def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> Non
             time.sleep(PASS_EVERY_S)
 
 
-def _said(error: Exception) -> ShipperError:
+def _as_shipper_error(error: Exception) -> ShipperError:
     if isinstance(error, ShipperError):
         return error
     return ShipperError(f"Redis cannot be asked ({error}). Is it running, and is SHIPPER_REDIS right?")

@@ -1,4 +1,4 @@
-"""`shipper worker`: `rq worker`, watched."""
+"""`shipper worker`: `rq worker`, instrumented."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from .. import settings
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:
-    """Run `rq worker` with everything that it takes, and write job records.
+    """Run `rq worker` and write job records.
 
-    Its Redis is that of SHIPPER_REDIS, unless RQ is told of another: by --url, --config, RQ_REDIS_URL or RQ_CONFIG.
+    All arguments are passed to `rq worker`. The Redis is that of SHIPPER_REDIS, unless RQ's --url, --config,
+    RQ_REDIS_URL or RQ_CONFIG is given.
     """
     from rq.cli.cli import main as rq
 
     import shipper
 
     shipper.instrument()
-    redis = settings.load(complain=lambda _: None).redis  # instrument() has told of what is wrong
+    redis = settings.load(complain=lambda _: None).redis  # instrument() has logged the problems
     if redis != settings.DEFAULT_REDIS and not _names_redis(arguments):
-        os.environ["RQ_REDIS_URL"] = redis  # a flag would show its password to everybody on this machine
+        os.environ["RQ_REDIS_URL"] = redis  # all users of this machine could see the password in a flag
     rq.main(["worker", *arguments], prog_name="rq")
 
 
 def _names_redis(arguments: tuple[str, ...]) -> bool:
-    """Whether RQ finds its Redis by itself. A flag of one letter may have its value behind it: -uredis://…"""
+    """Whether RQ is configured with a Redis of its own. A short option may include its value: -uredis://…"""
     if any(os.environ.get(name) for name in ("RQ_REDIS_URL", "RQ_CONFIG")):
         return True
     return any(one.startswith(("-u", "-c", "--url", "--config")) for one in arguments)

@@ -1,7 +1,7 @@
-"""The Django application: `INSTALLED_APPS += ["shipper.django"]`. See docs/django.md.
+"""The Django app: `INSTALLED_APPS += ["shipper.django"]`. See docs/django.md.
 
-The only folder that imports Django. Import it once the settings can be: from an application's modules, its models
-too, and never from `shipper` itself.
+Only this package imports Django. Import it from a Django project's modules, models included, where Django's settings
+are available; never from other modules of `shipper`.
 """
 
 from .auditing import audited

@@ -1,4 +1,4 @@
-"""What happens once in each process, when Django has loaded its models: in web servers, workers and commands alike."""
+"""The AppConfig: sets everything up once per process, in web servers, workers and commands."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from . import checks, middleware, on_commit, registry
 
 
 class ShipperConfig(AppConfig):
-    """Instruments the process with the settings of `settings.SHIPPER`."""
+    """Instruments the process, with the settings in Django's `settings.SHIPPER`."""
 
     name = "shipper.django"
-    label = "rq_shipper"  # "shipper" may well be an application of the shop's
+    label = "rq_shipper"  # a project may have an app called "shipper"
     verbose_name = "rq-shipper"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # Now, and not in ready(): another application's may come first, and make records already.
+        # Here and not in ready(): the ready() of another app may run first and write records.
         set_application_settings("settings.SHIPPER", getattr(settings, "SHIPPER", None) or {})
 
     def ready(self) -> None:
-        # One by one, so that one that fails takes nothing else with it, and never the application.
+        # Each step on its own, so that a failure affects neither the other steps nor the application.
         for step in (_instrument, _carry_contexts, _follow_sign_in, registry.install, _register_checks):
             with never_raise(f"django: {step.__name__}"):
                 step()

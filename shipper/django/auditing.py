@@ -1,4 +1,4 @@
-"""`audited`: every change of a model's rows becomes an audit record, with the values before and after.
+"""`audited`: writes an audit record for every change of a model's rows, with the values before and after.
 
 @audited                                        # every field with a column, and many-to-many
 class Order(models.Model): ...
@@ -6,7 +6,7 @@ class Order(models.Model): ...
 @audited(fields=["total", "customer", "tags"])
 class Order(models.Model): ...
 
-audited(User, fields=["email", "is_staff"])     # somebody else's model: in the ready() of your AppConfig
+audited(User, fields=["email", "is_staff"])     # a third-party model: in the ready() of your AppConfig
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def audited(model: None = None, *, fields: Iterable[str] | None = None) -> Calla
 
 
 def audited(model: Any = None, *, fields: Iterable[str] | None = None) -> Any:
-    """Record each creation, change and deletion of the model's rows, once its transaction has committed.
+    """Record each creation, change and deletion of the model's rows, when the transaction has committed.
 
-    `fields` are the names of what is compared and shown; by default every field that has a column, except the
-    primary key, and every many-to-many field. Proxies, and models that inherit from this one, are covered. An abstract
-    model stands for each that inherits from it. Needs "shipper.django" in INSTALLED_APPS. Never raises: a name
-    that is no field is told by Django's system checks.
+    `fields` are the names of the fields to compare and record. Default: every field with a column except the primary
+    key, and every many-to-many field. Proxies and inheriting models are included; an abstract model stands for its
+    concrete subclasses. Needs "shipper.django" in INSTALLED_APPS. Never raises: unknown field names are reported by
+    Django's system checks.
     """
     if model is None:
         return lambda decorated: audited(decorated, fields=fields)

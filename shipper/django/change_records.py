@@ -1,4 +1,4 @@
-"""Writes the audit records of changes, when the transaction that they were made in has committed."""
+"""Writes the audit records of row changes, when their transaction has committed."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ BULK_TAG, FIXTURE_TAG, UNCOMMITTED_TAG = "bulk", "fixture", "uncommitted"
 
 CREATED, CHANGED, DELETED = "created", "changed", "deleted"
 
-_made: Redactor | None = None
+_cached_redactor: Redactor | None = None
 
 reason: ContextVar[str | None] = ContextVar("shipper_django_reason", default=None)
-"""Why rows change that nobody named: the deletion of others."""
+"""`event.reason` of rows that change as a consequence: by the deletion of other rows."""
 
 
 class Change(NamedTuple):
-    """What became of one row; of several, where `labels` says how many."""
+    """The change of one row, or of several if `labels` has their number."""
 
     audited: AuditedModel
     kind: str
@@ -50,7 +50,7 @@ class Change(NamedTuple):
 
 
 def changed_rows(audited: AuditedModel, before: Rows, after: Rows) -> list[Change]:
-    """A change for each row that differs, with the fields that do. Rows that are only on one side are left out."""
+    """A Change for each row that differs, with the fields that differ. Rows missing in `after` are unchanged."""
     changes = []
     for key, old in before.items():
         new = after.get(key, old)
@@ -67,13 +67,13 @@ def bulk_change(
     audited: AuditedModel, kind: str, count: int, *, after: Values | None = None, key: Any = None, why: str = "",
     **labels: object,
 ) -> Change:  # fmt: skip
-    """One change for so many rows that each is not worth, or not able to have, a record of its own."""
-    said = "; ".join(filter(None, (f"{count} rows at once", why, reason.get())))
-    return Change(audited, kind, key, None, None, after, said, (BULK_TAG,), {"rows": count, **labels})
+    """One Change for several rows: too many for a record each, or with unknown values."""
+    text = "; ".join(filter(None, (f"{count} rows at once", why, reason.get())))
+    return Change(audited, kind, key, None, None, after, text, (BULK_TAG,), {"rows": count, **labels})
 
 
 def record_changes(changes: Sequence[Change], using: str) -> None:
-    """Write the records at the commit, in the context that is in force now; never, if it is rolled back."""
+    """Write the records at the commit, in the current log context. They are dropped at a rollback."""
     if not changes:
         return
     events = [(_event(change), change.labels) for change in changes]
@@ -81,7 +81,7 @@ def record_changes(changes: Sequence[Change], using: str) -> None:
     if connection.in_atomic_block or connection.get_autocommit():
         transaction.on_commit(partial(_write, events), using=using)
         return
-    for event, _ in events:  # the application commits by hand, and nobody hears of it
+    for event, _ in events:  # the application commits by itself, which Django does not notice
         event.tags = (*event.tags, UNCOMMITTED_TAG)
     _write(events)
 
@@ -102,16 +102,16 @@ def _write(events: Iterable[tuple[Event, Mapping[str, object]]]) -> None:
 
 
 def name_of(instance: Any) -> str | None:
-    """`str(instance)`, where that says something, needs no query, and holds no secret of the row's."""
+    """`str(instance)`, if its class defines it, it needs no query, and it contains no secret value of the row."""
     model = type(instance)
     if model.__str__ is Model.__str__ or _redactor().is_secret(model._meta.model_name):
         return None
     try:
         with _refusing_queries():
             name = str(instance)
-    except BaseTimeoutException:  # RQ's alarm rang while we were at it: it is meant for the job
+    except BaseTimeoutException:  # RQ's job timeout, which interrupted our code
         raise
-    except Exception:  # somebody else's code, or what it would have asked the database
+    except Exception:  # the application's code failed, or needed a query
         return None
     for field in model._meta.concrete_fields:
         value = instance.__dict__.get(field.attname)
@@ -133,11 +133,11 @@ def _refuse(*_: Any) -> NoReturn:
 
 
 def _redactor() -> Redactor:
-    global _made  # noqa: PLW0603 - one for the process, made when it is first needed
-    if _made is None:
+    global _cached_redactor  # noqa: PLW0603 - one per process, created on first use
+    if _cached_redactor is None:
         with no_fork:
-            _made = Redactor(settings.load(complain=log.error).redact)
-    return _made
+            _cached_redactor = Redactor(settings.load(complain=log.error).redact)
+    return _cached_redactor
 
 
 def _differ(before: Any, after: Any) -> bool:

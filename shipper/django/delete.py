@@ -1,7 +1,7 @@
-"""delete() of objects and querysets, and what is deleted or set to null along with them.
+"""Audits delete() of objects and querysets, with the rows that are deleted or set to null by cascades.
 
-All of it is carried out by Django's Collector. A signal would be sent only for each object that is deleted, and make
-Django load objects that it would otherwise delete by one query.
+Wraps Django's Collector, which does all of that. With a signal receiver instead, Django would load each object that it
+can otherwise delete by one query.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ Original = Callable[..., Any]
 
 
 def wrap() -> None:
-    """From now on every deletion is heard of."""
+    """Wrap all deletions."""
     wrap_method(Collector, "delete", _delete)
 
 
 def _delete(original: Original, collector: Any, *args: Any, **kwargs: Any) -> Any:
     deletion = None
     with never_raise("delete"):
-        if _is_concerned(collector):
+        if _is_audited(collector):
             deletion = _Deletion(collector)
     if deletion is None:
         return original(collector, *args, **kwargs)
-    before = change_records.reason.set(deletion.why)  # for what Django updates by querysets meanwhile
+    before = change_records.reason.set(deletion.why)  # for updates by querysets that Django does meanwhile
     try:
-        answer = original(collector, *args, **kwargs)
+        result = original(collector, *args, **kwargs)
     finally:
         change_records.reason.reset(before)
     with never_raise("delete"):
-        record_changes(deletion.changes(answer[1]), collector.using)
-    return answer
+        record_changes(deletion.changes(result[1]), collector.using)
+    return result
 
 
-def _is_concerned(collector: Any) -> bool:
+def _is_audited(collector: Any) -> bool:
     models = {*collector.data, *(one.model for one in collector.fast_deletes)}
     return any(registry.of_table(model) or registry.relations_through(model) for model in models) or any(
         registry.of(field.model) for field, _ in collector.field_updates
@@ -54,7 +54,7 @@ def _is_concerned(collector: Any) -> bool:
 
 
 class _Deletion:
-    """What one Collector is about to do to audited rows, as they are before it."""
+    """One deletion: reads the audited rows before it, and makes the Changes after it."""
 
     def __init__(self, collector: Any) -> None:
         self._using: str = collector.using
@@ -67,12 +67,12 @@ class _Deletion:
         self._labels: dict[Any, set[str]] = {}
         self._pairs: dict[AuditedRelation, list[many_to_many.Pair] | None] = {}
         for model, instances in collector.data.items():
-            self._look_at_objects(model, list(instances))
+            self._read_objects(model, list(instances))
         for queryset in collector.fast_deletes:
-            self._look_at_queryset(queryset)
+            self._read_queryset(queryset)
         self._updates = list(_updates(collector))
 
-    def _look_at_objects(self, model: Any, instances: list[Any]) -> None:
+    def _read_objects(self, model: Any, instances: list[Any]) -> None:
         keys = [one.pk for one in instances]
         few = len(keys) <= ROWS_LIMIT
         if audited := registry.of_table(model):
@@ -84,32 +84,32 @@ class _Deletion:
             queryset = QuerySet(model, using=self._using).filter(pk__in=keys)
             self._add_pairs(relation, model, rows.pairs(relation, queryset, self._using) if few else None)
 
-    def _look_at_queryset(self, queryset: Any) -> None:
+    def _read_queryset(self, queryset: Any) -> None:
         model = queryset.model
         if audited := registry.of_table(model):
             self._add_rows(audited, model, rows.of_queryset(audited, queryset, audited.fields, self._using))
         for relation in registry.relations_through(model):
             self._add_pairs(relation, model, rows.pairs(relation, queryset, self._using))
 
-    def _add_rows(self, audited: AuditedModel, model: Any, found: Rows | None) -> None:
+    def _add_rows(self, audited: AuditedModel, model: Any, new: Rows | None) -> None:
         self._labels.setdefault(audited, set()).add(model._meta.label)
         known = self._rows.get(audited, {})
-        together = None if known is None or found is None else known | found
-        self._rows[audited] = together if together is not None and len(together) <= ROWS_LIMIT else None
+        merged = None if known is None or new is None else known | new
+        self._rows[audited] = merged if merged is not None and len(merged) <= ROWS_LIMIT else None
 
-    def _add_pairs(self, relation: AuditedRelation, model: Any, found: list[many_to_many.Pair] | None) -> None:
+    def _add_pairs(self, relation: AuditedRelation, model: Any, new: list[many_to_many.Pair] | None) -> None:
         self._labels.setdefault(relation, set()).add(model._meta.label)
         known = self._pairs.get(relation, [])
-        together = None if known is None or found is None else known + found
-        self._pairs[relation] = together if together is not None and len(together) <= ROWS_LIMIT else None
+        merged = None if known is None or new is None else known + new
+        self._pairs[relation] = merged if merged is not None and len(merged) <= ROWS_LIMIT else None
 
     def changes(self, counts: Mapping[str, int]) -> list[Change]:
-        """What to tell when it has been done; `counts` says how many rows of each model are gone."""
+        """The Changes, after the deletion. `counts` has the number of deleted rows by model label."""
         changes = [change for update in self._updates for change in update.changes(self._using)]
         for relation, pairs in self._pairs.items():
-            changes += self._members_gone(relation, pairs, self._count(relation, counts))
-        for audited, found in self._rows.items():
-            changes += self._rows_gone(audited, found, self._count(audited, counts))
+            changes += self._removed_members(relation, pairs, self._count(relation, counts))
+        for audited, deleted in self._rows.items():
+            changes += self._deleted_rows(audited, deleted, self._count(audited, counts))
         return [
             change if change.reason or change.audited.model is self._origin_model else change._replace(reason=self.why)
             for change in changes
@@ -118,17 +118,19 @@ class _Deletion:
     def _count(self, what: object, counts: Mapping[str, int]) -> int:
         return sum(counts.get(label, 0) for label in self._labels[what])
 
-    def _rows_gone(self, audited: AuditedModel, found: Rows | None, count: int) -> list[Change]:
-        if found is None:
+    def _deleted_rows(self, audited: AuditedModel, deleted: Rows | None, count: int) -> list[Change]:
+        if deleted is None:
             chosen = isinstance(self._origin, QuerySet) and self._origin_model is audited.model
             names = ",".join(filter_names(self._origin)) if chosen else None
             return [bulk_change(audited, DELETED, count, filter=names)]
-        return [Change(audited, DELETED, key, self._names.get((audited, key)), values) for key, values in found.items()]
+        return [
+            Change(audited, DELETED, key, self._names.get((audited, key)), values) for key, values in deleted.items()
+        ]
 
-    def _members_gone(
+    def _removed_members(
         self, relation: AuditedRelation, pairs: list[many_to_many.Pair] | None, count: int
     ) -> list[Change]:
-        """Of rows that stay. What a row that goes had in the field is shown as it goes."""
+        """Changes of rows that still exist. The members of deleted rows are added to the values of those."""
         gone = self._keys.get(relation.audited, set())
         if pairs is None:
             return [] if gone else [many_to_many.bulk_members(relation, count)]
@@ -140,17 +142,17 @@ class _Deletion:
 
 
 def _model_of(origin: Any) -> Any:
-    """Which rows the call was about that the others are deleted with."""
+    """The model whose rows delete() was called for."""
     return getattr(origin, "model", type(origin))._meta.concrete_model if origin is not None else None
 
 
 def _why(model: Any) -> str | None:
-    """What is said of those others. Taking members out of a many-to-many field is about them alone."""
+    """The reason on changes of other models' rows. None for the removal of many-to-many members."""
     return f"deletion of {model._meta.label_lower}" if model and not registry.relations_through(model) else None
 
 
 class _FieldUpdate:
-    """Rows whose reference to a deleted one is set to null, or to another value."""
+    """Rows whose foreign key to a deleted row is set to null or another value."""
 
     def __init__(self, audited: AuditedModel, field: Any, value: Any, instances: list[Any], using: str) -> None:
         self._audited, self._field, self._value, self._instances = audited, field, value, instances
@@ -171,9 +173,9 @@ class _FieldUpdate:
 
 
 def _updates(collector: Any) -> Iterator[_FieldUpdate]:
-    for (field, value), found in collector.field_updates.items():
-        # Querysets that were not evaluated are changed by update(), which is heard of there.
-        instances = [one for some in found if not _is_lazy(some) for one in some]
+    for (field, value), collected in collector.field_updates.items():
+        # Lazy querysets are changed by update(), which is audited in update.py.
+        instances = [one for some in collected if not _is_lazy(some) for one in some]
         for audited in registry.of(type(instances[0])) if instances else ():
             if field in audited.fields:
                 yield _FieldUpdate(audited, field, value, instances, collector.using)

@@ -1,7 +1,7 @@
-"""Many-to-many fields: the rows that join two others are what changes, by whatever way they come and go.
+"""Changes of many-to-many fields, which are creations and deletions of rows of the `through` model.
 
-add(), set(), remove() and clear() come down to bulk_create() and delete() of the model in between, and so do
-cascades. A record shows the members that were in the field and are not any more, and those that have come.
+add(), set(), remove() and clear() call bulk_create() and delete() of the `through` model, and so do cascades. A record
+shows the members that were removed and those that were added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Pair = tuple[Any, Any]
 
 
 def pairs_of(relation: AuditedRelation, instances: Iterable[Any]) -> list[Pair]:
-    """(source, target) of rows that are here as objects."""
+    """(source, target) of instances of the `through` model."""
     source, target = relation.source, relation.target
     return [
         (source.to_python(getattr(one, source.attname)), target.to_python(getattr(one, target.attname)))
@@ -27,7 +27,7 @@ def pairs_of(relation: AuditedRelation, instances: Iterable[Any]) -> list[Pair]:
 
 
 def added(relation: AuditedRelation, pairs: Collection[Pair]) -> list[Change]:
-    """What has changed where these rows are new."""
+    """The Changes for new pairs."""
     if len(pairs) > ROWS_LIMIT:
         return [bulk_members(relation, len(pairs), pairs)]
     return [
@@ -37,7 +37,7 @@ def added(relation: AuditedRelation, pairs: Collection[Pair]) -> list[Change]:
 
 
 def removed(relation: AuditedRelation, pairs: Iterable[Pair]) -> list[Change]:
-    """What has changed where these rows are gone."""
+    """The Changes for deleted pairs."""
     return [
         Change(relation.audited, CHANGED, source, None, {relation.name: members}, {relation.name: []}, why())
         for source, members in by_source(pairs).items()
@@ -45,7 +45,7 @@ def removed(relation: AuditedRelation, pairs: Iterable[Pair]) -> list[Change]:
 
 
 def bulk_members(relation: AuditedRelation, count: int, pairs: Iterable[Pair] = ()) -> Change:
-    """One change for all of them; of one row, if they are all its own."""
+    """One Change for many pairs. It has the key of the source row if that is the same for all."""
     sources = {source for source, _ in pairs}
     key = sources.pop() if len(sources) == 1 else None
     return bulk_change(relation.audited, CHANGED, count, key=key, why=f"of the field {relation.name}")

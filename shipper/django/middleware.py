@@ -1,4 +1,4 @@
-"""The middleware: what a request does is recorded with the request, and with `request.user` as the actor."""
+"""Django middleware: puts the web request, and `request.user` as the actor, on audit records and jobs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ log = logging.getLogger("shipper")
 
 
 class Middleware:
-    """Every audit record, and every job, that comes from answering a request carries that request and its user.
+    """Puts the web request and its user on all audit records and jobs that come from handling it.
 
-    It may stand first in MIDDLEWARE: `request.user` is looked at when an actor is first needed, and not before. A
-    request that neither records nor enqueues anything costs no session and no query. A subclass may say otherwise
-    who acts, by `actor_of`.
+    May be first in MIDDLEWARE, as `request.user` is only evaluated when an actor is needed. A request that writes no
+    records and enqueues no jobs loads no session and needs no query. Override `actor_of` to choose another actor.
     """
 
     sync_capable = True
@@ -40,75 +39,75 @@ class Middleware:
         self._trusted = settings.load(complain=log.error).trusted_proxies
 
     def __call__(self, request: Any) -> Any:
-        answered = self._answered(request)
+        web_request = self._request(request)
         if self._is_async:
-            return self._answer_async(request, answered)
-        before = context.request.set(answered)
+            return self._call_async(request, web_request)
+        before = context.request.set(web_request)
         try:
-            return _with_parts_within(answered, self.get_response(request))
+            return _streamed_within(web_request, self.get_response(request))
         finally:
             context.request.reset(before)
 
-    async def _answer_async(self, request: Any, answered: Request | None) -> Any:
-        before = context.request.set(answered)
+    async def _call_async(self, request: Any, web_request: Request | None) -> Any:
+        before = context.request.set(web_request)
         try:
-            return _with_parts_within(answered, await self.get_response(request))
+            return _streamed_within(web_request, await self.get_response(request))
         finally:
             context.request.reset(before)
 
     def actor_of(self, user: Any) -> Actor | None:
-        """Who acts, given `request.user`; None if nobody has signed in."""
+        """The actor for `request.user`; None if it is not authenticated."""
         if getattr(user, "pk", None) is None or not getattr(user, "is_authenticated", False):
             return None
         return Actor("user", str(user.pk), str(user.get_username()))
 
-    def _answered(self, request: Any) -> Request | None:
+    def _request(self, request: Any) -> Request | None:
         with never_raise("request"):
             outer = context.request.get()
             user = _UserOfRequest(request, self.actor_of)
-            answered = request_of(
+            web_request = request_of(
                 {name.lower(): value for name, value in request.headers.items()}, request.path,
                 request.META.get("REMOTE_ADDR"), self._trusted, user,
             )  # fmt: skip
             if outer is None:
-                return answered
-            # One of shipper.web's middlewares is around the whole application: it is the same request.
-            found = Request(
+                return web_request
+            # One of shipper.web's middlewares wraps the whole application: it is the same request.
+            merged = Request(
                 id=outer.id, path=outer.path, address=outer.address, agent=outer.agent, trace_id=outer.trace_id,
-                find_actor=lambda: outer.who() or answered.who(),
+                find_actor=lambda: outer.resolve_actor() or web_request.resolve_actor(),
             )  # fmt: skip
-            found.minted_trace = outer.minted_trace
-            return found
+            merged.generated_trace_id = outer.generated_trace_id
+            return merged
         return None
 
 
 class _UserOfRequest:
-    """Finds out who is behind a request. Called when that is first needed, and again until somebody is."""
+    """Finds the actor of a request. Called when it is first needed, and again until there is one."""
 
     def __init__(self, request: Any, actor_of: Callable[[Any], Actor | None]) -> None:
         self._request, self._actor_of = request, actor_of
-        self._looking = False
+        self._is_running = False
 
     def __call__(self) -> Actor | None:
-        if self._looking:  # the application records something while it looks the user up
+        if self._is_running:  # the application writes a record while it loads the user
             return None
-        self._looking = True
+        self._is_running = True
         try:
             return self._actor_of(self._user())
         finally:
-            self._looking = False
+            self._is_running = False
 
     def _user(self) -> Any:
         user = getattr(self._request, "user", None)
         if not isinstance(user, LazyObject) or user._wrapped is not empty:
             return user
-        if (found := getattr(self._request, "_acached_user", None)) is not None:  # by `await request.auser()`
-            return found
+        if (cached := getattr(self._request, "_acached_user", None)) is not None:  # by `await request.auser()`
+            return cached
         if not _in_event_loop():
             return user
-        # Django refuses queries in an event loop's thread, and there is no await from here.
+        # Django refuses queries in an event loop's thread, and this function is not async.
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(_look_up, user).result()
+            return thread.submit(_load_user, user).result()
 
 
 def _in_event_loop() -> bool:
@@ -119,42 +118,42 @@ def _in_event_loop() -> bool:
     return True
 
 
-def _look_up(user: Any) -> Any:
+def _load_user(user: Any) -> Any:
     try:
         return user if user.is_authenticated else None
     finally:
-        connections.close_all()  # this thread's own
+        connections.close_all()  # those of this thread
 
 
 def forget_actor(request: Any = None, **_: Any) -> None:
-    """Somebody signs in: from here on it is they who act."""
-    answered = context.request.get()
-    if answered is not None and request is not None:
-        answered.actor = None
+    """After a login, the new user is the actor."""
+    web_request = context.request.get()
+    if web_request is not None and request is not None:
+        web_request.actor = None
 
 
 def remember_actor(request: Any = None, **_: Any) -> None:
-    """Somebody signs out: it is still they who do the rest of this request."""
-    answered = context.request.get()
-    if answered is not None and request is not None:
-        answered.who()
+    """Before a logout: the user remains the actor for the rest of the request."""
+    web_request = context.request.get()
+    if web_request is not None and request is not None:
+        web_request.resolve_actor()
 
 
-def _with_parts_within(answered: Request | None, response: Any) -> Any:
-    """The response, made within the request even where that is bit by bit, after the middlewares."""
+def _streamed_within(web_request: Request | None, response: Any) -> Any:
+    """The response. A streaming one is generated in the request's context, though that is after the middlewares."""
     with never_raise("request"):
-        # A file is sent by the server itself, and nothing of the application is called meanwhile.
-        if answered is not None and getattr(response, "streaming", False) and not isinstance(response, FileResponse):
+        # The server sends a file itself, without calling the application.
+        if web_request is not None and getattr(response, "streaming", False) and not isinstance(response, FileResponse):
             parts = response.streaming_content
             response.streaming_content = (
-                _async_parts(answered, aiter(parts)) if response.is_async else _parts(answered, iter(parts))
+                _async_parts(web_request, aiter(parts)) if response.is_async else _parts(web_request, iter(parts))
             )
     return response
 
 
-def _parts(answered: Request, parts: Iterator[Any]) -> Iterator[Any]:
+def _parts(web_request: Request, parts: Iterator[Any]) -> Iterator[Any]:
     while True:
-        before = context.request.set(answered)
+        before = context.request.set(web_request)
         try:
             part = next(parts)
         except StopIteration:
@@ -164,10 +163,10 @@ def _parts(answered: Request, parts: Iterator[Any]) -> Iterator[Any]:
         yield part
 
 
-async def _async_parts(answered: Request, parts: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _async_parts(web_request: Request, parts: AsyncIterator[Any]) -> AsyncIterator[Any]:
     try:
         while True:
-            before = context.request.set(answered)
+            before = context.request.set(web_request)
             try:
                 part = await anext(parts)
             except StopAsyncIteration:

@@ -1,7 +1,7 @@
-"""What is in force at a call goes along to where Django, or django-rq, carries it out: at the commit.
+"""Carries log context and actor over to functions that Django or django-rq call later, at the commit.
 
-`transaction.on_commit(f)` calls f when the outermost `atomic()` ends, and django-rq enqueues so. By then the
-with-blocks of `shipper.log_context` and `shipper.actor` around the call have ended.
+`transaction.on_commit(f)` calls f when the outermost `atomic()` ends, and django-rq enqueues that way. By then the
+`shipper.log_context` and `shipper.actor` blocks around the call of on_commit have ended.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from .patching import wrap
 
 
 def wrap_on_commit() -> None:
-    """Wrap the one method that `connection.on_commit` and `transaction.on_commit` come down to.
+    """Wrap the method that `transaction.on_commit` calls.
 
-    A callback is called within our own context variables as they were at the call, and for the rest as Django does
-    it: Python's whole context would also bring back the language and the time zone of the call.
+    Only our own context variables are restored for the callback: a copy of the whole context would also restore
+    Django's language and time zone.
     """
     wrap(BaseDatabaseWrapper, "on_commit", _on_commit)
 
 
 def wrap_thread_queue() -> None:
-    """The same for django-rq's other mode, which enqueues when the request has been answered."""
+    """Wrap django-rq's other mode, which enqueues after the request."""
     if apps.is_installed("django_rq"):
         wrap(import_module("django_rq.thread_queue"), "add", _add)
 
 
 def _on_commit(original: Callable[..., Any], connection: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     with never_raise("on_commit"):
-        if callable(func):  # what else it may be, Django is about to refuse
+        if callable(func):  # Django rejects anything else
             func = _in_this_context(func)
     return original(connection, func, *args, **kwargs)
 
@@ -48,7 +48,7 @@ def _add(original: Callable[..., Any], queue: Any, *args: Any, **kwargs: Any) ->
 
 
 class _QueueInContext:
-    """A queue that will enqueue what is kept for it in the context of now."""
+    """A queue that enqueues later, in the context of its creation."""
 
     def __init__(self, queue: Any) -> None:
         self._queue = queue
@@ -59,12 +59,12 @@ class _QueueInContext:
 
 
 def _in_this_context(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, to be called in the context that is in force now; itself where none is."""
+    """The function, wrapped to be called in the current context; unchanged if there is none."""
     captured = context.CapturedContext()
     if not captured:
         return function
 
-    @wraps(function, updated=())  # Django names a robust callback that fails by its __qualname__
+    @wraps(function, updated=())  # Django logs failed callbacks by their __qualname__
     def call(*args: Any, **kwargs: Any) -> Any:
         with captured.restored():
             return function(*args, **kwargs)

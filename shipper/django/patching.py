@@ -1,4 +1,4 @@
-"""Puts a function of ours around a method of Django's."""
+"""Wraps methods of Django."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-_DONE = "_shipper_wrapped"
+_MARK = "_shipper_wrapped"
 
 
 def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
-    """Call `wrapper(original, *args, **kwargs)` for whoever calls `owner.name`. Doing it again does nothing."""
+    """Replace `owner.name` by a call of `wrapper(original, *args, **kwargs)`. Repeating it does nothing."""
     original = getattr(owner, name)
-    if hasattr(original, _DONE):
+    if hasattr(original, _MARK):
         return
 
     @wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return wrapper(original, *args, **kwargs)
 
-    setattr(wrapped, _DONE, True)
+    setattr(wrapped, _MARK, True)
     setattr(owner, name, wrapped)

@@ -1,4 +1,4 @@
-"""What a queryset tells of itself without being asked of the database."""
+"""Properties of querysets that need no query."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def database_of(queryset: Any) -> str:
 
 
 def filter_names(queryset: Any) -> list[str]:
-    """By which fields the rows were chosen; the values stay here."""
-    found: dict[str, None] = {}
+    """The names of the fields in the queryset's filters, without the values."""
+    names: dict[str, None] = {}
 
-    def look(node: Any) -> None:
+    def visit(node: Any) -> None:
         column = getattr(node, "target", None)
         if column is not None:
             own = column.model._meta.concrete_model is queryset.model._meta.concrete_model
-            found[column.name if own else f"{column.model._meta.model_name}.{column.name}"] = None
+            names[column.name if own else f"{column.model._meta.model_name}.{column.name}"] = None
         for child in getattr(node, "children", None) or getattr(node, "get_source_expressions", list)():
-            look(child)
+            visit(child)
 
     with never_raise("filter"):
-        look(queryset.query.where)
-    return list(found)
+        visit(queryset.query.where)
+    return list(names)

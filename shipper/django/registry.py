@@ -1,4 +1,4 @@
-"""Which models are audited, and what of them; asked at each change of any model, so the answers are kept."""
+"""Which models and fields are audited. Queried at each change of any model, so the results are cached."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ APP = "shipper.django"
 
 @dataclass(frozen=True, eq=False)
 class AuditedModel:
-    """A model with a table of its own, and those of its fields that have a column: of its parents, too."""
+    """An audited concrete model and its audited fields with a column, including inherited ones."""
 
     model: Any
     fields: tuple[Any, ...]
 
     @cached_property
     def name(self) -> str:
-        """`shop.order`: how records name it."""
+        """The model's name in records: `shop.order`."""
         return str(self.model._meta.label_lower)
 
     @cached_property
     def key(self) -> str:
-        """The attribute that holds the primary key of its part of a row, also in models that inherit from it."""
+        """The attribute with the primary key of this model's table, also on instances of inheriting models."""
         return str(self.model._meta.pk.attname)
 
     def among(self, names: Iterable[str] | None) -> tuple[Any, ...]:
-        """Those of the fields that are named, by field or by column; None names all of them."""
+        """The audited fields among `names` (of fields or columns); None: all of them."""
         if names is None:
             return self.fields
         named = set(names)
@@ -46,7 +46,7 @@ class AuditedModel:
 
 @dataclass(frozen=True, eq=False)
 class AuditedRelation:
-    """A many-to-many field: the rows of `through` join one of the model's rows (`source`) to another (`target`)."""
+    """An audited many-to-many field. Rows of `through` link a row of the model (`source`) to another (`target`)."""
 
     audited: AuditedModel
     name: str
@@ -56,22 +56,22 @@ class AuditedRelation:
 
 
 problems: list[str] = []
-"""What cannot be audited of what was asked for, for the system checks."""
+"""Why models or fields passed to `audited` cannot be audited; reported by the system checks."""
 
-_wanted: list[tuple[Any, tuple[str, ...] | None]] = []
+_pending: list[tuple[Any, tuple[str, ...] | None]] = []
 _models: dict[Any, AuditedModel] = {}
 _relations: dict[Any, tuple[AuditedRelation, ...]] = {}
-_found: WeakKeyDictionary[Any, tuple[AuditedModel, ...]] = WeakKeyDictionary()
+_by_model: WeakKeyDictionary[Any, tuple[AuditedModel, ...]] = WeakKeyDictionary()
 _installed = False
 
 
 def add(model: Any, fields: Iterable[str] | None) -> None:
-    """Audit the model from when all models are loaded. Its signals are connected now, before anybody else's."""
+    """Audit the model once all models are loaded. Signals are connected now, before the application's receivers."""
     from . import save
 
     save.connect()
     names = (fields,) if isinstance(fields, str) else tuple(fields) if fields is not None else None
-    _wanted.append((model, names))
+    _pending.append((model, names))
     if _installed:
         install()
     elif apps.apps_ready and not apps.is_installed(APP):
@@ -79,14 +79,14 @@ def add(model: Any, fields: Iterable[str] | None) -> None:
 
 
 def install() -> None:
-    """All models are loaded: audit those that were asked for. Django is wrapped only where there are any."""
-    global _installed  # noqa: PLW0603 - so are Django's classes
+    """Audit the added models; all models have to be loaded. Wraps Django's methods only if there are any."""
+    global _installed  # noqa: PLW0603 - Django's classes are global, too
     _installed = True
-    while _wanted:
-        model, names = _wanted.pop(0)
+    while _pending:
+        model, names = _pending.pop(0)
         with never_raise("audited"):
             _set_up(model, names)
-    _found.clear()
+    _by_model.clear()
     if _models:
         from . import bulk_create, delete, update
 
@@ -95,21 +95,21 @@ def install() -> None:
 
 
 def of(model: Any) -> tuple[AuditedModel, ...]:
-    """What is audited of the rows of this model: of its own table, and of its parents'."""
-    found = _found.get(model)
-    if found is None:
+    """The audited models whose tables rows of this model are in: its own, and its parents'."""
+    audited = _by_model.get(model)
+    if audited is None:
         concrete = model._meta.concrete_model
-        found = _found[model] = tuple(one for one in _models.values() if issubclass(concrete, one.model))
-    return found
+        audited = _by_model[model] = tuple(one for one in _models.values() if issubclass(concrete, one.model))
+    return audited
 
 
 def of_table(model: Any) -> AuditedModel | None:
-    """What is audited of this model's own table."""
+    """The audited model of this model's own table; None if it is not audited."""
     return _models.get(model._meta.concrete_model)
 
 
 def relations_through(model: Any) -> tuple[AuditedRelation, ...]:
-    """The many-to-many fields whose rows are this model's."""
+    """The audited many-to-many fields whose `through` model this is."""
     return _relations.get(model, ())
 
 
@@ -130,7 +130,7 @@ def _set_up(model: Any, names: tuple[str, ...] | None) -> None:
         columns = [field for field in chosen if not field.many_to_many]
         many = [field for field in chosen if field.many_to_many]
     audited = _models[model] = AuditedModel(model, tuple(columns))
-    for through, relations in list(_relations.items()):  # where it was audited before, with other fields
+    for through, relations in list(_relations.items()):  # if it was audited before with other fields
         _relations[through] = tuple(one for one in relations if one.audited.model is not model)
     for field in many:
         _set_up_relation(audited, field)

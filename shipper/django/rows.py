@@ -1,4 +1,4 @@
-"""Reads the audited fields of rows, as they are in the database just now."""
+"""Reads the current values of audited fields from the database."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .registry import AuditedModel, AuditedRelation
 from .values import normal
 
 ROWS_LIMIT = 1000
-"""Of how many rows that one call changes each gets a record; more have one together, which says how many. To read a
-thousand, and to write their records at the commit, takes 0.15 s, and they are in memory until then."""
+"""If one call changes more rows than this, they get one record with their number instead of a record each. Reading
+1000 rows and writing their records at the commit takes 0.15 s; they are kept in memory until then."""
 
 Values = dict[str, Any]
 Rows = dict[Any, Values]
 
 
 def by_key(audited: AuditedModel, keys: Iterable[Any], fields: Sequence[Any], using: str) -> Rows:
-    """The rows with these primary keys. As many as ROWS_LIMIT can be asked for."""
+    """The rows with these primary keys, at most ROWS_LIMIT of them."""
     keys = list(keys)
     found: Rows = {}
     at_once = max(connections[using].ops.bulk_batch_size(["pk"], keys), 1) if keys else 1
@@ -33,7 +33,7 @@ def by_key(audited: AuditedModel, keys: Iterable[Any], fields: Sequence[Any], us
 
 
 def of_queryset(audited: AuditedModel, queryset: Any, fields: Sequence[Any], using: str) -> Rows | None:
-    """The rows of a queryset, of this model or one that inherits from it; None if they are over the limit."""
+    """The rows of a queryset of this model or of an inheriting one; None if there are more than ROWS_LIMIT."""
     key = "pk" if queryset.model._meta.concrete_model is audited.model else audited.model._meta.pk.name
     with _reading(using):
         found = _values(_bare(queryset, using)[: ROWS_LIMIT + 1], key, fields)
@@ -41,15 +41,15 @@ def of_queryset(audited: AuditedModel, queryset: Any, fields: Sequence[Any], usi
 
 
 def pairs(relation: AuditedRelation, queryset: Any, using: str) -> list[tuple[Any, Any]] | None:
-    """(source, target) of the rows of a many-to-many table; None if they are over the limit."""
+    """(source, target) of the rows of a many-to-many table; None if there are more than ROWS_LIMIT."""
     names = relation.source.attname, relation.target.attname
     with _reading(using):
         found = list(_bare(queryset, using).values_list(*names)[: ROWS_LIMIT + 1])
     return found if len(found) <= ROWS_LIMIT else None
 
 
-def among_pairs(relation: AuditedRelation, wanted: Iterable[tuple[Any, Any]], using: str) -> set[tuple[Any, Any]]:
-    """Those of the pairs that are there already."""
+def existing_pairs(relation: AuditedRelation, wanted: Iterable[tuple[Any, Any]], using: str) -> set[tuple[Any, Any]]:
+    """The pairs that exist in the database."""
     wanted = set(wanted)
     source, target = relation.source.attname, relation.target.attname
     rows = QuerySet(relation.through, using=using).filter(
@@ -60,7 +60,7 @@ def among_pairs(relation: AuditedRelation, wanted: Iterable[tuple[Any, Any]], us
 
 
 def _bare(queryset: Any, using: str) -> Any:
-    """The same rows, without what is only needed to make objects of them, or to lock them."""
+    """The same rows, without ordering, prefetching and locking."""
     rows = queryset.all().using(using).order_by().prefetch_related(None)
     rows.query.select_for_update = False
     return rows
@@ -75,7 +75,7 @@ def _values(rows: Any, key: str, fields: Sequence[Any]) -> Rows:
 
 @contextmanager
 def _reading(using: str) -> Iterator[None]:
-    """If we fail in a transaction of the application's, it is as it was: PostgreSQL would refuse all the rest of it."""
+    """Use a savepoint within a transaction: otherwise PostgreSQL aborts the application's transaction if we fail."""
     connection = connections[using]
     if connection.in_atomic_block or not connection.get_autocommit():
         with transaction.atomic(using=using):

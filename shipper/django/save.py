@@ -1,4 +1,4 @@
-"""save(), create(), get_or_create(), update_or_create(): by Django's signals."""
+"""Audits save(), create(), get_or_create() and update_or_create(), by Django's signals."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .rows import Values, by_key
 from .values import is_expression, normal
 
 _WAITING = "_shipper_saves"  # an attribute of the object's _state
-NESTED_LIMIT = 10  # a save that fails is never taken away again; more than so many are not within one another
+NESTED_LIMIT = 10  # bounds the list: a save that fails is never removed from it, and saves are not nested deeper
 
 
 class _Saves(list["list[_Save]"]):
-    """The saves of one object that have begun: a receiver may save it again. Pickled with it as an empty list."""
+    """The saves of one object that are in progress, as a receiver may save it again. Pickled as an empty list."""
 
     def __reduce__(self) -> tuple[type[list[Any]], tuple[()]]:
         return list, ()
 
 
 class _Save(NamedTuple):
-    """A save that has begun. `before` is None where there is no such row yet."""
+    """A save in progress. `before` is None if the row does not exist yet."""
 
     audited: AuditedModel
     fields: tuple[Any, ...]
@@ -35,7 +35,7 @@ class _Save(NamedTuple):
 
 
 def connect() -> None:
-    """Hear of every save. Before the receivers of the application, whose own changes come of this one."""
+    """Connect the signals: before the application's receivers, so that their changes are recorded after this one."""
     pre_save.connect(_about_to_save, dispatch_uid="shipper")
     post_save.connect(_saved, dispatch_uid="shipper")
 
@@ -43,19 +43,19 @@ def connect() -> None:
 def _about_to_save(
     sender: Any, instance: Any, raw: bool = False, using: str = "", update_fields: Any = None, **_: Any
 ) -> None:
-    concerned: tuple[AuditedModel, ...] = ()
+    audited_models: tuple[AuditedModel, ...] = ()
     saves: list[_Save] = []
     with never_raise("save"):
-        concerned = registry.of(sender)
-        for audited in concerned:
+        audited_models = registry.of(sender)
+        for audited in audited_models:
             fields = audited.among(update_fields)
-            if raw:  # a fixture has an object for each table of a row; what the others hold is not in this one
+            if raw:  # a fixture has a separate object for each parent table
                 if audited.model is not sender._meta.concrete_model:
                     continue
                 fields = tuple(field for field in fields if field in audited.model._meta.local_concrete_fields)
             if fields or (update_fields is None and instance._state.adding):
                 saves.append(_Save(audited, fields, _before(instance, audited, fields, raw, using)))
-    if concerned:
+    if audited_models:
         waiting = instance._state.__dict__.setdefault(_WAITING, _Saves())
         waiting.append(saves)
         del waiting[:-NESTED_LIMIT]
@@ -69,7 +69,7 @@ def _before(instance: Any, audited: AuditedModel, fields: tuple[Any, ...], raw: 
 
 
 def _is_new(instance: Any, audited: AuditedModel, raw: bool) -> bool:
-    """Whether Django is going to insert the row without a look at what is there."""
+    """Whether Django will insert the row without checking if it exists."""
     if not instance._state.adding:
         return False
     field, key = audited.model._meta.pk, getattr(instance, audited.key)
@@ -99,19 +99,21 @@ def _changes(save: _Save, instance: Any, raw: bool, using: str) -> list[Change]:
         changes = [Change(audited, CREATED, key, None, None, after)]
     else:
         changes = change_records.changed_rows(audited, {key: save.before}, {key: after})
-    if raw:  # what a fixture's row refers to may not be there yet: it is not asked for its name
+    if raw:  # str() of a fixture's row may need rows that are not loaded yet
         return [change._replace(tags=(FIXTURE_TAG,)) for change in changes]
     return [change._replace(name=change_records.name_of(instance)) for change in changes]
 
 
 def values_of(instance: Model, audited: AuditedModel, fields: tuple[Any, ...], using: str) -> Values:
-    """The fields of an object that was saved just now. What the database worked out is read; deferred is left out."""
+    """The values of a saved object. Results of expressions are read from the database; deferred fields are omitted."""
     loaded: Mapping[str, Any] = instance.__dict__
-    there = [field for field in fields if field.attname in loaded]
-    found = {
-        field.name: normal(field, loaded[field.attname]) for field in there if not is_expression(loaded[field.attname])
+    present = [field for field in fields if field.attname in loaded]
+    values = {
+        field.name: normal(field, loaded[field.attname])
+        for field in present
+        if not is_expression(loaded[field.attname])
     }
-    if unknown := [field for field in there if field.name not in found]:
+    if unknown := [field for field in present if field.name not in values]:
         key = getattr(instance, audited.key)
-        found |= by_key(audited, [key], unknown, using).get(key, {})
-    return found
+        values |= by_key(audited, [key], unknown, using).get(key, {})
+    return values

@@ -1,4 +1,4 @@
-"""The child of an RQ SpawnWorker is a new Python, which knows nothing of Django."""
+"""Sets up Django in the child of an RQ SpawnWorker, which is a new Python process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from ..guard import never_raise
 
 
 def set_up() -> None:
-    """Configure Django, and with it ourselves, before RQ runs the job. A job runs even if that fails."""
+    """Call `django.setup()`, which also instruments the process. Never raises, so that the job runs anyway."""
     with never_raise("django: setup"):
         django.setup()

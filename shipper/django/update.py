@@ -1,4 +1,4 @@
-"""QuerySet.update() and bulk_update(), which send no signals; `customer.order_set.clear()` is one of them, too."""
+"""Audits QuerySet.update() and bulk_update(), which send no signals. `customer.order_set.clear()` uses update()."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _within_bulk_update: ContextVar[bool] = ContextVar("shipper_django_bulk_update",
 
 
 def wrap() -> None:
-    """From now on they are heard of, in every queryset. One of a model that is not audited costs a look-up."""
+    """Wrap the methods for all querysets. For models that are not audited it costs one dictionary lookup."""
     wrap_method(QuerySet, "update", _update)
     wrap_method(QuerySet, "bulk_update", _bulk_update)
 
@@ -32,7 +32,7 @@ def wrap() -> None:
 def _update(original: Original, queryset: Any, /, **values: Any) -> Any:  # a field may have any name
     updates: list[_Update] = []
     with never_raise("update"):
-        updates = [_Update(audited, fields, queryset, values) for audited, fields in _concerned(queryset, values)]
+        updates = [_Update(audited, fields, queryset, values) for audited, fields in _audited(queryset, values)]
     count = original(queryset, **values)
     for update in updates:
         with never_raise("update"):
@@ -40,17 +40,17 @@ def _update(original: Original, queryset: Any, /, **values: Any) -> Any:  # a fi
     return count
 
 
-def _concerned(queryset: Any, values: Iterable[str]) -> Iterator[tuple[AuditedModel, tuple[Any, ...]]]:
+def _audited(queryset: Any, values: Iterable[str]) -> Iterator[tuple[AuditedModel, tuple[Any, ...]]]:
     audited_models = registry.of(queryset.model)
     if not audited_models or _within_bulk_update.get() or queryset.query.is_sliced or queryset.query.combinator:
-        return  # the last two Django is about to refuse
+        return  # Django refuses to update sliced and combined querysets
     for audited in audited_models:
         if fields := audited.among(values):
             yield audited, fields
 
 
 class _Update:
-    """One update() of one audited model: the rows before it, and what is made of them after it."""
+    """One update() of one audited model: reads the rows before it, and makes the Changes after it."""
 
     def __init__(
         self, audited: AuditedModel, fields: tuple[Any, ...], queryset: Any, values: Mapping[str, Any]
@@ -68,22 +68,22 @@ class _Update:
             return [bulk_change(self._audited, CHANGED, count, after=known, fields=names, filter=self._filter)]
         after: Rows = {key: dict(known) for key in self._before}
         if unknown := [field for field in self._fields if field.name not in known]:
-            for key, found in rows.by_key(self._audited, self._before, unknown, self.using).items():
-                after[key] |= found
+            for key, computed in rows.by_key(self._audited, self._before, unknown, self.using).items():
+                after[key] |= computed
         return change_records.changed_rows(self._audited, self._before, after)
 
 
 def _bulk_update(original: Original, queryset: Any, objs: Any, fields: Any, *args: Any, **kwargs: Any) -> Any:
-    concerned: tuple[AuditedModel, ...] = ()
+    audited_models: tuple[AuditedModel, ...] = ()
     with never_raise("bulk_update"):
-        concerned = registry.of(queryset.model)
-    if not concerned:
+        audited_models = registry.of(queryset.model)
+    if not audited_models:
         return original(queryset, objs, fields, *args, **kwargs)
-    objs, fields = tuple(objs), tuple(fields)  # Django makes a tuple of them, too; iterators would be used up
+    objs, fields = tuple(objs), tuple(fields)  # iterators would be exhausted
     updates: list[_BulkUpdate] = []
     with never_raise("bulk_update"):
         using = database_of(queryset)
-        chosen = [(audited, audited.among(fields)) for audited in concerned]
+        chosen = [(audited, audited.among(fields)) for audited in audited_models]
         updates = [_BulkUpdate(audited, names, objs, using) for audited, names in chosen if names]
     with _as_one():
         count = original(queryset, objs, fields, *args, **kwargs)
@@ -95,7 +95,7 @@ def _bulk_update(original: Original, queryset: Any, objs: Any, fields: Any, *arg
 
 @contextmanager
 def _as_one() -> Iterator[None]:
-    """It comes down to an update() for each batch, of which nothing is to be said."""
+    """Within the block, update() is not audited: bulk_update() calls it for each batch."""
     before = _within_bulk_update.set(True)
     try:
         yield
@@ -104,7 +104,7 @@ def _as_one() -> Iterator[None]:
 
 
 class _BulkUpdate:
-    """The same for bulk_update(), which has the rows as objects."""
+    """One bulk_update() of one audited model: reads the rows before it, and makes the Changes after it."""
 
     def __init__(self, audited: AuditedModel, fields: tuple[Any, ...], objects: tuple[Any, ...], using: str) -> None:
         self.using = using

@@ -1,4 +1,4 @@
-"""The values of fields: as they are compared, and as they are written."""
+"""Normalises the values of fields, for comparing them and for records."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TEXT = (Decimal, date, time, timedelta, UUID, Promise)  # a datetime is a date
 
 
 def is_expression(value: object) -> bool:
-    """Whether the database works out the value: F("total") + 1."""
+    """Whether the value is computed by the database, such as F("total") + 1."""
     return hasattr(value, "resolve_expression")
 
 
 def normal(field: Any, value: Any) -> Any:
-    """The value as the database gives it back, whatever was assigned: "5" is 5. Not the application's own object."""
+    """The value as the database would return it: "5" becomes 5. Never the application's own mutable object."""
     if isinstance(value, Model):
         value = getattr(value, field.target_field.attname)
     if value is None:
@@ -37,12 +37,12 @@ def normal(field: Any, value: Any) -> Any:
         if isinstance(field, DecimalField):
             return Decimal(format_number(value, field.max_digits, field.decimal_places))
     except (ValidationError, TypeError, ValueError, ArithmeticError):
-        pass  # it was saved all the same: the field takes more than it says
+        pass  # the field accepted a value that its to_python rejects
     return plain(value) if isinstance(value, list | tuple | set | Mapping | FieldFile) else value
 
 
 def plain(value: Any) -> Any:
-    """The value as a record can hold it. What is not known here is left to the redactor, which shows its type."""
+    """The value as JSON types. For unknown types the redactor writes the type's name."""
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, FieldFile):

@@ -1,1 +1,1 @@
-"""Runs in the application and the workers: writes a JSON record to a file for each event of a job. Imports light."""
+"""Instruments RQ in applications and workers: each job event becomes one JSON line in a file. Fast to import."""

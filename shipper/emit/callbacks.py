@@ -1,12 +1,12 @@
-"""Functions of the application's own that are told of every failure: raised, killed, timed out or abandoned.
+"""Failure callbacks: functions of the application that are called for each failed attempt or dead job.
 
-RQ's exception handlers run in the work-horse only, so a killed work-horse reaches none of them. These are
-called by whoever tells of the ending, in its process.
+RQ's exception handlers run in the work-horse only, so they miss a killed work-horse. These callbacks are called by the
+process that writes the closing record: work-horse, parent or reconciler.
 
     @shipper.on_fail                                  # in code that the worker imports
     def notify(record): …
 
-    SHIPPER_ON_DEAD=shop.alerts:page                  # or by setting: for parents and registries, too
+    SHIPPER_ON_DEAD=shop.alerts:page                  # by setting: also called in parents and by registry cleanups
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _registered: dict[str, list[Callback]] = {"on_fail": [], "on_dead": []}
 
 
 def on_fail(callback: Callback) -> Callback:
-    """Call this with the record of every attempt that fails, whether it will be retried or not. Also a decorator."""
+    """Register a callback for each failed attempt, retried or not. It gets the record. Also a decorator."""
     _registered["on_fail"].append(callback)
     return callback
 
 
 def on_dead(callback: Callback) -> Callback:
-    """Call this with the record of every job that failed for good. Also a decorator."""
+    """Register a callback for each job that failed for good. It gets the record. Also a decorator."""
     _registered["on_dead"].append(callback)
     return callback
 
 
 class Callbacks:
-    """Those of the settings, imported when the first failure comes, and those that were registered."""
+    """Calls the registered callbacks and those named in the settings, which are imported at the first failure."""
 
     def __init__(self, settings: Settings) -> None:
         self._named = {"on_fail": settings.on_fail, "on_dead": settings.on_dead}
         self._imported: dict[str, list[Callback]] = {}
 
-    def tell(self, line: bytes) -> None:
-        """Call every one that the record of this line is for; the failure of one is not the others'."""
+    def notify(self, line: bytes) -> None:
+        """Call each callback for the record in `line`, a line of JSON. Exceptions are logged, never raised."""
         if not any((*_registered.values(), *self._named.values())):
             return
         record = orjson.loads(line)
@@ -56,11 +56,11 @@ class Callbacks:
         if action == "job-dead":
             self._call("on_dead", record)
 
-    def _call(self, occasion: str, record: Record) -> None:
-        if occasion not in self._imported:
-            self._imported[occasion] = list(_import_all(self._named[occasion]))
-        for callback in (*self._imported[occasion], *_registered[occasion]):
-            with never_raise(occasion):
+    def _call(self, kind: str, record: Record) -> None:
+        if kind not in self._imported:
+            self._imported[kind] = list(_import_all(self._named[kind]))
+        for callback in (*self._imported[kind], *_registered[kind]):
+            with never_raise(kind):
                 callback(record)
 
 

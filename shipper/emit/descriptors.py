@@ -1,7 +1,7 @@
-"""What stands in a class under a method's name, called as Python would call it.
+"""Calls a class attribute as Python would call it, whatever kind of object it is.
 
-As a rule that is a function. A tracer may have put an object of its own there (ddtrace and others do so by wrapt), and
-a test a mock: Python calls the first through its `__get__`, and the second without the instance.
+Usually it is a function. Tracers such as ddtrace put a wrapt object there, which Python calls through `__get__`. Tests
+put a mock there, which Python calls without the instance.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any
 
 
 def as_function(original: Any) -> Callable[..., Any]:
-    """What stands in a class, as a function of `self`."""
+    """A class attribute as a function whose first argument is `self`."""
     if type(original) is FunctionType:
         return original
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return _bound(original, self, type(self))(*args, **kwargs)
 
-    return _like(original, call)
+    return _with_metadata(original, call)
 
 
 def as_class_function(original: Any) -> Callable[..., Any]:
-    """The same of a class method, as a function of the class."""
+    """A class method as a function whose first argument is the class."""
     if type(original) is classmethod and type(original.__func__) is FunctionType:
         return original.__func__
 
     def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
         return _bound(original, None, cls)(*args, **kwargs)
 
-    return _like(original.__func__, call)
+    return _with_metadata(original.__func__, call)
 
 
 def _bound(original: Any, instance: Any, owner: type) -> Any:
@@ -39,8 +39,8 @@ def _bound(original: Any, instance: Any, owner: type) -> Any:
     return original if get is None else get(original, instance, owner)
 
 
-def _like(original: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-    """`call` with the name and the documentation of what it stands for."""
+def _with_metadata(original: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call` with the name and docstring of `original`, if it has them."""
     return wraps(original)(call) if hasattr(original, "__name__") else call
 
 
@@ -48,11 +48,11 @@ _MARK = "_shipper"
 
 
 def mark(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    """Say that a function is a wrapper of ours."""
+    """Mark a function as one of our wrappers."""
     wrapped.__dict__[_MARK] = True
     return wrapped
 
 
 def is_ours(function: Any) -> bool:
-    """Whether it is a wrapper of ours, or was put around one."""
+    """Whether it is one of our wrappers, or wraps one."""
     return _MARK in getattr(function, "__dict__", {})

@@ -1,8 +1,8 @@
-"""What we keep of a worker's executions, and who writes each one's closing record.
+"""Per-worker execution state, and the claim that makes exactly one process write each closing record.
 
-The work-horse writes it in most cases; its parent does when the work-horse was killed or left without a word. Both
-share one byte of memory for each execution: whoever sets it first writes. A SpawnWorker's child does not inherit that
-memory; then the parent goes by the job's status in Redis instead.
+The work-horse usually writes it. Its parent does if the work-horse was killed or exited before. Both share one byte of
+memory per execution: the process that sets it first writes the record. A SpawnWorker's child does not inherit that
+memory, so there the parent relies on the job's status in Redis.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from .events import ExitStatus
     from .snapshot import JobSnapshot
 
-# RQ's lease on a running job is 90 s at most and renewed every 30 s: before this nobody can be declared abandoned.
+# RQ's lease on a running job is at most 90 s and renewed every 30 s. No execution can be declared abandoned earlier.
 LEASE_S = 60.0
 
-# Kept for as long as RQ may yet come across an execution that was recorded but is still in its registry.
+# RQ's registry may still list an execution whose ending is recorded. The note in Redis has to outlive that.
 REMEMBER_S = 7 * 86_400
 
-_SLOTS = 4096  # executions of one worker at a time, at most; one page of memory
-_AT_MOST = 1000  # that are kept, of a worker whose executions end in ways that we do not see
+_SLOTS = 4096  # concurrent executions of one worker; one page of memory
+_MAX_EXECUTIONS = 1000  # bounds the memory of a worker whose executions end without our wrappers being called
 
 
 class EndingClaim:
@@ -43,7 +43,7 @@ class EndingClaim:
         return self._memory[self._at] == 1
 
     def acquire(self) -> bool:
-        """Whether the caller is to write the record. False if somebody has."""
+        """True if the caller has to write the record, False if another process has claimed it."""
         if self._memory[self._at]:
             return False
         self._memory[self._at] = 1
@@ -52,11 +52,14 @@ class EndingClaim:
 
 @dataclass(slots=True)
 class ExecutionState:
-    """One execution, as the process that looks at it knows it.
+    """What this process knows of one execution.
 
-    `execution_id` is RQ's, None until RQ has made one. `shared`: a work-horse inherits the claim. `started` is the job
-    as it was at its start, in the process that runs it. `exit_status` is there once the work-horse is gone.
-    `overdue`: RQ itself had to kill the work-horse, long past the job's timeout.
+    `execution_id`: RQ's id, None until RQ has created it.
+    `shared`: the work-horse inherits the claim.
+    `begun`: `time.monotonic()` at the start.
+    `started`: the job at its start, in the process that runs it.
+    `exit_status`: set once the work-horse has exited.
+    `overdue`: RQ killed the work-horse itself, long past the job's timeout.
     """
 
     job_id: str
@@ -70,19 +73,21 @@ class ExecutionState:
     overdue: bool = False
 
     def may_have_lost_its_lease(self) -> bool:
-        """Whether it ran for long enough that it is worth asking Redis."""
+        """Whether it ran so long that `lost_its_lease` is worth a request to Redis."""
         return time.monotonic() - self.begun >= LEASE_S and self.execution_id is not None
 
     def lost_its_lease(self, job: Any) -> bool:
-        """Whether RQ has meanwhile declared this execution abandoned and taken it out of its registry."""
+        """Whether RQ has declared this execution abandoned and removed it from StartedJobRegistry. Asks Redis."""
         member = f"{self.job_id}:{self.execution_id}"
         return job.connection.zscore(job.started_job_registry.key, member) is None
 
 
 class WorkerState:
-    """What we keep of a worker: one object on it, out of RQ's way.
+    """Our state of one RQ worker, kept on the worker object.
 
-    `stopped_job_id` is the job that somebody asked this worker to stop, even if the worker has forgotten it.
+    `latest`: the execution that began last, None after its end.
+    `stopped_job_id`: the job this worker was told to stop; RQ may clear its own copy earlier.
+    `executing`: ids of the jobs that are inside `execute_job`.
     """
 
     def __init__(self) -> None:
@@ -94,28 +99,28 @@ class WorkerState:
         self.executing: set[str] = set()
 
     def begin(self, job_id: str, execution_id: str | None, *, shared: bool) -> ExecutionState:
-        """A new execution; in a worker that forks, before the fork."""
+        """Start a new execution. A worker that forks has to call this before the fork."""
         claim = EndingClaim(self._memory, next(self._slots) % _SLOTS)
         self.latest = self._executions[job_id] = ExecutionState(job_id, execution_id, claim, shared)
         if self.stopped_job_id == job_id:
             self.stopped_job_id = None
-        while len(self._executions) > _AT_MOST:
+        while len(self._executions) > _MAX_EXECUTIONS:
             self._executions.pop(next(iter(self._executions)), None)
         return self.latest
 
     def of(self, job_id: str) -> ExecutionState | None:
-        """The job's execution in this worker, while there is one."""
+        """The running execution of a job in this worker, or None."""
         return self._executions.get(job_id)
 
     def end(self, job_id: str) -> None:
-        """The execution is over for this process, whoever wrote its record."""
+        """Forget the job's execution. Does not write a record."""
         ended = self._executions.pop(job_id, None)
         if self.latest is ended:
             self.latest = None
 
 
 def of_worker(worker: Any) -> WorkerState:
-    """The state of a worker, made when it is first asked for."""
+    """The state of a worker, created on first use."""
     state = worker.__dict__.get("_shipper")
     if state is None:
         state = worker.__dict__["_shipper"] = WorkerState()
@@ -128,11 +133,12 @@ def is_shared(worker: Any) -> bool:
 
 
 def remember(connection: Any, execution_id: str) -> None:
-    """Note in Redis that this execution's ending is on record: RQ itself still has it as started."""
+    """Note in Redis that this execution's closing record was written, though RQ still lists it as started."""
     connection.set(_key(execution_id), 1, ex=REMEMBER_S)
 
 
 def is_remembered(connection: Any, execution_id: str) -> bool:
+    """Whether `remember` was called for this execution within REMEMBER_S."""
     return bool(connection.exists(_key(execution_id)))
 
 

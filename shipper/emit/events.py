@@ -1,7 +1,7 @@
-"""Every event of a job's life that is observed, as a hook that does nothing.
+"""The job events: one no-op hook method per event, and the dispatcher that calls the registered observers.
 
-Features are written against this list: a class that overrides some of it, given to `observers.add`. What an
-observer raises is reported once a minute and goes no further: a job never fails because of us.
+A feature is a subclass of `Hooks` that overrides some methods and is registered with `observers.add`. Exceptions of an
+observer are logged, at most once a minute, and not raised: a job never fails because of us.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionInfo:
-    """An exception as a record tells it. `where` is the part of the work that raised it, None for the function."""
+    """An exception, as a record shows it.
+
+    `where` is the part of the work that raised it: `import`, `callback`, or None for the job's function.
+    """
 
     type: str
     message: str
@@ -32,7 +35,10 @@ class ExceptionInfo:
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """How a work-horse went that told nobody. `status` is waitpid's, None if it was not known."""
+    """How a work-horse exited that wrote no closing record.
+
+    `status` is waitpid's, None if it is not known. `max_rss_kb` is rusage's, in KiB.
+    """
 
     status: int | None
     max_rss_kb: int | None
@@ -40,13 +46,15 @@ class ExitStatus:
 
 @dataclass(slots=True, kw_only=True)
 class Ending:
-    """Which execution ended, and who was running it.
+    """How one execution ended: what all endings have in common.
 
-    `execution_id` is None where RQ made no execution (a synchronous queue, a job stuck before its start).
-    `late`: RQ had already declared it abandoned, and yet it went on to this end. `concluded`: nobody saw it end;
-    the reconciler concluded so, and its record must never take the place of a witness's.
+    `execution_id` is None where RQ created no execution: in a synchronous queue, or for a job stuck before its start.
+    `worker` is the worker's name, `sync` in a synchronous queue.
+    `late`: RQ had already declared the execution abandoned.
+    `concluded`: no process observed the end; the reconciler inferred it. Such a record has an id of its own, so that it
+    never replaces an observed one.
 
-    Not frozen, as that triples the cost of making one; nobody is to change it all the same.
+    Treat as immutable. It is not frozen because that triples the cost of creating one.
     """
 
     execution_id: str | None
@@ -56,15 +64,16 @@ class Ending:
 
     @property
     def kind(self) -> str:
-        """What tells this ending's record from another of the same execution."""
+        """The part of the record id that distinguishes the endings of one execution."""
         return "concluded" if self.concluded else "late end" if self.late else "end"
 
 
 @dataclass(slots=True, kw_only=True)
 class Success(Ending):
-    """The function returned. `status_saved`: RQ could write that down in Redis.
+    """The function returned.
 
-    `result_type` names the type of what it returned, `result_bytes` is its size as RQ stores it. None: unknown.
+    `status_saved`: RQ could save the status in Redis.
+    `result_type` is the type's name, `result_bytes` the size of the pickled result. None: unknown.
     """
 
     status_saved: bool = True
@@ -74,12 +83,14 @@ class Success(Ending):
 
 @dataclass(slots=True, kw_only=True)
 class Failure(Ending):
-    """An execution that did not succeed, and what RQ is about to do about it.
+    """The execution failed or was stopped.
 
-    `retry_in_s` is the wait before the next attempt, None if there is none. `text` is what RQ itself says.
-    `reason` is the `event.reason` where the witness knows it better than `raised` and `killed` tell.
-    `is_retried`: whether a job with retries is retried where it ran; a synchronous queue retries none.
-    `inferred`: nobody saw the end; RQ or the reconciler takes it that there was one at `ended_at`.
+    `retry_in_s`: seconds until the next attempt, None if there is none.
+    `text`: RQ's own message.
+    `raised`, `killed`: the exception, or how the work-horse exited. None where there was none.
+    `reason`: overrides the `event.reason` that follows from `raised` and `killed`.
+    `is_retried`: False in a synchronous queue, which never retries.
+    `inferred`: no process observed the end; RQ or the reconciler assumes it at `ended_at`.
     """
 
     retry_in_s: float | None = None
@@ -95,10 +106,11 @@ class Failure(Ending):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """Something that was done to RQ by hand, or by the application: by whatever went through RQ's API.
+    """An operation through RQ's API, such as cancel, requeue or suspend, by an operator or the application.
 
-    `action` is the `event.action`, `type` the `event.type`; `resource` is (type, id, name). `job` is the job that it
-    was done to, as it was before. `error`: it was tried, and this is what came of it.
+    `action` is the `event.action`, `type` the `event.type`; `resource` is (type, id, name).
+    `job`: the job before the operation, None if it concerns no job.
+    `error`: the operation raised this.
     """
 
     action: str
@@ -110,58 +122,58 @@ class Operation:
 
 
 class Hooks:
-    """The moments. Each comes in the process named, with the job's facts as they are at that moment."""
+    """The hooks. Each is called in the process its docstring names, with the job as it is at that time."""
 
     def worker_started(self, worker: BaseWorker) -> None:
-        """The worker's parent process is about to listen."""
+        """The worker is about to listen to its queues. In the worker's own process, before any fork."""
 
     def enqueued(self, job: JobSnapshot, cause: str) -> None:
-        """A job was pushed to a queue, in the process that pushed it, after Redis has it.
+        """A job was pushed to a queue. In the process that pushed it, after Redis has it.
 
         `cause` is api, retry, scheduler, cron, repeat, dependent, rate_limit or requeue.
         """
 
     def deferred(self, job: JobSnapshot) -> None:
-        """A job waits for others (`job.depends_on`) before it is pushed."""
+        """A job waits for its dependencies (`job.depends_on`) before it is pushed."""
 
     def scheduled(self, job: JobSnapshot, cause: str) -> None:
         """A job will be pushed at `job.scheduled_at`."""
 
     def rate_limited(self, job: JobSnapshot) -> None:
-        """A job waits for its rate limit (RQ 3). Whichever process frees a slot pushes it, and tells `enqueued`."""
+        """A job waits for its rate limit (RQ 3). The process that frees a slot pushes it and calls `enqueued`."""
 
     def refused(self, job: JobSnapshot, reason: str) -> None:
-        """RQ did not take a job. `reason` is duplicate: there is one of its id already (`unique=True`)."""
+        """RQ refused a job. `reason` is duplicate: a job with this id exists (`unique=True`)."""
 
     def webhook_failed(self, job: JobSnapshot, url: str, error: Exception) -> None:
-        """A webhook (RQ 2.10) could not be sent after a job's end. The job is not affected."""
+        """RQ could not send a job's webhook (RQ 2.10) after its end. The job is not affected."""
 
     def started(self, job: JobSnapshot, execution_id: str | None, worker: str) -> None:
-        """The work-horse has marked the job as started and is about to call its function."""
+        """The work-horse has marked the job as started and is about to call the function."""
 
     def progressed(self, job: JobSnapshot, progress: Progress, execution_id: str | None) -> None:
-        """The running job said how far it is."""
+        """The running job reported progress. In the work-horse."""
 
     def succeeded(self, job: JobSnapshot, success: Success) -> None:
         """The function returned and its callback ran. In the work-horse."""
 
     def failed(self, job: JobSnapshot, failure: Failure) -> None:
-        """An execution ended otherwise: in the work-horse, in its parent, or where an abandoned one was found.
+        """An execution failed or was stopped. `job` is as it was before RQ handled the failure.
 
-        The facts are those from before RQ acted on it.
+        In the work-horse, in its parent, or in the process that found an abandoned execution.
         """
 
     def removed(self, job: JobSnapshot, how: str, *, concluded: bool = False) -> None:
-        """A job that had not ended was taken away. `how` is canceled or deleted; `concluded` as in `Ended`."""
+        """A job that had not ended was removed. `how` is canceled or deleted; `concluded` as in `Ending`."""
 
     def operated(self, operation: Operation) -> None:
-        """Somebody cancelled, requeued, deleted, stopped, emptied, suspended or resumed; in their process."""
+        """An operator or the application changed jobs, queues or workers. In the process that did it."""
 
 
 class Observers(Hooks):
-    """Calls each moment's hook of all registered observers. Called by the patches of RQ.
+    """Dispatches each event to all registered observers. The patches of RQ call it.
 
-    What one observer raises is logged and keeps no other from being called.
+    An exception of one observer is logged, and the others are still called.
     """
 
     def __init__(self) -> None:
@@ -172,18 +184,18 @@ class Observers(Hooks):
         self._all.append(observer)
 
 
-def _call_all(moment: str) -> Callable[..., None]:
+def _call_all(hook: str) -> Callable[..., None]:
     def call(self: Observers, *args: Any, **kwargs: Any) -> None:
         for observer in self._all:
-            with never_raise(moment):
-                getattr(observer, moment)(*args, **kwargs)
+            with never_raise(hook):
+                getattr(observer, hook)(*args, **kwargs)
 
     return call
 
 
-for _moment in [name for name in vars(Hooks) if not name.startswith("_")]:  # the same for each: written once
-    setattr(Observers, _moment, _call_all(_moment))
+for _hook in [name for name in vars(Hooks) if not name.startswith("_")]:  # all dispatch in the same way
+    setattr(Observers, _hook, _call_all(_hook))
 
 
 observers = Observers()
-"""Those of this process, and of every process forked from it."""
+"""The observers of this process and of processes forked from it."""

@@ -1,8 +1,8 @@
-"""`instrument()`: the table of patches, which methods of RQ are wrapped and by what.
+"""`instrument()` wraps RQ's methods. The table PATCHES lists which ones, and with what.
 
-RQ's classes themselves are wrapped, not subclasses of them: the scheduler, cron, registries and the worker's children
-build the base classes, whatever class the user named. RQ's arguments are passed on as they came (`*args, **kwargs`):
-they differ between releases. The table is held against the RQ that is there: a method that is missing is told.
+RQ's own classes are patched, not subclassed: the scheduler, cron, registries and a worker's children create the base
+classes, whatever class the user named. Arguments are passed through (`*args, **kwargs`) because they differ between
+RQ's releases. The table is checked against the installed RQ: a missing method is logged as an error.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ Version = tuple[int, ...]
 
 OLDEST: Version = (2, 6)
 TESTED: Version = (3, 0)
-"""The newest RQ that the tests run with: `major.minor`."""
+"""The newest RQ that the tests run with: (major, minor)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A method, in whichever of the classes define it, and what is put around it.
+    """One method of RQ and the wrapper for it.
 
-    `owners` are `module:Class`. Without a class it is a function of the module, wrapped in every module that has
-    imported it, or only there (`everywhere=False`: it is not RQ's own). `records` says what is not recorded where
-    it is missing. RQ has it from `since` on, until `until`.
+    `owners`: `module:Class`, each class that may define the method. `module` alone: a function, wrapped in every module
+    that imported it. With `everywhere=False` (not RQ's own function) only in that module.
+    `records`: what is not recorded if the method is missing, for the error message.
+    `since`, `until`: RQ has the method in `since <= version < until`.
     """
 
     owners: tuple[str, ...]
@@ -119,7 +120,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch(("rq.worker:SpawnWorker",), "fork_work_horse", spawn.fork_work_horse, "jobs of SpawnWorker"),
     Patch(("rq.webhook:Webhook",), "send", webhooks.send, "webhooks that failed", since=(2, 10)),
     Patch(("rq.webhook",), "urlopen", webhooks.urlopen, "webhooks that failed", since=(2, 10), everywhere=False),
-    # --- taking away, and what people do
+    # --- removing, and operations
     Patch(_JOB, "cancel", operate.job_method("job-canceled", "end", remove.cancel), "job-canceled"),
     Patch(_JOB, "delete", operate.job_method("job-deleted", "deletion", remove.delete), "job-deleted"),
     Patch(_JOB, "cleanup", remove.cleanup, "which deletions are RQ's own"),
@@ -135,13 +136,13 @@ _instrumented = False
 
 
 def instrument() -> None:
-    """Make RQ in this process, and in every process forked from it, write job records to SHIPPER_LOG.
+    """Make RQ in this process, and in processes forked from it, write job records to SHIPPER_LOG.
 
-    Call it once in processes that enqueue: web applications, schedulers, cron, scripts. A worker that runs
-    with RQ_JOB_CLASS=shipper.LoggedJob needs no call. Calling it again does nothing. Wrong settings are
-    logged and left out; they raise nothing here. What this RQ lacks of the table is logged as an error.
+    Call it once in each process that enqueues: web applications, schedulers, cron, scripts. A worker with
+    RQ_JOB_CLASS=shipper.LoggedJob does not need it. Further calls do nothing. Never raises for wrong settings: they are
+    logged and ignored. Methods that the installed RQ lacks are logged as errors.
     """
-    global _instrumented  # noqa: PLW0603 - what is wrapped is global too
+    global _instrumented  # noqa: PLW0603 - the patches are global, too
     with no_fork:
         if _instrumented:
             return
@@ -155,79 +156,79 @@ def instrument() -> None:
 
 
 def version() -> Version:
-    """The RQ that is there: `(3, 0)`."""
+    """The installed RQ: (major, minor)."""
     return tuple(int(part) for part in rq.__version__.split(".")[:2] if part.isdigit())
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is not as the table says. `level` is logging's."""
+    """A difference between the table and the installed RQ. `level` is logging's."""
 
     level: int
     text: str
 
 
 def problems() -> Iterator[Problem]:
-    """How the RQ that is there differs from the table. Nothing: all of it is recorded."""
-    here = version()
-    if here > TESTED:
+    """How the installed RQ differs from the table. Empty if everything is recorded."""
+    installed = version()
+    if installed > TESTED:
         yield Problem(
             logging.WARNING,
-            f"RQ {rq.__version__} is newer than the releases that this was tested with (up to {_said(TESTED)}). What "
+            f"RQ {rq.__version__} is newer than the releases that this was tested with (up to {_dotted(TESTED)}). What "
             "it does differently may be missing from the records.",
         )
     for patch in PATCHES:
-        if patch.is_expected(here) and not any(True for _ in _found(patch)):
+        if patch.is_expected(installed) and not any(True for _ in _targets(patch)):
             yield Problem(
                 logging.ERROR,
                 f"RQ {rq.__version__} has no {patch} any more. Not recorded: {patch.records}. "
-                f"Use a release of RQ up to {_said(TESTED)}, or a newer rq-shipper.",
+                f"Use a release of RQ up to {_dotted(TESTED)}, or a newer rq-shipper.",
             )
 
 
-def _said(version: Version) -> str:
+def _dotted(version: Version) -> str:
     return ".".join(map(str, version))
 
 
-def _found(patch: Patch) -> Iterator[tuple[Any, Any]]:
-    """(owner, what stands there) for each owner that defines the name."""
+def _targets(patch: Patch) -> Iterator[tuple[Any, Any]]:
+    """(owner, attribute) for each owner that defines the name."""
     for owner in patch.owners:
         module_name, _, kind = owner.partition(":")
         try:
-            home: Any = import_module(module_name)
+            target: Any = import_module(module_name)
         except ImportError:  # a module of another release
             continue
         if kind:
-            home = getattr(home, kind, None)
-        there = getattr(home, "__dict__", {}).get(patch.name)
-        if there is not None:
-            yield home, there
+            target = getattr(target, kind, None)
+        attribute = getattr(target, "__dict__", {}).get(patch.name)
+        if attribute is not None:
+            yield target, attribute
 
 
 def _apply(patch: Patch) -> None:
-    for owner, original in _found(patch):
+    for owner, original in _targets(patch):
         if not isinstance(owner, type):
             _replace(owner, patch, original)
         elif isinstance(original, classmethod):
-            setattr(owner, patch.name, classmethod(_around(as_class_function(original), patch.wrapper)))
+            setattr(owner, patch.name, classmethod(_wrap(as_class_function(original), patch.wrapper)))
         else:
-            setattr(owner, patch.name, _around(as_function(original), patch.wrapper))
+            setattr(owner, patch.name, _wrap(as_function(original), patch.wrapper))
 
 
-def _replace(home: Any, patch: Patch, original: Any) -> None:
-    """Put the wrapper around a function in its module, and in every other that has imported it by name."""
+def _replace(module: Any, patch: Patch, original: Any) -> None:
+    """Wrap a function in its module and, unless `everywhere=False`, in each module that imported it by name."""
 
     @wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return patch.wrapper(original, *args, **kwargs)
 
-    for module in list(sys.modules.values()) if patch.everywhere else [home]:
-        for alias, value in list(getattr(module, "__dict__", {}).items()):
+    for importer in list(sys.modules.values()) if patch.everywhere else [module]:
+        for alias, value in list(getattr(importer, "__dict__", {}).items()):
             if value is original:
-                setattr(module, alias, wrapped)
+                setattr(importer, alias, wrapped)
 
 
-def _around(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
+def _wrap(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
     @wraps(original)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         return wrapper(original, self, *args, **kwargs)

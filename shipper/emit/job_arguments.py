@@ -1,4 +1,4 @@
-"""What a job was called with and carries along, put on its record without what has to stay here."""
+"""Adds a job's arguments and meta to its record, redacted and size-limited."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ CUT_TAG = "contents-cut"
 
 
 def add(record: Record, job: JobSnapshot, redactor: Redactor) -> Record:
-    """Put `rq.args`, `rq.kwargs` and `rq.meta` on the record, as far as they are known here; keep labels clean too.
+    """Add `rq.args`, `rq.kwargs` and `rq.meta`, where this process knows them, and redact the labels.
 
-    A record from which something was cut, because it was too long, too deep or too much, is tagged.
+    Changes and returns `record`. It is tagged `contents-cut` if values were too long, too deep or too many.
     """
     rq, cut = record["rq"], False
     if job.args:

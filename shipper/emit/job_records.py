@@ -1,4 +1,8 @@
-"""A job's facts → its record. Pure: no clock, no RQ object, no file. Times are left to the encoder."""
+"""Builds the record of each job event from a JobSnapshot. Pure: no clock, no RQ objects, no files.
+
+Every function here returns a Record whose times are datetimes; `records.encode` formats them. `now` is when the event
+was observed.
+"""
 
 from __future__ import annotations
 
@@ -20,139 +24,142 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:
-    """Those of the fields that there is something to say of."""
+    """The fields whose value is not None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def enqueued(facts: JobSnapshot, cause: str, now: datetime, origin: ServiceInfo) -> Record:
-    """job-enqueued: the job lies in a queue."""
-    moment = facts.enqueued_at or now
+def enqueued(job: JobSnapshot, cause: str, now: datetime, service: ServiceInfo) -> Record:
+    """job-enqueued: the job was pushed to a queue."""
+    at = job.enqueued_at or now
     return _record(
-        facts, origin, moment, now,
-        identity=("enqueued", timestamp(moment)),
+        job, service, at, now,
+        identity=("enqueued", timestamp(at)),
         event={"type": ["info"], "action": "job-enqueued", "outcome": "success"},
-        message=f"{_name(facts)} enqueued on {facts.queue}",
+        message=f"{_name(job)} enqueued on {job.queue}",
         rq={
             "cause": cause, "status": "queued",
-            "expires_at": moment + timedelta(seconds=facts.ttl_s) if facts.ttl_s and facts.ttl_s > 0 else None,
+            "expires_at": at + timedelta(seconds=job.ttl_s) if job.ttl_s and job.ttl_s > 0 else None,
         },
     )  # fmt: skip
 
 
-def deferred(facts: JobSnapshot, now: datetime, origin: ServiceInfo) -> Record:
-    """job-deferred: the job waits for others to finish."""
-    moment = facts.created_at or now
+def deferred(job: JobSnapshot, now: datetime, service: ServiceInfo) -> Record:
+    """job-deferred: the job waits for its dependencies."""
+    at = job.created_at or now
     return _record(
-        facts, origin, moment, now,
-        identity=("deferred", timestamp(moment)),
+        job, service, at, now,
+        identity=("deferred", timestamp(at)),
         event={"type": ["info"], "action": "job-deferred", "outcome": "success"},
-        message=f"{_name(facts)} waits for {len(facts.depends_on)} other job{'s' * (len(facts.depends_on) != 1)}",
-        rq={"status": "deferred", "depends_on": list(facts.depends_on)},
+        message=f"{_name(job)} waits for {len(job.depends_on)} other job{'s' * (len(job.depends_on) != 1)}",
+        rq={"status": "deferred", "depends_on": list(job.depends_on)},
     )  # fmt: skip
 
 
-def scheduled(facts: JobSnapshot, cause: str, now: datetime, origin: ServiceInfo) -> Record:
-    """job-scheduled: the job will be pushed at a time."""
-    at = facts.scheduled_at or now
+def scheduled(job: JobSnapshot, cause: str, now: datetime, service: ServiceInfo) -> Record:
+    """job-scheduled: the job will be pushed at `rq.scheduled_at`."""
+    at = job.scheduled_at or now
     return _record(
-        facts, origin, now, now,
+        job, service, now, now,
         identity=("scheduled", timestamp(at)),
         event={"type": ["info"], "action": "job-scheduled", "outcome": "success"},
-        message=f"{_name(facts)} scheduled for {timestamp(at)}",
+        message=f"{_name(job)} scheduled for {timestamp(at)}",
         rq={"cause": cause, "status": "scheduled"},
     )  # fmt: skip
 
 
-def rate_limited(facts: JobSnapshot, now: datetime, origin: ServiceInfo) -> Record:
-    """job-rate-limited: the job waits for its rate limit, beside its queue."""
-    moment = facts.rate_limited_at or now
+def rate_limited(job: JobSnapshot, now: datetime, service: ServiceInfo) -> Record:
+    """job-rate-limited: the job waits for its rate limit, outside of its queue."""
+    at = job.rate_limited_at or now
     return _record(
-        facts, origin, moment, now,
-        identity=("rate-limited", timestamp(moment)),
+        job, service, at, now,
+        identity=("rate-limited", timestamp(at)),
         event={"type": ["info"], "action": "job-rate-limited", "outcome": "success"},
-        message=f"{_name(facts)} waits for its rate limit {facts.rate_limit_key}",
+        message=f"{_name(job)} waits for its rate limit {job.rate_limit_key}",
         rq={"status": "rate_limited"},
     )  # fmt: skip
 
 
-def refused(facts: JobSnapshot, reason: str, now: datetime, origin: ServiceInfo) -> Record:
-    """job-refused: RQ did not take the job. The one that is there already is not affected."""
+def refused(job: JobSnapshot, reason: str, now: datetime, service: ServiceInfo) -> Record:
+    """job-refused: RQ refused the job because its id exists. The existing job is not affected."""
     return _record(
-        facts, origin, now, now,
+        job, service, now, now,
         identity=("refused", timestamp(now)),
         event={"type": ["info"], "action": "job-refused", "outcome": "failure", "reason": reason},
-        message=f"{_name(facts)} was refused: there is a job {facts.job_id} already",
+        message=f"{_name(job)} was refused: there is a job {job.job_id} already",
         rq={},
     )  # fmt: skip
 
 
-def webhook_failed(facts: JobSnapshot, url: str, error: Exception, now: datetime, origin: ServiceInfo) -> Record:
-    """job-webhook-failed: after its end. The address is shown without what may be a secret in it."""
+def webhook_failed(job: JobSnapshot, url: str, error: Exception, now: datetime, service: ServiceInfo) -> Record:
+    """job-webhook-failed: RQ could not send a webhook after the job's end.
+
+    The URL is cut to scheme and host, as its path and query may hold secrets.
+    """
     parts = urlsplit(url)
     where = f"{parts.scheme}://{parts.hostname}"
     return _record(
-        facts, origin, now, now,
+        job, service, now, now,
         identity=("webhook-failed", timestamp(now)),
         event={"type": ["info"], "action": "job-webhook-failed", "outcome": "failure"},
-        message=shorten(f"The webhook of {_name(facts)} to {where} failed: {error}", 1000),
+        message=shorten(f"The webhook of {_name(job)} to {where} failed: {error}", 1000),
         rq={},
         error={"type": type(error).__qualname__, "message": shorten(str(error))},
     )  # fmt: skip
 
 
-def removed(facts: JobSnapshot, how: str, now: datetime, origin: ServiceInfo, *, concluded: bool = False) -> Record:
-    """job-canceled or job-deleted: a job that had not ended was taken away. It had no execution to end."""
+def removed(job: JobSnapshot, how: str, now: datetime, service: ServiceInfo, *, concluded: bool = False) -> Record:
+    """job-canceled or job-deleted: a job that had not ended was removed. `how` is canceled or deleted."""
     return _record(
-        facts, origin, now, now,
-        identity=(f"concluded {how}" if concluded else how, _push(facts)),
+        job, service, now, now,
+        identity=(f"concluded {how}" if concluded else how, _push(job)),
         event={"type": ["end"], "action": f"job-{how}", "outcome": "unknown"},
-        message=f"{_name(facts)} was {how}",
+        message=f"{_name(job)} was {how}",
         rq={
             "status": how, "final": True, "inferred": concluded or None,
-            "total_ms": _milliseconds(facts.created_at, now), "ended_at": now,
+            "total_ms": _milliseconds(job.created_at, now), "ended_at": now,
         },
     )  # fmt: skip
 
 
-def job_identity(facts: JobSnapshot) -> Record:
-    """Which job an audit record is about: it is found by the job's id, its customer and its trace."""
-    rq = {"attempt": facts.attempt, "parent_job_id": facts.parent_job_id, "root_job_id": facts.root_job_id}
+def job_identity(job: JobSnapshot) -> Record:
+    """The fields that identify a job on an audit record, so that it is found by job, customer and trace."""
+    rq = {"attempt": job.attempt, "parent_job_id": job.parent_job_id, "root_job_id": job.root_job_id}
     record: Record = {
-        "messaging": {"system": "rq", "destination": {"name": facts.queue}, "message": {"id": facts.job_id}},
+        "messaging": {"system": "rq", "destination": {"name": job.queue}, "message": {"id": job.job_id}},
         "rq": _present(rq),
     }
-    if facts.function is not None:
-        record["code"] = {"function": {"name": facts.function}}
-    carried = fields_of(facts.context)
+    if job.function is not None:
+        record["code"] = {"function": {"name": job.function}}
+    carried = fields_of(job.context)
     record |= {name: carried[name] for name in ("organization", "trace") if name in carried}
     return record
 
 
-def started(facts: JobSnapshot, execution_id: str | None, worker: str, now: datetime, origin: ServiceInfo) -> Record:
-    """job-started: a work-horse is about to call the function. `rq.lag_ms` is the wait since the push."""
-    moment = facts.started_at or now
-    lag_ms = _milliseconds(facts.waits_since, moment)
-    waited = "" if lag_ms is None else f" after {lag_ms} ms in {facts.queue}"
+def started(job: JobSnapshot, execution_id: str | None, worker: str, now: datetime, service: ServiceInfo) -> Record:
+    """job-started: the work-horse is about to call the function. `rq.lag_ms` is the time since it was due."""
+    at = job.started_at or now
+    lag_ms = _milliseconds(job.waits_since, at)
+    waited = "" if lag_ms is None else f" after {lag_ms} ms in {job.queue}"
     return _record(
-        facts, origin, moment, now,
-        identity=("started", execution_id or _push(facts)),
+        job, service, at, now,
+        identity=("started", execution_id or _push(job)),
         event={"type": ["start"], "action": "job-started", "outcome": "unknown"},
-        message=f"{_name(facts)} started{waited}",
-        rq={"execution_id": execution_id, "status": "started", "lag_ms": lag_ms, "started_at": moment},
+        message=f"{_name(job)} started{waited}",
+        rq={"execution_id": execution_id, "status": "started", "lag_ms": lag_ms, "started_at": at},
         worker=worker,
     )  # fmt: skip
 
 
 def progressed(
-    facts: JobSnapshot, progress: Progress, execution_id: str | None, now: datetime, origin: ServiceInfo
+    job: JobSnapshot, progress: Progress, execution_id: str | None, now: datetime, service: ServiceInfo
 ) -> Record:
-    """job-progressed: the job said how far it is. `event.sequence` numbers what it said."""
+    """job-progressed: the job reported progress. `event.sequence` numbers its reports."""
     about = f": {progress.message}" if progress.message else ""
     return _record(
-        facts, origin, now, now,
-        identity=(f"progress {progress.count}", execution_id or _push(facts)),
+        job, service, now, now,
+        identity=(f"progress {progress.count}", execution_id or _push(job)),
         event={"type": ["info"], "action": "job-progressed", "outcome": "unknown", "sequence": progress.count},
-        message=shorten(f"{_name(facts)} at {progress.percent:g} %{about}", 1000),
+        message=shorten(f"{_name(job)} at {progress.percent:g} %{about}", 1000),
         rq={
             "execution_id": execution_id, "status": "started",
             "progress": _present(
@@ -162,10 +169,10 @@ def progressed(
     )  # fmt: skip
 
 
-def finished(facts: JobSnapshot, success: Success, now: datetime, origin: ServiceInfo) -> Record:
-    """job-finished: the function returned. `rq.status_saved` is there, and false, if Redis was not told."""
+def finished(job: JobSnapshot, success: Success, now: datetime, service: ServiceInfo) -> Record:
+    """job-finished: the function returned. `rq.status_saved` is false if Redis does not have it, else absent."""
     return _closing(
-        facts, success, now, origin,
+        job, success, now, service,
         event={"type": ["end"], "action": "job-finished", "outcome": "success"},
         verb="finished",
         rq={
@@ -176,8 +183,8 @@ def finished(facts: JobSnapshot, success: Success, now: datetime, origin: Servic
     )  # fmt: skip
 
 
-def failed(facts: JobSnapshot, failure: Failure, now: datetime, origin: ServiceInfo) -> Record:
-    """job-retried, job-dead or job-stopped: an execution that did not succeed."""
+def failed(job: JobSnapshot, failure: Failure, now: datetime, service: ServiceInfo) -> Record:
+    """job-retried, job-dead or job-stopped: an execution failed or was stopped."""
     raised = failure.raised or _raised_from(failure.text)
     reason = _reason(failure)
     if failure.stopped:
@@ -191,16 +198,16 @@ def failed(facts: JobSnapshot, failure: Failure, now: datetime, origin: ServiceI
         verdict, status = "will_retry", "retrying"
     else:
         ending, verb = {"type": ["end"], "action": "job-dead", "outcome": "failure"}, "failed for good"
-        verdict = "exhausted" if facts.max_attempts > 1 and failure.is_retried else "no_retry"
+        verdict = "exhausted" if job.max_attempts > 1 and failure.is_retried else "no_retry"
         status = "failed"
     return _closing(
-        facts._replace(ended_at=failure.ended_at or facts.ended_at), failure, now, origin,
+        job._replace(ended_at=failure.ended_at or job.ended_at), failure, now, service,
         event=_present({**ending, "reason": reason}),
-        verb=verb, because=f"{raised.type}: {raised.message}" if raised.type else raised.message,
+        verb=verb, detail=f"{raised.type}: {raised.message}" if raised.type else raised.message,
         rq={
             "status": status, "final": failure.retry_in_s is None, "retry_verdict": verdict,
             "inferred": failure.inferred or None,
-            **_retry(facts, failure, now), **_signal(failure.killed),
+            **_retry(job, failure, now), **_signal(failure.killed),
         },
         error=_error(raised),
         exit_code=_exit_code(failure.killed),
@@ -208,47 +215,47 @@ def failed(facts: JobSnapshot, failure: Failure, now: datetime, origin: ServiceI
 
 
 def _closing(
-    facts: JobSnapshot,
+    job: JobSnapshot,
     ended: Ending,
     now: datetime,
-    origin: ServiceInfo,
+    service: ServiceInfo,
     *,
     event: dict[str, Any],
     verb: str,
     rq: dict[str, Any],
-    because: str = "",
+    detail: str = "",
     error: dict[str, Any] | None = None,
     exit_code: int | None = None,
 ) -> Record:
-    """A record that ends an execution. Its id follows from job and execution: two witnesses, one document."""
-    moment, started_at = facts.ended_at or now, facts.started_at
-    duration_us = _microseconds(started_at, moment)
-    taken = ""
-    event["end"] = moment
+    """A closing record. Its id follows from job and execution: if two processes write it, it is one document."""
+    at, started_at = job.ended_at or now, job.started_at
+    duration_us = _microseconds(started_at, at)
+    elapsed = ""
+    event["end"] = at
     if duration_us is not None:
         event["start"], event["duration"] = started_at, duration_us * NS_PER_US
-        taken = f" after {duration_us / 1000:.0f} ms"
+        elapsed = f" after {duration_us / 1000:.0f} ms"
     return _record(
-        facts, origin, moment, now,
-        identity=(ended.kind, ended.execution_id or _push(facts)),
+        job, service, at, now,
+        identity=(ended.kind, ended.execution_id or _push(job)),
         event=event,
-        message=shorten(f"{_name(facts)} {verb}{taken}" + (f": {because}" if because else ""), 1000),
+        message=shorten(f"{_name(job)} {verb}{elapsed}" + (f": {detail}" if detail else ""), 1000),
         rq={
             "execution_id": ended.execution_id,
             **rq,
-            "lag_ms": _milliseconds(facts.waits_since, started_at),
-            "total_ms": _milliseconds(facts.created_at, moment),
+            "lag_ms": _milliseconds(job.waits_since, started_at),
+            "total_ms": _milliseconds(job.created_at, at),
             "started_at": started_at,
-            "ended_at": moment,
+            "ended_at": at,
         },
         worker=ended.worker, error=error, exit_code=exit_code,
     )  # fmt: skip
 
 
 def _record(
-    facts: JobSnapshot,
-    origin: ServiceInfo,
-    moment: datetime,
+    job: JobSnapshot,
+    service: ServiceInfo,
+    at: datetime,
     now: datetime,
     *,
     identity: tuple[str, str],
@@ -259,71 +266,71 @@ def _record(
     error: dict[str, Any] | None = None,
     exit_code: int | None = None,
 ) -> Record:
-    """The frame that all job records share. The first keys are at fixed places: see records.py."""
-    process: dict[str, Any] = {"pid": origin.pid}
-    message_fields: dict[str, Any] = {"id": facts.job_id}
-    messaging: dict[str, Any] = {"system": "rq", "destination": {"name": facts.queue}, "message": message_fields}
+    """The fields that all job records share. The first keys are at fixed offsets: see records.py."""
+    process: dict[str, Any] = {"pid": service.pid}
+    message_fields: dict[str, Any] = {"id": job.job_id}
+    messaging: dict[str, Any] = {"system": "rq", "destination": {"name": job.queue}, "message": message_fields}
     record = begin(
-        moment if moment.microsecond else timestamp(moment),
-        record_id(facts.enqueued_at or facts.created_at or moment, facts.job_id, *identity),
+        at if at.microsecond else timestamp(at),
+        record_id(job.enqueued_at or job.created_at or at, job.job_id, *identity),
         "rq.job",
         {"kind": "event", "category": _CATEGORY, "created": now, **event},
     )
     record |= {
-        "ecs": origin.ecs,
+        "ecs": service.ecs,
         "message": message,
-        "service": origin.service_of(facts.queue),
-        "host": origin.host,
+        "service": service.service_of(job.queue),
+        "host": service.host,
         "process": process,
         "messaging": messaging,
         "rq": _present({
-            "attempt": facts.attempt,
-            "max_attempts": facts.max_attempts,
-            "created_at": facts.created_at,
-            "enqueued_at": facts.enqueued_at,
-            "scheduled_at": facts.scheduled_at,
-            "rate_limited_at": facts.rate_limited_at,
-            "rate_limit_key": facts.rate_limit_key,
-            "cron_name": facts.cron_name,
-            "payload_stored_bytes": facts.payload_stored_bytes,
-            "group_id": facts.group_id,
-            "parent_job_id": facts.parent_job_id,
-            "root_job_id": facts.root_job_id,
+            "attempt": job.attempt,
+            "max_attempts": job.max_attempts,
+            "created_at": job.created_at,
+            "enqueued_at": job.enqueued_at,
+            "scheduled_at": job.scheduled_at,
+            "rate_limited_at": job.rate_limited_at,
+            "rate_limit_key": job.rate_limit_key,
+            "cron_name": job.cron_name,
+            "payload_stored_bytes": job.payload_stored_bytes,
+            "group_id": job.group_id,
+            "parent_job_id": job.parent_job_id,
+            "root_job_id": job.root_job_id,
             **rq,
         }),
     }  # fmt: skip
     if exit_code is not None:
         process["exit_code"] = exit_code
-    if facts.payload_bytes is not None:
-        message_fields["body"] = {"size": facts.payload_bytes}
+    if job.payload_bytes is not None:
+        message_fields["body"] = {"size": job.payload_bytes}
     if worker:
         messaging["client"] = {"id": worker}
-    if facts.function is not None:
-        record["code"] = {"function": {"name": facts.function}}
+    if job.function is not None:
+        record["code"] = {"function": {"name": job.function}}
     if error:
         record["error"] = _present(error)
-    if facts.context:
-        record.update(fields_of(facts.context))
+    if job.context:
+        record.update(fields_of(job.context))
     return record
 
 
 _CATEGORY = ["process"]
 
 
-def _push(facts: JobSnapshot) -> str:
-    """What tells one push of a job from the next, where there is no execution: RQ notes the time of each."""
-    return timestamp(facts.enqueued_at or facts.created_at or _EPOCH)
+def _push(job: JobSnapshot) -> str:
+    """Identifies a push of a job where there is no execution id: the time of the push, which RQ keeps."""
+    return timestamp(job.enqueued_at or job.created_at or _EPOCH)
 
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def _name(facts: JobSnapshot) -> str:
-    return facts.function or facts.description or facts.job_id
+def _name(job: JobSnapshot) -> str:
+    return job.function or job.description or job.job_id
 
 
 def _microseconds(start: datetime | None, end: datetime | None) -> int | None:
-    """The time between, never negative: clocks of two machines differ."""
+    """The time between, None if either is unknown. Never negative: the clocks of two machines may differ."""
     if start is None or end is None:
         return None
     return max(0, (end - start) // _MICROSECOND)
@@ -335,7 +342,7 @@ def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
 
 
 def _reason(failure: Failure) -> str | None:
-    """event.reason: what kind of thing ended the execution."""
+    """event.reason: what ended the execution."""
     if failure.reason is not None:
         return failure.reason
     if failure.raised is None:
@@ -353,19 +360,19 @@ def _reason(failure: Failure) -> str | None:
 
 
 def _reason_of_end(failure: Failure) -> str | None:
-    """The same where nothing was raised: the work-horse went, or the job asked for a retry, or was stopped."""
+    """event.reason where nothing was raised: the work-horse exited, the job was stopped or returned a Retry."""
     if failure.stopped or failure.killed is None:
         return None
     status = failure.killed.status
     return "exited" if status is not None and os.WIFEXITED(status) else "killed"
 
 
-def _retry(facts: JobSnapshot, failure: Failure, now: datetime) -> dict[str, Any]:
-    """When the next attempt comes, and how many may come after it."""
+def _retry(job: JobSnapshot, failure: Failure, now: datetime) -> dict[str, Any]:
+    """`rq.retry_at` and `rq.retries_left`, as they are after this attempt."""
     if failure.retry_in_s is None:
-        return {"retries_left": facts.retries_left}
-    retry_at = (facts.ended_at or now) + timedelta(seconds=failure.retry_in_s)
-    return {"retries_left": max(0, facts.retries_left - 1), "retry_at": retry_at}
+        return {"retries_left": job.retries_left}
+    retry_at = (job.ended_at or now) + timedelta(seconds=failure.retry_in_s)
+    return {"retries_left": max(0, job.retries_left - 1), "retry_at": retry_at}
 
 
 def _error(raised: ExceptionInfo) -> dict[str, str | None]:
@@ -377,7 +384,7 @@ def _error(raised: ExceptionInfo) -> dict[str, str | None]:
 
 
 def _raised_from(text: str) -> ExceptionInfo:
-    """What RQ says of an ending that raised nothing, such as a killed work-horse."""
+    """RQ's own message as an exception without a type, where nothing was raised: a killed work-horse."""
     lines = text.strip("; \n").splitlines()
     return ExceptionInfo(type="", message=lines[-1] if lines else "", stack_trace=text)
 

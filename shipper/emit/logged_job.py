@@ -1,7 +1,7 @@
-"""RQ_JOB_CLASS=shipper.LoggedJob: a job class that differs from RQ's in nothing but that it is watched.
+"""RQ_JOB_CLASS=shipper.LoggedJob: a job class that instruments the worker that imports it.
 
-Importing this module instruments the process. That is its purpose: the unmodified `rq` command imports the
-class it is told to use, and nothing else of ours.
+Importing this module calls `instrument()`, on purpose: the unmodified `rq` command imports the job class it is
+configured with, and nothing else of this package.
 """
 
 from rq.job import Job
@@ -12,4 +12,4 @@ instrument()
 
 
 class LoggedJob(Job):
-    """RQ's Job. A process that uses this class writes job records, as after `shipper.instrument()`."""
+    """RQ's Job, unchanged. A process that imports it writes job records, as after `shipper.instrument()`."""

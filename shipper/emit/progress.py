@@ -1,7 +1,7 @@
-"""`shipper.progress(40, "half of the rows")` inside a job: at once in Redis, and as a record.
+"""`shipper.progress(40, "half of the rows")`: a running job reports its progress, to Redis and as a record.
 
-Not in the job's meta: RQ's parent process overwrites that with its stale copy when a work-horse is killed and
-the job retried. It has a key of its own, which expires.
+It is stored in a Redis key of its own, which expires, and not in the job's meta: when a work-horse is killed and the
+job retried, RQ's parent process overwrites the meta with its stale copy.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from . import snapshot
 from .events import observers
 
 KEEP_S = 7 * 86_400
-"""How long progress outlives its last change in Redis."""
+"""Seconds until the Redis key expires, from its last change."""
 
-TELL_EVERY_S = 1.0
-"""At most one record in this time; Redis has every change. The last one, 100 %, is always told."""
+RECORD_EVERY_S = 1.0
+"""At most one record in this time. Redis has every change, and 100 % is always recorded."""
 
 
-_last_told: dict[str, float] = {}  # the job that is running, and when its progress was last told
+_last_recorded: dict[str, float] = {}  # job id → time.monotonic() of its last progress record
 
 
 def progress(percent: float, message: str = "") -> None:
-    """Say how far the running job is, from 0 to 100, and what it is about. Outside of a job it does nothing.
+    """Report the progress of the running job: 0 to 100, and an optional message. Does nothing outside of a job.
 
-    Never raises for Redis or for the log: a job does not fail for its progress. TypeError or ValueError for a
-    `percent` that is no number.
+    Raises TypeError or ValueError if `percent` is not a number. Never raises for Redis or the log.
     """
     percent = min(100.0, max(0.0, float(percent)))
     job = _current_job()
@@ -53,10 +52,10 @@ def _store(connection: Any, job_id: str, percent: float, message: str) -> int:
 
 def _is_due(job_id: str, percent: float) -> bool:
     now = time.monotonic()
-    if percent < 100 and now - _last_told.get(job_id, -TELL_EVERY_S) < TELL_EVERY_S:
+    if percent < 100 and now - _last_recorded.get(job_id, -RECORD_EVERY_S) < RECORD_EVERY_S:
         return False
-    _last_told.clear()
-    _last_told[job_id] = now
+    _last_recorded.clear()
+    _last_recorded[job_id] = now
     return True
 
 

@@ -1,4 +1,4 @@
-"""The observer that writes the records: reads the facts, has the record made, appends its line."""
+"""The observer that writes job records: builds the record of each event and appends it to the log."""
 
 from __future__ import annotations
 
@@ -23,51 +23,51 @@ if TYPE_CHECKING:
 
 
 class Recorder(Hooks):
-    """Writes one record for each moment that has one, to `settings.log`."""
+    """Writes one record for each event to `settings.log`, and calls the failure callbacks."""
 
     def __init__(self, settings: Settings) -> None:
         self.sink = Sink(settings.log, settings.log_mode)
         self._settings = settings
         self._redactor = Redactor(settings.redact)
         self._callbacks = Callbacks(settings)
-        self._made_for = ServiceInfo.here(settings)
+        self._cached_service = ServiceInfo.here(settings)
         self._trail = Trail(settings, self.sink)
 
     def worker_started(self, worker: BaseWorker) -> None:
         worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
 
     def enqueued(self, job: JobSnapshot, cause: str) -> None:
-        self._write(job, job_records.enqueued(job, cause, _now(), self._origin()))
+        self._write(job, job_records.enqueued(job, cause, _now(), self._service()))
 
     def deferred(self, job: JobSnapshot) -> None:
-        self._write(job, job_records.deferred(job, _now(), self._origin()))
+        self._write(job, job_records.deferred(job, _now(), self._service()))
 
     def scheduled(self, job: JobSnapshot, cause: str) -> None:
-        self._write(job, job_records.scheduled(job, cause, _now(), self._origin()))
+        self._write(job, job_records.scheduled(job, cause, _now(), self._service()))
 
     def rate_limited(self, job: JobSnapshot) -> None:
-        self._write(job, job_records.rate_limited(job, _now(), self._origin()))
+        self._write(job, job_records.rate_limited(job, _now(), self._service()))
 
     def refused(self, job: JobSnapshot, reason: str) -> None:
-        self._write(job, job_records.refused(job, reason, _now(), self._origin()))
+        self._write(job, job_records.refused(job, reason, _now(), self._service()))
 
     def webhook_failed(self, job: JobSnapshot, url: str, error: Exception) -> None:
-        self._write(job, job_records.webhook_failed(job, url, error, _now(), self._origin()))
+        self._write(job, job_records.webhook_failed(job, url, error, _now(), self._service()))
 
     def removed(self, job: JobSnapshot, how: str, *, concluded: bool = False) -> None:
-        self._write(job, job_records.removed(job, how, _now(), self._origin(), concluded=concluded))
+        self._write(job, job_records.removed(job, how, _now(), self._service(), concluded=concluded))
 
     def started(self, job: JobSnapshot, execution_id: str | None, worker: str) -> None:
-        self._write(job, job_records.started(job, execution_id, worker, _now(), self._origin()))
+        self._write(job, job_records.started(job, execution_id, worker, _now(), self._service()))
 
     def progressed(self, job: JobSnapshot, progress: Progress, execution_id: str | None) -> None:
-        self._write(job, job_records.progressed(job, progress, execution_id, _now(), self._origin()))
+        self._write(job, job_records.progressed(job, progress, execution_id, _now(), self._service()))
 
     def succeeded(self, job: JobSnapshot, success: Success) -> None:
-        self._write(job, job_records.finished(job, success, _now(), self._origin()))
+        self._write(job, job_records.finished(job, success, _now(), self._service()))
 
     def failed(self, job: JobSnapshot, failure: Failure) -> None:
-        self._callbacks.tell(self._write(job, job_records.failed(job, failure, _now(), self._origin())))
+        self._callbacks.notify(self._write(job, job_records.failed(job, failure, _now(), self._service())))
 
     def operated(self, operation: Operation) -> None:
         job = operation.job
@@ -83,11 +83,11 @@ class Recorder(Hooks):
         self.sink.append(line)
         return line
 
-    def _origin(self) -> ServiceInfo:
-        # The recorder is made before the work-horse forks: the process that it was made in may not be this one.
-        if self._made_for.pid != os.getpid():
-            self._made_for = ServiceInfo.here(self._settings)
-        return self._made_for
+    def _service(self) -> ServiceInfo:
+        # The recorder is created before the work-horse forks, and the pid differs after it.
+        if self._cached_service.pid != os.getpid():
+            self._cached_service = ServiceInfo.here(self._settings)
+        return self._cached_service
 
 
 def _now() -> datetime:

@@ -1,7 +1,7 @@
-"""Beside sentry-sdk: an event that it sends names the job, and carries the user and the labels of the log context.
+"""Adds the running job and the log context to the events of sentry-sdk, if the application uses it.
 
-sentry-sdk is never imported for its sake: the application has it, or not. Any other notifier gets the same from
-`shipper.current_fields()`.
+sentry-sdk is never imported here, only used if the application has imported it. Other notifiers get the same fields
+from `shipper.current_fields()`.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from .. import context
 from ..guard import never_raise
 
 NAME = "rq-shipper"
-"""Under this name the fields stand among an event's contexts."""
+"""The key of our fields in an event's `contexts`."""
 
 _attached = False
 
 
 def attach() -> None:
-    """Have every event of sentry-sdk pass through `add_fields`, once it is there. Cheap to ask again."""
+    """Register `add_fields` with sentry-sdk, once it is imported. Cheap to call repeatedly."""
     global _attached  # noqa: PLW0603 - sentry-sdk's processors are global, too
     if _attached or "sentry_sdk" not in sys.modules:
         return
     with never_raise("sentry"):
         from sentry_sdk.scope import add_global_event_processor
 
-        processor: Any = add_fields  # its types are its own matter
+        processor: Any = add_fields  # avoids a dependency on sentry-sdk's types
         add_global_event_processor(processor)
         _attached = True
 
 
 def add_fields(event: dict[str, Any], _hint: object) -> dict[str, Any]:
-    """An event with the running job and the log context. What the application has set itself stays."""
+    """Add the running job and the log context to an event. Values that the application has set are kept."""
     with never_raise("sentry"):
         fields = context.fields_of(context.current())
         if (job := context.running.get()) is not None:
@@ -46,11 +46,11 @@ def add_fields(event: dict[str, Any], _hint: object) -> dict[str, Any]:
 
 
 def _add_tags(event: dict[str, Any], fields: dict[str, Any]) -> None:
-    """What one searches by. An event's tags are a mapping, or pairs."""
-    found = {
+    """Add what people search by. sentry-sdk has tags as a mapping or as pairs."""
+    ours = {
         "rq.job_id": fields.get("messaging", {}).get("message", {}).get("id"),
         "rq.queue": fields.get("messaging", {}).get("destination", {}).get("name"),
         "customer": fields.get("organization", {}).get("id"),
     }
     tags = event.get("tags") or {}
-    event["tags"] = {**{name: value for name, value in found.items() if value}, **dict(tags)}
+    event["tags"] = {**{name: value for name, value in ours.items() if value}, **dict(tags)}

@@ -1,7 +1,7 @@
-"""What RQ's objects know about a job, read once into a frozen object, without ever unpickling a payload.
+"""JobSnapshot: what RQ's Job object knows, read once into an immutable tuple. Never unpickles a payload.
 
-Payloads are pickles: whoever loads one runs what another process put there. Only the work-horse, which is
-about to run the job anyway, does that (through RQ itself); everybody else reads what lies beside.
+Unpickling runs code that another process put there. Only the work-horse may do that, through RQ itself, as it is about
+to run the job anyway. Everything here reads the fields beside the payload.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ _CARRIED_KEY = CARRIED_FIELD.encode()
 
 
 class JobMarks:
-    """What we keep on a Job object: one object under one name, out of RQ's way.
+    """Our state of one RQ Job object, kept as one attribute on it.
 
-    `carried` is the enqueuer's context as it stands in Redis, `stored_bytes` the payload's size there. `raised` and
-    `callback_raised` are exc_info's; `start_recorded`: this process writes job-started where it knows most of the job;
+    `carried`: the enqueuer's context, as stored in the job's hash.
+    `stored_bytes`: the payload's size in Redis, None if unknown.
+    `raised`, `callback_raised`: `sys.exc_info()` of the function and of its callback.
+    `start_recorded`: another wrapper of this process writes job-started.
     `asked_for_retry`: the function returned a Retry.
     """
 
@@ -47,7 +49,7 @@ _MARKS = "_shipper"
 
 
 def marks_of(job: Job) -> JobMarks:
-    """The marks of a job, made when they are first asked for."""
+    """The marks of a job, created on first use."""
     marks: JobMarks | None = job.__dict__.get(_MARKS)
     if marks is None:
         marks = job.__dict__[_MARKS] = JobMarks()
@@ -58,12 +60,14 @@ NO_CONTEXT: Mapping[str, str] = MappingProxyType({})
 
 
 class JobSnapshot(NamedTuple):
-    """A job at one moment. Times are aware datetimes, None where RQ has not set them (yet).
+    """A job at one point in time. Times are aware datetimes, None where RQ has not set them yet.
 
-    `args` and `kwargs` are there only where they need no unpickling: in the enqueuer and in the work-horse.
-    They are the job's own objects, to be redacted before anything is written.
+    `args` and `kwargs` are None where they would have to be unpickled: set only in the enqueuer and the work-horse.
+    They are the job's own objects and have to be redacted before they are written.
 
-    A tuple, because two are made for each job: a frozen dataclass takes more than twice as long.
+    `payload_bytes` is the size of the payload, `payload_stored_bytes` its size in Redis, where RQ compresses it.
+
+    A tuple, because two are created for each job and a frozen dataclass takes more than twice as long.
     """
 
     job_id: str
@@ -95,7 +99,7 @@ class JobSnapshot(NamedTuple):
 
     @property
     def waits_since(self) -> datetime | None:
-        """When the job was wanted: its lag counts from then."""
+        """When the job was due. Its lag counts from then."""
         return self.scheduled_at or self.rate_limited_at or self.enqueued_at
 
 
@@ -103,10 +107,9 @@ def carry(
     job: Job, context: Mapping[str, str], parent: RunningJob | None, actor: Actor | None = None,
     request_id: str | None = None,
 ) -> None:  # fmt: skip
-    """Give the job what its records will need later.
+    """Store on the job what its later records need.
 
-    That is the enqueuer's context, who asked for it and in which web request, the job that it was enqueued by,
-    and how many attempts there are.
+    That is the enqueuer's context, the actor, the web request's id, the parent job, and the number of attempts.
     """
     carried: dict[str, Any] = dict(_carried(job))
     if context:
@@ -125,34 +128,34 @@ def carry(
 
 
 def is_carrying(job: Job) -> bool:
-    """Whether the job has what its records will need later."""
+    """Whether `carry` has stored something on the job."""
     return bool(_carried(job))
 
 
 def carry_attempts(job: Job) -> None:
-    """Note how many attempts there are: RQ keeps only how many are left."""
+    """Store the number of attempts: RQ keeps only how many retries are left."""
     if job.retries_left:
         marks_of(job).carried = {**_carried(job), "max_attempts": job.retries_left + 1}
 
 
 def carry_cron(job: Job, name: str | None) -> None:
-    """Note which cron job it was made for."""
+    """Store the name of the cron job that enqueued it."""
     if name:
         marks_of(job).carried = {**_carried(job), "cron": name}
 
 
 def carry_rate_limit(job: Job) -> None:
-    """Note since when the job waits for its rate limit: its lag counts from then."""
+    """Store when the job began to wait for its rate limit. Its lag counts from then."""
     marks_of(job).carried = {**_carried(job), "rate_limited_at": datetime.now(UTC).timestamp()}
 
 
 def carry_schedule(job: Job, at: datetime) -> None:
-    """Note when the job was wanted: its lag counts from then. A time without a zone is local, as RQ takes it."""
+    """Store when the job is due. Its lag counts from then. As in RQ, a time without a zone is local time."""
     marks_of(job).carried = {**_carried(job), "scheduled_at": at.timestamp()}
 
 
 def forget_schedule(job: Job) -> None:
-    """The job is pushed for another reason than its schedule or its rate limit."""
+    """Remove the stored schedule and rate limit: the job is pushed for another reason."""
     carried = _carried(job)
     if "scheduled_at" in carried or "rate_limited_at" in carried:
         kept = {name: value for name, value in carried.items() if name not in ("scheduled_at", "rate_limited_at")}
@@ -160,20 +163,20 @@ def forget_schedule(job: Job) -> None:
 
 
 def carried_bytes(job: Job) -> bytes | None:
-    """What `carry` gave, for the job's hash in Redis."""
+    """What `carry` stored, as JSON for the job's hash in Redis. None if there is nothing."""
     carried = _carried(job)
     return orjson.dumps(carried) if carried else None
 
 
 def restore(job: Job, raw: Mapping[Any, Any]) -> None:
-    """Take what was carried from a job's raw hash. What is not ours to understand is left alone."""
-    found = raw.get(_CARRIED_KEY) or raw.get(CARRIED_FIELD)
-    if found and (carried := parse_carried(found)):
+    """Read what `carry` stored from a job's raw hash. Values that are not ours are ignored."""
+    stored = raw.get(_CARRIED_KEY) or raw.get(CARRIED_FIELD)
+    if stored and (carried := parse_carried(stored)):
         marks_of(job).carried = carried
 
 
 def from_job(job: Job) -> JobSnapshot:
-    """The facts of a job, as far as they can be read."""
+    """The snapshot of a job, with what this process can read of it."""
     marks = marks_of(job)
     carried = marks.carried
     returned = getattr(job, "number_of_retries", None) or 0
@@ -186,7 +189,7 @@ def from_job(job: Job) -> JobSnapshot:
         payload_bytes=_payload_bytes(job),
         created_at=job.created_at,
         enqueued_at=job.enqueued_at,
-        scheduled_at=_moment(carried.get("scheduled_at")),
+        scheduled_at=_datetime(carried.get("scheduled_at")),
         started_at=job.started_at,
         ended_at=job.ended_at,
         attempt=attempt,
@@ -197,7 +200,7 @@ def from_job(job: Job) -> JobSnapshot:
         parent_job_id=_id(carried.get("parent")),
         root_job_id=_id(carried.get("root")),
         ttl_s=job.ttl,
-        rate_limited_at=_moment(carried.get("rate_limited_at")),
+        rate_limited_at=_datetime(carried.get("rate_limited_at")),
         rate_limit_key=getattr(job, "rate_limit_key", None),
         cron_name=_id(carried.get("cron")),
         payload_stored_bytes=marks.stored_bytes,
@@ -209,7 +212,7 @@ def from_job(job: Job) -> JobSnapshot:
 
 
 def at_ending(job: Job, started: JobSnapshot | None) -> JobSnapshot:
-    """The facts of a job whose function returned: those of its start, with what has changed since."""
+    """The snapshot of a job whose function returned: that of its start, with what has changed since."""
     if started is None or started.job_id != job.id:
         return from_job(job)
     return started._replace(
@@ -222,13 +225,13 @@ def at_ending(job: Job, started: JobSnapshot | None) -> JobSnapshot:
 
 
 def note_stored_bytes(job: Job, data: object) -> None:
-    """How many bytes Redis has for the payload, which RQ compresses."""
+    """Remember the size of the payload in Redis, where RQ compresses it."""
     if isinstance(data, bytes):
         marks_of(job).stored_bytes = len(data)
 
 
 def _evaluated(job: Job, name: str) -> Any:
-    """An argument of the job's as it is in this process; None where it is still in the payload alone."""
+    """An attribute of the job that RQ unpickles lazily. None if it is not unpickled yet."""
     value = getattr(job, name, UNEVALUATED)
     return None if value is UNEVALUATED else value
 
@@ -239,7 +242,7 @@ def retry_in_s(job: Job) -> float | None:
 
 
 def running(job: JobSnapshot, execution_id: str | None) -> RunningJob:
-    """What log lines and jobs made while this one runs need to know of it."""
+    """The part of the snapshot that log lines and jobs created while this one runs refer to."""
     return RunningJob(
         job_id=job.job_id,
         function=job.function,
@@ -252,19 +255,19 @@ def running(job: JobSnapshot, execution_id: str | None) -> RunningJob:
 
 
 def context_of(job: Job) -> Mapping[str, str]:
-    """The log context that the job carries from its enqueuer."""
-    found = _carried(job).get("context")
-    if not isinstance(found, dict):
+    """The log context of the job's enqueuer."""
+    stored = _carried(job).get("context")
+    if not isinstance(stored, dict):
         return NO_CONTEXT
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    return {name: value for name, value in stored.items() if isinstance(value, str)}
 
 
 def actor_of(job: Job) -> Actor | None:
-    """Who asked for the job, as it carries them; None if nobody was named, or what is there is not ours."""
-    found = _carried(job).get("actor")
-    if not isinstance(found, list) or len(found) != len(Actor._fields):
+    """The actor who enqueued the job. None if none was set, or the stored value is not ours."""
+    stored = _carried(job).get("actor")
+    if not isinstance(stored, list) or len(stored) != len(Actor._fields):
         return None
-    kind, identifier, name, roles, effective = found
+    kind, identifier, name, roles, effective = stored
     if not isinstance(kind, str) or not isinstance(roles, list):
         return None
     return Actor(
@@ -273,7 +276,7 @@ def actor_of(job: Job) -> Actor | None:
 
 
 def request_of(job: Job) -> str | None:
-    """The id of the web request in which the job was asked for."""
+    """The id of the web request in which the job was enqueued."""
     return _id(_carried(job).get("request"))
 
 
@@ -282,16 +285,16 @@ def _carried(job: Job) -> Mapping[str, Any]:
     return _NOTHING if marks is None else marks.carried
 
 
-def _id(found: object) -> str | None:
-    return found if isinstance(found, str) else None
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
-def _moment(seconds: object) -> datetime | None:
+def _datetime(seconds: object) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, float | int) else None
 
 
 def _payload_bytes(job: Job) -> int | None:
-    """The size of the payload before RQ compresses it."""
+    """The size of the uncompressed payload."""
     try:
         return len(job.data)
     except Exception:  # a serializer of the user's own may raise anything
@@ -299,13 +302,13 @@ def _payload_bytes(job: Job) -> int | None:
 
 
 def function_name(job: Job) -> str | None:
-    """The dotted name of the job's function: as RQ has it if it was read already, else from the payload's bytes."""
-    known = _method_name(job) or _carried(job).get("function")
-    if isinstance(known, str):
-        return known
-    known = job._func_name
-    if isinstance(known, str):
-        return known
+    """The dotted name of the job's function: RQ's if it has read it already, else from the payload's bytes."""
+    name = _method_name(job) or _carried(job).get("function")
+    if isinstance(name, str):
+        return name
+    name = job._func_name
+    if isinstance(name, str):
+        return name
     try:
         return function_in_payload(job.data)
     except Exception:  # a payload may be anything at all
@@ -313,7 +316,7 @@ def function_name(job: Job) -> str | None:
 
 
 def _method_name(job: Job) -> str | None:
-    """The dotted name of a bound method or a callable object, whose name alone tells nothing; None of a function."""
+    """`module.Class.method` of a bound method or callable object, whose RQ name lacks the class. None for functions."""
     owner, name = _evaluated(job, "_instance"), job._func_name
     if owner is None or not isinstance(name, str):
         return None
@@ -322,10 +325,10 @@ def _method_name(job: Job) -> str | None:
 
 
 def function_in_payload(payload: bytes) -> str | None:
-    """The first string of a serialized `(function, instance, args, kwargs)`, found without executing anything.
+    """The first string of a serialized `(function, instance, args, kwargs)`, read without executing anything.
 
-    A pickle is a program; `pickletools` reads its instructions one by one and runs none of them. The
-    function's name is the first text in it. RQ's JSONSerializer writes a list that begins with it.
+    A pickle is a program. `pickletools` disassembles it and does not run it; the function's name is its first string.
+    RQ's JSONSerializer writes a list that begins with the name. None if the name cannot be found.
     """
     if payload[:1] == b"[":
         first = orjson.loads(payload)[0]
@@ -333,7 +336,7 @@ def function_in_payload(payload: bytes) -> str | None:
     if payload[:1] != b"\x80":
         return None
     with no_fork:
-        import pickletools  # the parent and the enqueuer seldom need it: 5 ms of import
+        import pickletools  # takes 5 ms, and is seldom needed in parents and enqueuers
 
     strings: list[object] = []
     for opcode, argument, _ in pickletools.genops(payload):
@@ -347,10 +350,10 @@ def function_in_payload(payload: bytes) -> str | None:
         if len(strings) > 1 + _GLOBAL_STRINGS:
             break
     if len(strings) == _GLOBAL_STRINGS and opcode.name == "STACK_GLOBAL":
-        return None  # these were the module and the name of a class: the tuple begins with an object
+        return None  # the strings were the module and name of a class: the tuple begins with an object
     return strings[0] if strings and isinstance(strings[0], str) else None
 
 
-# Instructions that only frame or remember what stands around them (PEP 3154).
+# Opcodes that only frame or memoize others (PEP 3154).
 _FRAMING = frozenset({"PROTO", "FRAME", "MARK", "MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"})
 _GLOBAL_STRINGS = 2

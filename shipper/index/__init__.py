@@ -1,1 +1,1 @@
-"""What is installed in Elasticsearch and Kibana: templates, ingest pipeline, roles, dashboards; and retention."""
+"""Installs index templates, ingest pipeline, roles and Kibana's dashboards, and deletes old indices."""

@@ -1,7 +1,7 @@
-"""Install what Kibana shows: data views, saved searches, dashboards; alert rules where they are wanted.
+"""Installs data views, saved searches, dashboards and, optionally, alert rules in Kibana.
 
-The objects are imported with `overwrite`, so doing it again brings them back to what they were. Rules are only created:
-whom they tell is added in Kibana, and must not be lost. Both files are built by `make kibana`.
+Saved objects are imported with `overwrite`, so repeating it resets them. Rules are only created, as users add actions
+to them in Kibana. `make kibana` builds both files.
 
 The API is Kibana's own: https://www.elastic.co/docs/api/doc/kibana (saved objects, alerting, spaces, status).
 """
@@ -25,35 +25,35 @@ from ..errors import DestinationError, Refused, Unreachable
 from ..settings import Settings
 
 OLDEST = (8, 19)
-"""The oldest Kibana that the objects are made for."""
-REQUEST_TIMEOUT_S = 120.0  # an import of this size takes a second or two; a Kibana that has just started is slow
+"""The oldest Kibana that can import the objects: (major, minor)."""
+REQUEST_TIMEOUT_S = 120.0  # the import takes a second or two, and longer if Kibana has just started
 
 ID_PREFIX = "rqship-"
-"""Every id of ours begins so, and nothing else in the file does."""
+"""All ids of our objects begin with this, and nothing else in the file contains it."""
 DEFAULT_SPACE = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What Kibana said: the HTTP status and the body, decoded if it was JSON, else None."""
+class Response:
+    """An HTTP response: the status, and the parsed body, None if it is not JSON."""
 
     status: int
     body: Any
 
 
 class Kibana:
-    """One Kibana and one space of it. Raises Unreachable or Refused, each with what to do about it."""
+    """A client for one space of a Kibana. Its methods raise Unreachable or Refused, with advice in the message."""
 
     def __init__(self, settings: Settings) -> None:
-        way = _way(settings)
-        self.where = addresses_for_people(way)
+        connection = _connection(settings)
+        self.where = addresses_for_people(connection)
         self.space = settings.kibana_space or DEFAULT_SPACE
         self._headers = {"kbn-xsrf": "rq-shipper", "accept": "application/json"}
-        self._node = node_class(way)(*nodes(way))
+        self._node = node_class(connection)(*nodes(connection))
 
     @property
     def start_page(self) -> str:
-        """The address of the page to begin with."""
+        """The URL of the overview dashboard."""
         default = self.space == DEFAULT_SPACE
         space, prefix = ("", ID_PREFIX) if default else (f"/s/{self.space}", f"{ID_PREFIX}{self.space}-")
         return f"{self.where}{space}/app/dashboards#/view/{prefix}dashboard-overview"
@@ -62,8 +62,8 @@ class Kibana:
         self._node.close()
 
     def version(self) -> str:
-        """Kibana's version, such as `9.4.3`. Refused if it is too old, or no Kibana at all."""
-        answer = self._ask("GET", "/api/status", everywhere=True)
+        """Kibana's version, such as `9.4.3`. Raises Refused if it is too old or not Kibana."""
+        answer = self._request("GET", "/api/status", everywhere=True)
         if answer.status == 404 or not isinstance(answer.body, dict) or "status" not in answer.body:
             raise Refused(
                 f"What answers at {self.where} is not Kibana ({answer.status}). Check SHIPPER_KIBANA; where Kibana has "
@@ -71,62 +71,62 @@ class Kibana:
                 answer.status,
             )
         number = answer.body.get("version", {}).get("number")
-        if not number:  # a Kibana with security tells strangers no more than that it is up
+        if not number:  # with security, Kibana omits it for unauthenticated requests
             raise Refused(self._unauthorized(), answer.status)
-        found = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
-        if found < OLDEST:
+        version = tuple(int(part) for part in re.findall(r"\d+", number)[:2])
+        if version < OLDEST:
             raise Refused(
                 f"Kibana at {self.where} is {number}; what is installed needs {'.'.join(map(str, OLDEST))} or newer."
             )
         return str(number)
 
     def check_space(self) -> None:
-        """Refused if there is no such space."""
+        """Raise Refused if the space does not exist."""
         if self.space == DEFAULT_SPACE:
             return
-        answer = self._ask("GET", f"/api/spaces/space/{self.space}", everywhere=True)
+        answer = self._request("GET", f"/api/spaces/space/{self.space}", everywhere=True)
         if answer.status == 404:
             raise Refused(
                 f"Kibana at {self.where} has no space {self.space!r}. Make it there (Stack Management, Spaces), or "
                 "check --space.",
                 answer.status,
             )
-        self._expect(answer)
+        self._expect_success(answer)
 
     def import_objects(self, lines: str) -> int:
-        """Import saved objects, over those that are there. The number of objects."""
+        """Import saved objects (lines of NDJSON), overwriting existing ones. Returns their number."""
         boundary = uuid.uuid4().hex
         body = (
             f"--{boundary}\r\n"
-            # Kibana takes no other ending of the name.
+            # Kibana requires this extension.
             'Content-Disposition: form-data; name="file"; filename="rq-shipper.ndjson"\r\n'
             "Content-Type: application/ndjson\r\n\r\n"
             f"{lines}\r\n--{boundary}--\r\n"
         ).encode()
-        answer = self._ask(
+        answer = self._request(
             "POST",
             "/api/saved_objects/_import?overwrite=true",
             body=body,
             content_type=f"multipart/form-data; boundary={boundary}",
         )
-        self._expect(answer)
+        self._expect_success(answer)
         if not answer.body.get("success"):
             problems = [_problem(error) for error in answer.body.get("errors", [])]
             raise Refused(f"Kibana at {self.where} did not take all objects: {'; '.join(problems[:5])}.", answer.status)
         return int(answer.body["successCount"])
 
     def create_rule(self, identifier: str, payload: dict[str, Any]) -> bool:
-        """Create an alert rule; False if it was there, which is left as it is."""
+        """Create an alert rule. False if it exists; then it is not changed."""
         path = f"/api/alerting/rule/{identifier}"
-        there = self._ask("GET", path)
-        if there.status != 404:
-            self._expect(there)
+        existing = self._request("GET", path)
+        if existing.status != 404:
+            self._expect_success(existing)
             return False
         body = json.dumps(payload).encode()
-        self._expect(self._ask("POST", path, body=body, content_type="application/json"))
+        self._expect_success(self._request("POST", path, body=body, content_type="application/json"))
         return True
 
-    def _ask(
+    def _request(
         self,
         method: str,
         path: str,
@@ -134,8 +134,8 @@ class Kibana:
         body: bytes | None = None,
         content_type: str | None = None,
         everywhere: bool = False,
-    ) -> Answer:
-        """One request, of this space unless `everywhere`. Raises Unreachable where nobody answers, or not yet."""
+    ) -> Response:
+        """Send one request, to this space unless `everywhere`. Raises Unreachable and, for 401, Refused."""
         in_space = "" if everywhere or self.space == DEFAULT_SPACE else f"/s/{self.space}"
         headers = HttpHeaders(self._headers | ({"content-type": content_type} if content_type else {}))
         try:
@@ -155,20 +155,20 @@ class Kibana:
         if meta.status == 401:
             raise Refused(self._unauthorized(), meta.status)
         if meta.status in (429, 502, 503, 504):
-            raise Unreachable(f"Kibana at {self.where} is not ready ({meta.status}: {_said(content)}).", meta.status)
-        return Answer(meta.status, content)
+            raise Unreachable(f"Kibana at {self.where} is not ready ({meta.status}: {_reason(content)}).", meta.status)
+        return Response(meta.status, content)
 
-    def _expect(self, answer: Answer) -> None:
-        """Refused, unless it was a success."""
+    def _expect_success(self, answer: Response) -> None:
+        """Raise Refused unless it is a 2xx with a JSON object."""
         if 200 <= answer.status < 300 and isinstance(answer.body, dict):
             return
         raise self._refusal(answer)
 
-    def _refusal(self, answer: Answer) -> DestinationError:
-        said = _said(answer.body)
+    def _refusal(self, answer: Response) -> DestinationError:
+        reason = _reason(answer.body)
         if answer.status == 403:
             return Refused(
-                f"Kibana at {self.where} forbids this to the user or key that was given (403: {said}). It takes "
+                f"Kibana at {self.where} forbids this to the user or key that was given (403: {reason}). It takes "
                 "the Kibana privileges Saved Objects Management and, for rules, Stack Rules.",
                 answer.status,
             )
@@ -178,7 +178,7 @@ class Kibana:
                 "server.maxPayload.",
                 answer.status,
             )
-        return Refused(f"Kibana at {self.where} refused the request ({answer.status}: {said}).", answer.status)
+        return Refused(f"Kibana at {self.where} refused the request ({answer.status}: {reason}).", answer.status)
 
     def _unauthorized(self) -> str:
         return (
@@ -188,7 +188,7 @@ class Kibana:
 
 
 def install(settings: Settings, *, rules: bool) -> Iterator[str]:
-    """Install everything, and say it line by line. Raises DestinationError."""
+    """Install everything. Yields a line of text for each step. Raises DestinationError."""
     kibana = Kibana(settings)
     try:
         version = kibana.version()
@@ -196,15 +196,15 @@ def install(settings: Settings, *, rules: bool) -> Iterator[str]:
         count = kibana.import_objects(objects(kibana.space))
         yield f"import {count} objects into Kibana {version} at {kibana.where}, space {kibana.space}"
         for identifier, payload in alert_rules(kibana.space) if rules else []:
-            made = kibana.create_rule(identifier, payload)
-            yield f"{'create' if made else 'keep':6} alert rule {payload['name']!r}"
+            created = kibana.create_rule(identifier, payload)
+            yield f"{'create' if created else 'keep':6} alert rule {payload['name']!r}"
         yield f"open   {kibana.start_page}"
     finally:
         kibana.close()
 
 
 def planned(settings: Settings, *, rules: bool) -> Iterator[str]:
-    """What `install` would do. Raises DestinationError."""
+    """The lines of text of what `install` would do. Raises DestinationError."""
     kibana = Kibana(settings)
     try:
         version = kibana.version()
@@ -218,17 +218,17 @@ def planned(settings: Settings, *, rules: bool) -> Iterator[str]:
 
 
 def objects(space: str) -> str:
-    """The lines to import into a space.
+    """The NDJSON to import into a space.
 
-    An id can be used once in a whole Kibana. An import would give the objects of a second space random ids, and follow
-    them in references, but not in the addresses that lead from a job's id to its page. So each space has its own.
+    Ids are unique in all of Kibana. In a second space, an import would create random ids and update references to them,
+    but not the URLs in field formats that link a job's id to its dashboard. So each space has ids of its own.
     """
     lines = _read("objects.ndjson")
     return lines if space == DEFAULT_SPACE else lines.replace(ID_PREFIX, f"{ID_PREFIX}{space}-")
 
 
 def alert_rules(space: str) -> list[tuple[str, dict[str, Any]]]:
-    """The id and payload of each rule for a space."""
+    """(id, payload) of each rule for a space."""
     return [(_rule_id(rule["id"], space), rule["payload"]) for rule in json.loads(_read("rules.json"))]
 
 
@@ -243,16 +243,16 @@ def _read(name: str) -> str:
     return files(__package__).joinpath(f"saved_objects/{name}").read_text(encoding="utf-8")
 
 
-def _way(settings: Settings) -> Settings:
-    """The settings with Kibana in Elasticsearch's place: credentials, certificates and proxy are used as there.
+def _connection(settings: Settings) -> Settings:
+    """The settings with Kibana's URL as `elasticsearch`, so that certificates and proxy are used in the same way.
 
-    Kibana takes what Elasticsearch takes, so credentials of its own are needed only where they differ.
+    Kibana accepts Elasticsearch's credentials, so those are the default.
     """
-    way = replace(settings, elasticsearch=(settings.kibana or "",), cloud_id=None, fingerprint=None, gzip=False)
+    connection = replace(settings, elasticsearch=(settings.kibana or "",), cloud_id=None, fingerprint=None, gzip=False)
     if not (settings.kibana_api_key or settings.kibana_username):
-        return way
+        return connection
     return replace(
-        way,
+        connection,
         api_key=settings.kibana_api_key,
         username=settings.kibana_username,
         password=settings.kibana_password,
@@ -265,6 +265,6 @@ def _problem(error: dict[str, Any]) -> str:
     return f"{error.get('type')} {error.get('id')}: {about.get('type')} {about.get('message', '')}".strip()
 
 
-def _said(body: Any) -> str:
-    """What a refusal says, in a few words."""
+def _reason(body: Any) -> str:
+    """The reason in an error response, shortened."""
     return str(body.get("message") or body.get("error"))[:300] if isinstance(body, dict) else "no JSON"

@@ -1,4 +1,4 @@
-"""Retention: delete whole indices whose period is past, and nothing else."""
+"""Retention: deletes whole indices whose days are over."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from ..settings import Settings
 
 
 def period_end(dataset: str, suffix: str) -> datetime | None:
-    """The moment at which the period named by an index's suffix is over. None if the suffix is not a period."""
+    """The end of the day or month in an index's suffix. None if the suffix is not one of the dataset's."""
     layout = PERIODS[dataset]
     try:
         start = datetime.strptime(suffix, layout).replace(tzinfo=UTC)
     except ValueError:
         return None
     if start.strftime(layout) != suffix:
-        return None  # strptime also takes 2026.1.2, which we never write
+        return None  # strptime also accepts 2026.1.2, which the shipper never creates
     if "%d" in layout:
         return start + timedelta(days=1)
     return (start + timedelta(days=32)).replace(day=1)
 
 
 def expired(names: Iterable[str], settings: Settings, now: datetime) -> list[str]:
-    """Those of the names that are indices of this namespace and have outlived their dataset's days."""
+    """The names of this namespace's indices that are past their dataset's retention."""
     past = []
     for dataset in PERIODS:
         kept = timedelta(days=settings.retention[dataset.removeprefix("rq.")])
         ours = re.compile(rf"{re.escape(alias(dataset))}-{re.escape(settings.namespace)}-([0-9.]+)")
         for name in names:
-            if found := ours.fullmatch(name):
-                end = period_end(dataset, found[1])
+            if match := ours.fullmatch(name):
+                end = period_end(dataset, match[1])
                 if end is not None and end + kept <= now:
                     past.append(name)
     return sorted(past)
 
 
 def prune(client: Elasticsearch, settings: Settings, now: datetime, *, dry_run: bool = False) -> list[str]:
-    """Delete what is expired and return the names; with `dry_run` only return them. Raises DestinationError.
+    """Delete expired indices, and return their names; with `dry_run` only return them. Raises DestinationError.
 
     Needs `view_index_metadata` and `delete_index` on the indices.
     """
     patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
     with translated_errors(settings):
-        there = client.indices.get_settings(
+        existing = client.indices.get_settings(
             index=patterns,
             name="index.uuid",
             expand_wildcards="all",
             ignore_unavailable=True,
             allow_no_indices=True,
         )
-        past = expired(list(there), settings, now)
+        past = expired(list(existing), settings, now)
         if not dry_run:
             for name in past:
                 client.indices.delete(index=name, ignore_unavailable=True)

@@ -1,7 +1,7 @@
-"""Roles of least privilege, and an API key for each: `shipper setup --roles`.
+"""`shipper setup --roles`: creates roles of least privilege, and an API key for each.
 
-The shipper's key can create records and write states, and nothing else: not even the machine that wrote an audit
-record can read, change or delete it afterwards.
+The shipper's key can only create records and write states. It cannot read, change or delete them, so that not even the
+machine that wrote an audit record can change it afterwards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _JSON = {"content-type": "application/json", "accept": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role of a namespace. `descriptor` is as Elasticsearch's security API takes it."""
+    """A role for a namespace. `descriptor` is the body for Elasticsearch's security API."""
 
     purpose: str
     name: str
@@ -35,18 +35,18 @@ class Role:
 
 
 def wanted(settings: Settings) -> list[Role]:
-    """Every role of the namespace: `rq-shipper-default`, `rq-reader-default`, …"""
+    """All roles for the namespace: `rq-shipper-default`, `rq-reader-default`, …"""
     return [_role(purpose, settings.namespace) for purpose in ROLES]
 
 
 def apply(client: Elasticsearch, settings: Settings, folder: Path) -> list[tuple[Role, Path, bool]]:
-    """Install the roles, the state index, and a key of each role in a file of its own (mode 0600) in `folder`.
+    """Create the roles, the state index, and an API key for each role in a file of mode 0600 in `folder`.
 
-    A key whose file is there already is kept: delete the file to get a new one. Gives back each role, its file,
-    and whether a key was made. Needs the cluster privilege `manage_security`, by name and password: Elasticsearch
-    lets no API key make others. Raises DestinationError, ShipperError if the folder cannot be written.
+    Existing files are kept: delete a file to get a new key. Returns (role, file, whether a key was created). Needs the
+    cluster privilege `manage_security` and basic authentication, as an API key cannot create others. Raises
+    DestinationError, ShipperError if the folder cannot be written.
     """
-    done = []
+    results = []
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with translated_errors(settings):
         try:
@@ -54,19 +54,19 @@ def apply(client: Elasticsearch, settings: Settings, folder: Path) -> list[tuple
             for role in wanted(settings):
                 _request(client, "PUT", f"/_security/role/{role.name}", role.descriptor)
                 file = folder / f"{role.name}.key"
-                made = not file.exists()
-                if made:
-                    _keep(file, _new_key(client, role))
-                done.append((role, file, made))
+                is_new = not file.exists()
+                if is_new:
+                    _save(file, _new_key(client, role))
+                results.append((role, file, is_new))
         except ApiError as answer:
             if answer.status_code in (400, 405, 500) and "security" in str(answer.message).lower():
                 raise Refused("This Elasticsearch has its security switched off: there are no roles to make.") from None
             raise
-    return done
+    return results
 
 
 def _make_state_index(client: Elasticsearch, settings: Settings) -> None:
-    """The one index that no record makes: the shipper's key may write to it, and may not create it."""
+    """Create the state index. The shipper's key can write to it, but cannot create it."""
     name = index_name(settings.namespace)
     if not client.indices.exists(index=name):
         client.indices.create(index=name)
@@ -85,7 +85,7 @@ def _request(client: Elasticsearch, method: str, path: str, body: dict[str, Any]
     return client.perform_request(method, path, headers=_JSON, body=body).body
 
 
-def _keep(file: Path, key: str) -> None:
+def _save(file: Path, key: str) -> None:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="ascii") as out:

@@ -1,4 +1,4 @@
-"""Install the templates and the ingest pipeline: look at what is there, decide, act. Again, it changes nothing."""
+"""Installs the index templates and the ingest pipeline. Idempotent: `plan` compares, `apply` changes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from . import pipelines
 COMPONENTS = ("rq-common",)
 INDEX_TEMPLATES = ("rq-job", "rq-app", "rq-audit", "rq-metric", "rq-shipper", "rq-state")
 
-# A label of its own for Lens and controls, which cannot use what lies inside a flattened field. Computed from
-# the flattened field at the time of the question, so it holds for the records that are there already.
+# A runtime field for one label, as Lens and controls cannot use keys of a flattened field. It is computed at search
+# time, and so also works for existing records.
 _LABEL_SCRIPT = "for (def value : doc[params.field]) { emit(value); }"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What should be installed. `kind` is component_template, index_template, or ingest_pipeline."""
+    """A template or pipeline to install. `kind` is component_template, index_template, or ingest_pipeline."""
 
     kind: str
     name: str
@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be done about a part: create, update, keep (as it should be), or leave (a newer one is there)."""
+    """The action for a part: create, update, keep (it is up to date), or leave (a newer version is installed)."""
 
     part: Part
     action: str
@@ -54,7 +54,7 @@ class Change:
 
 
 def wanted(settings: Settings, *, pipeline: bool = True) -> list[Part]:
-    """Every template, in the order in which they have to be installed; and the `pipeline` of the text logs."""
+    """The templates, in the order of their installation, and with `pipeline` the ingest pipeline for text logs."""
     parts = [Part("component_template", name, _read(name)) for name in COMPONENTS]
     parts += [Part("index_template", name, _read(name)) for name in INDEX_TEMPLATES]
     if settings.labels:
@@ -71,16 +71,16 @@ def wanted(settings: Settings, *, pipeline: bool = True) -> list[Part]:
 
 
 def plan(client: Elasticsearch, settings: Settings, *, pipeline: bool = True) -> list[Change]:
-    """Compare what is installed with what is wanted. Needs the cluster privileges `monitor` and `read_pipeline`.
+    """Compare installed and wanted parts. Needs the cluster privilege `monitor`, and `read_pipeline` for `pipeline`.
 
-    Without `pipeline` (only text logs need it) the second one is not needed. Raises DestinationError.
+    Raises DestinationError.
     """
     with translated_errors(settings):
         return [Change(part, _action(part, _installed(client, part))) for part in wanted(settings, pipeline=pipeline)]
 
 
 def apply(client: Elasticsearch, settings: Settings, changes: list[Change]) -> None:
-    """Carry out the changes. Needs the cluster privileges `manage_index_templates` and `manage_ingest_pipelines`.
+    """Make the changes. Needs the cluster privileges `manage_index_templates` and `manage_ingest_pipelines`.
 
     Raises DestinationError.
     """
@@ -90,10 +90,10 @@ def apply(client: Elasticsearch, settings: Settings, changes: list[Change]) -> N
                 _put(client, change.part)
 
 
-def widen_states(client: Elasticsearch, settings: Settings) -> None:
-    """Give the index of states the fields that its template has gained: it is one for ever, no new one follows.
+def update_state_mapping(client: Elasticsearch, settings: Settings) -> None:
+    """Add new fields of the template to the existing state index, as no new index replaces it.
 
-    Needs the privilege `manage` on that index, if it is there. Raises DestinationError.
+    Needs the index privilege `manage` on it, if it exists. Raises DestinationError.
     """
     mappings = _read(STATE_INDEX)["template"]["mappings"]
     index = state_index_name(settings.namespace)
@@ -111,16 +111,16 @@ def _read(name: str) -> dict[str, Any]:
 def _installed(client: Elasticsearch, part: Part) -> Mapping[str, Any] | None:
     try:
         if part.kind == "ingest_pipeline":
-            found_pipeline: Mapping[str, Any] = client.ingest.get_pipeline(id=part.name).get(part.name)
-            return found_pipeline
+            pipeline: Mapping[str, Any] = client.ingest.get_pipeline(id=part.name).get(part.name)
+            return pipeline
         if part.kind == "component_template":
             answer = client.cluster.get_component_template(name=part.name)
         else:
             answer = client.indices.get_index_template(name=part.name)
     except NotFoundError:
         return None
-    found = answer.get(f"{part.kind}s")  # a proxy may make an empty answer of a 404
-    return found[0][part.kind] if found else None
+    templates = answer.get(f"{part.kind}s")  # a proxy may turn a 404 into an empty response
+    return templates[0][part.kind] if templates else None
 
 
 def _action(part: Part, installed: Mapping[str, Any] | None) -> str:
@@ -128,7 +128,7 @@ def _action(part: Part, installed: Mapping[str, Any] | None) -> str:
         return "create"
     if installed.get("version", 0) > part.version:
         return "leave"
-    # The server gives a template back in its own wording, so its fingerprint is compared, not its text.
+    # Elasticsearch returns a template in normalised form, so the fingerprint is compared instead of the body.
     return "keep" if installed.get("_meta", {}).get("fingerprint") == part.fingerprint else "update"
 
 

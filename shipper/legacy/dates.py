@@ -1,9 +1,9 @@
-"""When a line was written. RQ's own format has a time of day and no date: it follows from the lines around it.
+"""Computes when a line of a text log was written. RQ's own format has a time of day without a date.
 
-The rule: a time without a date is of the day that follows from the nearest dated line before it in the file, else after
-it, else from when the file was last written to; a day is counted at each midnight that was passed in between. A date in
-the file's name (worker-2021-01-13.log) counts instead of the time of the last change where that is more than two days
-later: the file was copied. A time without a zone is of the time zone that is set, UTC if none is.
+The date follows from the nearest line with a date before it in the file, else after it, else from the file's last
+change, plus the midnights in between. If the last change is more than two days after a date in the file's name
+(worker-2021-01-13.log), the file was probably copied, and the name's date is used instead. Times without a zone are in
+the zone of the setting `timezone`, by default UTC.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pathlib import Path
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 NOON = timedelta(hours=12)
-AHEAD = timedelta(minutes=1)  # by which a line may be ahead of its file's last change: clocks, and seconds cut off
+AHEAD = timedelta(minutes=1)  # a line may be this much later than its file's last change: clocks and rounding differ
 COPIED = timedelta(days=2)
 
-LEAP_YEARS = 9  # in one of so many years there is every day
+LEAP_YEARS = 9  # any 9 consecutive years include a leap year
 _DAY = timedelta(days=1)
-_NAMED_DATE = re.compile(r"(?<!\d)(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)")
+_DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)")
 _STAMPS = re.compile(
     rb"^(?:Time: |\[|\w{4,8} \[?|[\w.-]+ *\| )?(?:(\d{4})[-/](\d\d)[-/](\d\d)[T ])?(\d\d):(\d\d):(\d\d)", re.MULTILINE
 )
 
 
 def moment(day: date, clock: str, fraction: str | None, zone: str | None, local: tzinfo) -> datetime:
-    """The moment in UTC. An hour that a summer time has twice is the earlier, one that it leaves out comes later."""
+    """The time in UTC. At a change of daylight saving time, an ambiguous time is the earlier one."""
     hour, minute, second = (int(part) for part in clock.split(":"))
     microsecond = int((fraction or "0").ljust(6, "0")[:6])
     where = _zone(zone) if zone else local
@@ -38,7 +38,7 @@ def moment(day: date, clock: str, fraction: str | None, zone: str | None, local:
 
 
 def day_of(text: str, reference: datetime) -> date:
-    """The day that a line's date says; the year, where it says none, is the latest. ValueError if there is no such."""
+    """Parse a line's date. Without a year it is the latest one, up to a day after `reference`. Raises ValueError."""
     if text[:4].isdigit():
         return date(int(text[:4]), int(text[5:7]), int(text[8:10]))
     if "/" in text:
@@ -48,46 +48,46 @@ def day_of(text: str, reference: datetime) -> date:
     latest = (reference + _DAY).date()
     for year in range(latest.year, latest.year - LEAP_YEARS, -1):
         with suppress(ValueError):  # the 29th of February
-            if (found := date(year, MONTHS.index(month) + 1, int(day))) <= latest:
-                return found
+            if (day_in_year := date(year, MONTHS.index(month) + 1, int(day))) <= latest:
+                return day_in_year
     raise ValueError(f"no year has a {text}")
 
 
 def latest(clock: str, reference: datetime, local: tzinfo) -> date:
-    """The last day on which this time of day is not after the reference."""
+    """The last day on which this time of day is not after `reference`."""
     day = reference.astimezone(local).date()
     return day if moment(day, clock, None, None, local) <= reference + AHEAD else day - _DAY
 
 
 def last_written(path: Path, changed: datetime) -> datetime:
-    """When a file's last line is from: its last change, or the end of the day that its name tells."""
-    for found in _NAMED_DATE.finditer(path.name):
+    """The time of a file's last line: its last change, or the end of the day in its name."""
+    for match in _DATE_IN_NAME.finditer(path.name):
         try:
-            named = datetime(*(int(part) for part in found.groups()), tzinfo=UTC) + _DAY  # type: ignore[arg-type,misc]
+            end = datetime(*(int(part) for part in match.groups()), tzinfo=UTC) + _DAY  # type: ignore[arg-type,misc]
         except ValueError:
             continue
-        if changed > named + COPIED:
-            return named - timedelta(seconds=1)
+        if changed > end + COPIED:
+            return end - timedelta(seconds=1)
     return changed
 
 
 @dataclass(slots=True)
 class Dates:
-    """When the lines of a piece of a file were written that reaches to the file's end, as it was then."""
+    """The times of the lines of a file, from an offset to the file's current end. Call `learn` before the others."""
 
     ends_at: datetime
-    """When the last line was written, about."""
+    """The approximate time of the last line."""
     local: tzinfo
     last: datetime | None = None
-    """The time of the line that was asked for last, if it told one."""
-    _midnights: list[int] = field(default_factory=list)  # offsets of lines that are of a later day than the one before
-    _anchors: list[tuple[int, date, int]] = field(default_factory=list)  # offset, day, midnights before it
+    """The time of the last line that `moment` was called for and that had one."""
+    _midnights: list[int] = field(default_factory=list)  # offsets of lines that are the first of a later day
+    _anchors: list[tuple[int, date, int]] = field(default_factory=list)  # (offset, day, number of midnights before)
     _clock: tuple[int, int, int] | None = None
     _day: date | None = None
     read_to: int = 0
 
     def learn(self, pieces: Iterable[bytes], start: int) -> None:
-        """Read through what stands from `start` on, in pieces of any size."""
+        """Read the dates and midnights in the bytes from the offset `start` on, given in pieces of any size."""
         rest, self.read_to = b"", start
         for piece in pieces:
             data = rest + piece
@@ -97,7 +97,7 @@ class Dates:
         self._learn(rest)
 
     def moment(self, head: Mapping[str, str], offset: int) -> datetime:
-        """When the line at an offset was written. One that does not tell is of the time of the line before it."""
+        """The time of the line at an offset. A line without a time has that of the line before."""
         if "clock" in head:
             with suppress(ValueError, OverflowError):  # the 30th of February
                 day = day_of(head["date"], self.ends_at) if "date" in head else self.day(offset, head["clock"])
@@ -105,7 +105,7 @@ class Dates:
         return self.last or self.ends_at
 
     def day(self, offset: int, clock: str) -> date:
-        """The day of a line that tells only a time of day."""
+        """The day of a line that has only a time of day."""
         passed = bisect_right(self._midnights, offset)
         before = bisect_right(self._anchors, offset, key=lambda anchor: anchor[0])
         if before:
@@ -118,12 +118,12 @@ class Dates:
         return day + _DAY * (passed - then)
 
     def _learn(self, data: bytes) -> None:
-        for found in _STAMPS.finditer(data):
-            year, month, day, *clock = found.groups()
+        for match in _STAMPS.finditer(data):
+            year, month, day, *clock = match.groups()
             now = (int(clock[0]), int(clock[1]), int(clock[2]))
             if now[0] > 23 or now[1] > 59 or now[2] > 59:
                 continue
-            at = self.read_to + found.start()
+            at = self.read_to + match.start()
             if year:
                 self._anchor(at, year, month, day)
             elif self._clock and _span(now) < _span(self._clock) - NOON:
@@ -134,12 +134,12 @@ class Dates:
 
     def _anchor(self, at: int, year: bytes, month: bytes, day: bytes) -> None:
         try:
-            said = date(int(year), int(month), int(day))
+            new_day = date(int(year), int(month), int(day))
         except ValueError:
             return
-        if said != self._day:  # only where it tells something new
-            self._anchors.append((at, said, len(self._midnights)))
-            self._day = said
+        if new_day != self._day:  # otherwise it follows from the anchor before
+            self._anchors.append((at, new_day, len(self._midnights)))
+            self._day = new_day
 
 
 def _span(clock: tuple[int, int, int]) -> timedelta:

@@ -1,7 +1,7 @@
-"""A record's text → what it says → the record, as rq-legacy (Elasticsearch) and legacy.rb (Logstash) make it too. Pure.
+"""Parses a line of a text log and builds its record, as rq-legacy (Elasticsearch) and legacy.rb (Logstash) do. Pure.
 
-Facts are the captures of patterns/rq without their prefix: `clock`, `queue`, `job_id`, `phrase`, … What a phrase means
-is in grammar.json.
+Facts are the captures of patterns/rq without their prefix: `clock`, `queue`, `job_id`, `phrase`, … grammar.json maps
+phrases to the fields of a record.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .dates import day_of
 
 LEGACY, UNPARSED, UNDATED, BAD_DURATION = "legacy", "unparsed", "undated", "bad_duration"  # tags
 
-LONGEST_S = 366 * 86_400  # a task that took longer is a mistake of the log's
+LONGEST_S = 366 * 86_400  # longer durations are errors in the log
 NS_PER_S = 1_000_000_000
 NUMBER_LIMIT = 40  # characters
 
-_SIGNAL_BITS = 0x7F  # of a status of waitpid(2)
+_SIGNAL_BITS = 0x7F  # of a waitpid(2) status
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _DECIMAL = re.compile(r"\d{1,18}(?:[.,]\d+)?")
 _UNITS = ("seconds", "second", "secs", "sec", "s")
@@ -38,7 +38,7 @@ Facts = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Whence:
-    """What a line does not tell itself: the host that it was read on, its file, and whose log it is."""
+    """Where a line comes from: the host it was read on, its file, and the `service` object of its records."""
 
     host: str
     path: str
@@ -47,44 +47,47 @@ class Whence:
 
 @cache
 def meanings() -> Mapping[str, Any]:
-    """grammar.json: `phrases`, `signals` and `levels`."""
-    found: Mapping[str, Any] = json.loads(files(__package__).joinpath("grammar.json").read_text(encoding="utf-8"))
-    return found
+    """The content of grammar.json: `phrases`, `signals` and `levels`."""
+    content: Mapping[str, Any] = json.loads(files(__package__).joinpath("grammar.json").read_text(encoding="utf-8"))
+    return content
 
 
 def begin(text: str) -> Facts:
-    """How a line begins: `date`, `clock`, `fraction`, `zone`, `host`, `pid`, `decoration`, `level`, and the `body`."""
+    """Parse the beginning of a line: `date`, `clock`, `fraction`, `zone`, `host`, `pid`, `decoration`, `level`, `body`.
+
+    The captures that are absent in the line are absent here; `body` is always present.
+    """
     return {"body": "", **_first(_heads(), text)}
 
 
 def facts_of(text: str) -> Facts:
-    """All that a line says."""
+    """Parse a whole line."""
     return read_on(begin(text))
 
 
 def read_on(head: Facts) -> Facts:
-    """All that a line says whose beginning was read."""
+    """Parse the body of a line, and add its captures to those of `begin`."""
     return {**head, **_first(_lines(), head["body"])}
 
 
 def meaning(facts: Facts) -> Mapping[str, Any] | None:
-    """What is said of a job: its `action`, `type`, `outcome`, `status`, …; None of any other line."""
+    """The `action`, `type`, `outcome`, `status`, … of a line about a job's start or end; None for any other line."""
     if "phrase" in facts:
-        found: Mapping[str, Any] | None = meanings()["phrases"].get(facts["phrase"].lower())
-        return found
+        of_phrase: Mapping[str, Any] | None = meanings()["phrases"].get(facts["phrase"].lower())
+        return of_phrase
     return meanings()["phrases"]["started"] if "job_id" in facts and "queue" in facts else None
 
 
 def record(facts: Facts, moment: datetime, whence: Whence, identifier: str) -> Record:
-    """The record of a line by itself: of a job if it tells one's start or end, else of the application."""
-    said = meaning(facts)
-    tags = _tags(facts, moment, is_job=said is not None)
+    """The record of a single line: `rq.job` if it is about a job's start or end, else `rq.app`."""
+    job_event = meaning(facts)
+    tags = _tags(facts, moment, is_job=job_event is not None)
     first, _, rest = facts["body"].partition("\n")
-    made = begin_record(timestamp(moment), identifier, "rq.job" if said else "rq.app", {"kind": "event"})
+    made = begin_record(timestamp(moment), identifier, "rq.job" if job_event else "rq.app", {"kind": "event"})
     event = made["event"]
     made |= {
         "ecs": {"version": ECS_VERSION},
-        "message": shorten(first if said else facts["body"]),
+        "message": shorten(first if job_event else facts["body"]),
         "service": dict(whence.service),
         "host": {"name": facts.get("host", whence.host)},
         "log": _log(facts, whence),
@@ -92,18 +95,18 @@ def record(facts: Facts, moment: datetime, whence: Whence, identifier: str) -> R
     }
     if "pid" in facts:
         made["process"] = {"pid": int(facts["pid"])}
-    if messaging := _messaging(facts, is_job=said is not None):
+    if messaging := _messaging(facts, is_job=job_event is not None):
         made["messaging"] = messaging
     if function := function_of(facts):
         made["code"] = {"function": {"name": function}}
     rq: Record = {}
     if "retries_left" in facts:
         rq["retries_left"] = int(facts["retries_left"])
-    if said:
-        _tell(event, rq, said, timestamp(moment))
-        _tell_task(event, tags, facts, moment)
-        if said["outcome"] == "failure":
-            _tell_failure(made, event, rq, facts, first, rest)
+    if job_event:
+        _put_event(event, rq, job_event, timestamp(moment))
+        _put_duration(event, tags, facts, moment)
+        if job_event["outcome"] == "failure":
+            _put_failure(made, event, rq, facts, first, rest)
     elif rest and "Traceback (most recent call last)" in rest:
         made["error"] = raised(rest)
     if rq:
@@ -112,7 +115,7 @@ def record(facts: Facts, moment: datetime, whence: Whence, identifier: str) -> R
 
 
 def function_of(facts: Facts) -> str | None:
-    """The dotted name of the job's function, if the line tells it."""
+    """The dotted name of the job's function, if it is in the line."""
     if "function" in facts:
         return facts["function"]
     if "task" in facts:
@@ -122,9 +125,9 @@ def function_of(facts: Facts) -> str | None:
 
 
 def seconds(text: str) -> Decimal | None:
-    """A task's time: `1`, `0.25`, `1,234.5` (thousands), `0,5` (a comma for the point), with or without "s".
+    """Parse a task's duration: `1`, `0.25`, `1,234.5` (thousands), `0,5` (decimal comma), with or without "s".
 
-    None of what is no such number, is negative, or more than a year.
+    None if it is not such a number, negative, or more than a year.
     """
     number = text.strip()
     unit = next((unit for unit in _UNITS if number.endswith(unit)), "")
@@ -135,16 +138,16 @@ def seconds(text: str) -> Decimal | None:
         number = number.replace(",", "")
     elif not _DECIMAL.fullmatch(number):
         return None
-    taken = Decimal(number.replace(",", "."))
-    return taken if taken <= LONGEST_S else None
+    duration = Decimal(number.replace(",", "."))
+    return duration if duration <= LONGEST_S else None
 
 
 def took(facts: Facts) -> timedelta | None:
-    """How long RQ says that a job took (`Successfully completed … in 0:00:01.204512s`)."""
-    found = _TOOK.fullmatch(facts.get("took", ""))
-    if not found:
+    """The duration of a job according to RQ (`Successfully completed … in 0:00:01.204512s`)."""
+    match = _TOOK.fullmatch(facts.get("took", ""))
+    if not match:
         return None
-    days, hours, minutes, whole, fraction = found.groups()
+    days, hours, minutes, whole, fraction = match.groups()
     return timedelta(
         days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=int(whole),
         microseconds=int((fraction or "").ljust(6, "0")),
@@ -152,15 +155,15 @@ def took(facts: Facts) -> timedelta | None:
 
 
 def raised(stack: str) -> Record:
-    """`error` of a traceback. One that was cut off has no type and no message."""
+    """The `error` object of a traceback. Without type and message if the traceback is incomplete."""
     error: Record = {"stack_trace": shorten(stack)}
     for line in reversed(stack.split("\n")):
         if line.startswith((" ", "Traceback ")):
             break
-        if found := _RAISED.fullmatch(line):
-            error["type"] = found[1]
-            if found[2]:
-                error["message"] = shorten(found[2])
+        if match := _RAISED.fullmatch(line):
+            error["type"] = match[1]
+            if match[2]:
+                error["message"] = shorten(match[2])
             break
     return error
 
@@ -169,47 +172,48 @@ def _tags(facts: Facts, moment: datetime, *, is_job: bool) -> list[str]:
     tags = [LEGACY]
     if not is_job and "notice" not in facts and "phrase" not in facts:
         tags.append(UNPARSED)
-    if "clock" not in facts or not _is_a_day(facts.get("date"), moment):
+    if "clock" not in facts or not _is_valid_date(facts.get("date"), moment):
         tags.append(UNDATED)
     return tags
 
 
-def _is_a_day(text: str | None, moment: datetime) -> bool:
-    """Whether a date is one: the 30th of February is none."""
+def _is_valid_date(text: str | None, moment: datetime) -> bool:
+    """Whether a date is valid, unlike the 30th of February. True for None."""
     try:
         return text is None or bool(day_of(text, moment))
     except ValueError:
         return False
 
 
-def _tell(event: Record, rq: Record, said: Mapping[str, Any], when: str) -> None:
+def _put_event(event: Record, rq: Record, job_event: Mapping[str, Any], when: str) -> None:
     event |= {
-        "category": ["process"], "type": [said["type"]], "action": said["action"], "outcome": said["outcome"],
+        "category": ["process"], "type": [job_event["type"]], "action": job_event["action"],
+        "outcome": job_event["outcome"],
     }  # fmt: skip
-    if "reason" in said:
-        event["reason"] = said["reason"]
-    if said["type"] == "end":
+    if "reason" in job_event:
+        event["reason"] = job_event["reason"]
+    if job_event["type"] == "end":
         event["end"] = when
-    rq["status"] = said["status"]
+    rq["status"] = job_event["status"]
     for name in ("final", "inferred", "cause"):
-        if name in said:
-            rq[name] = said[name]
+        if name in job_event:
+            rq[name] = job_event[name]
 
 
-def _tell_task(event: Record, tags: list[str], facts: Facts, moment: datetime) -> None:
-    """The time that a task logger says its task took."""
+def _put_duration(event: Record, tags: list[str], facts: Facts, moment: datetime) -> None:
+    """Set the duration that a task logger has written."""
     if "seconds" not in facts:
         return
-    taken = seconds(facts["seconds"])
-    if taken is None:
+    duration = seconds(facts["seconds"])
+    if duration is None:
         tags.append(BAD_DURATION)
         return
-    nanoseconds = int(taken * NS_PER_S)
+    nanoseconds = int(duration * NS_PER_S)
     event["duration"] = nanoseconds
     event["start"] = timestamp(moment - timedelta(microseconds=nanoseconds // 1000))
 
 
-def _tell_failure(made: Record, event: Record, rq: Record, facts: Facts, first: str, rest: str) -> None:
+def _put_failure(made: Record, event: Record, rq: Record, facts: Facts, first: str, rest: str) -> None:
     if "waitpid" in facts:
         status = int(facts["waitpid"]) if facts["waitpid"].isdigit() else 0
         if number := status & _SIGNAL_BITS:
@@ -252,8 +256,8 @@ def _messaging(facts: Facts, *, is_job: bool) -> Record:
 
 def _first(patterns: list[re.Pattern[str]], text: str) -> dict[str, str]:
     for pattern in patterns:
-        if found := pattern.match(text):
-            return {name[3:]: value for name, value in found.groupdict().items() if value}
+        if match := pattern.match(text):
+            return {name[3:]: value for name, value in match.groupdict().items() if value}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Grok patterns as Python regular expressions: the file that Logstash and Elasticsearch read, read here too."""
+"""Compiles the Grok patterns, which Logstash and Elasticsearch use, to Python regular expressions."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _NAMED_GROUP = re.compile(r"\(\?<(?=[a-z])")  # not (?<= and (?<!
 
 @cache
 def patterns() -> Mapping[str, str]:
-    """Every pattern of the grammar by its name, in the order of the file, as it is written there."""
+    """All patterns of patterns/rq by name, in the order of the file."""
     lines = files(__package__).joinpath("patterns/rq").read_text(encoding="utf-8").splitlines()
     return dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
 
 
 def heads() -> list[str]:
-    """The names of the patterns for how a line begins; the first that fits is taken."""
+    """The names of the patterns for the beginning of a line. The first that matches is used."""
     return [name for name in patterns() if name.startswith("RQ_HEAD_")]
 
 
 def lines() -> list[str]:
-    """The names of the patterns for what a line says; the first that fits is taken."""
+    """The names of the patterns for the body of a line. The first that matches is used."""
     return [name for name in patterns() if name.startswith("RQ_LINE_")]
 
 
 def compiled(name: str) -> re.Pattern[str]:
-    """The pattern as a regular expression. Its groups are the captures."""
+    """The pattern as a regular expression, with the captures as named groups."""
     return re.compile(_NAMED_GROUP.sub("(?P<", _expanded(patterns()[name])))
 
 

@@ -1,7 +1,7 @@
-"""A job's start ↔ its end, which stand on different lines of a text log: an end learns when and what it was.
+"""Combines the lines of a job's start and end in a text log: the end's record gets the start time and the function.
 
-A worker does one job at a time, so a line that names no job is about the one that is open in its file, if there is just
-one. Logstash does the same (legacy.rb and its aggregate filter); the ingest pipeline, which sees one line, cannot.
+A worker runs one job at a time, so a line without a job id is about the only open job of its file. Logstash does the
+same (legacy.rb and its aggregate filter); the ingest pipeline cannot, as it sees single lines.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ..records import Record, timestamp
 from .dates import day_of, moment
 from .grammar import BAD_DURATION, NS_PER_S, Facts, begin, took
 
-FORGET_AFTER = timedelta(days=1)  # a job whose end stands nowhere: its worker was killed, or the log was cut
-MANY = 100_000  # open jobs, above which those are looked for
+FORGET_AFTER = timedelta(days=1)  # for jobs without an end: the worker was killed, or the log is incomplete
+MAX_OPEN = 100_000  # open jobs, above which old ones are forgotten
 
 
 @dataclass(slots=True)
 class _Open:
-    """A job that was started and has not ended yet, as far as the lines tell."""
+    """A job whose start was read, and not its end."""
 
     at: datetime
     path: str
@@ -31,14 +31,14 @@ class _Open:
 
 
 class Pairs:
-    """The jobs that are open. Lines have to come in the order in which they were written."""
+    """The open jobs of all files. Lines have to be passed in the order in which they were written."""
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
         self._by_path: dict[str, dict[str, None]] = {}
 
     def join(self, record: Record, facts: Facts, when: datetime, path: str) -> None:
-        """Note a start; give an end what its start told. Changes the record."""
+        """Remember a start; complete the record of an end from its start. Changes the record."""
         action = record["event"].get("action")
         job_id = facts.get("job_id") or (self._only(path) if _is_about_a_job(facts) else None)
         if job_id is None:
@@ -66,7 +66,7 @@ class Pairs:
             self._end(job_id, earlier)
         self._open[job_id] = opened
         self._by_path.setdefault(opened.path, {})[job_id] = None
-        if len(self._open) > MANY:
+        if len(self._open) > MAX_OPEN:
             for old_id, old in list(self._open.items()):
                 if opened.at - old.at > FORGET_AFTER:
                     self._end(old_id, old)
@@ -77,7 +77,7 @@ class Pairs:
 
 
 def _is_about_a_job(facts: Facts) -> bool:
-    """Whether a line that names no job is about this worker's: an ending, or how long it took."""
+    """Whether a line without a job id is about the worker's job: an ending, or its duration."""
     return facts.get("phrase", "AbandonedJobError") != "AbandonedJobError" and "task" not in facts
 
 
@@ -88,12 +88,11 @@ def _complete(record: Record, opened: _Open, when: datetime) -> None:
     if opened.code:
         record.setdefault("code", opened.code)
     if when >= opened.at:
-        whole = when - opened.at
-        spent = opened.took if opened.took is not None else whole
+        duration = opened.took if opened.took is not None else when - opened.at
         event["start"] = timestamp(opened.at)
-        event["duration"] = (spent.days * 86_400 + spent.seconds) * NS_PER_S + spent.microseconds * 1000
+        event["duration"] = (duration.days * 86_400 + duration.seconds) * NS_PER_S + duration.microseconds * 1000
     else:
-        record["tags"].append(BAD_DURATION)  # the clock was put back
+        record["tags"].append(BAD_DURATION)  # the clock was set back
     if opened.retry and event["outcome"] == "failure":
         event["action"], event["type"] = "job-retried", ["change"]
         rq["retry_verdict"], rq["retries_left"] = "will_retry", int(opened.retry["retries_left"])
@@ -103,11 +102,11 @@ def _complete(record: Record, opened: _Open, when: datetime) -> None:
 
 
 def retry_at(facts: Facts, now: datetime) -> datetime | None:
-    """When RQ says that it tries again; it writes that time in UTC."""
-    said = begin(facts["retry_at"]) if "retry_at" in facts else {}
-    if "date" not in said:
+    """The time of RQ's next attempt, which it writes in UTC. None if the line has none."""
+    parsed = begin(facts["retry_at"]) if "retry_at" in facts else {}
+    if "date" not in parsed:
         return None
     try:
-        return moment(day_of(said["date"], now), said["clock"], said.get("fraction"), said.get("zone"), UTC)
+        return moment(day_of(parsed["date"], now), parsed["clock"], parsed.get("fraction"), parsed.get("zone"), UTC)
     except ValueError:
         return None

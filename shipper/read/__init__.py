@@ -1,1 +1,1 @@
-"""Queries over the records in Elasticsearch: timelines, reports, states, verification of the audit trail."""
+"""Searches the records and state documents in Elasticsearch: timelines, reports, states."""

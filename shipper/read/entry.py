@@ -1,4 +1,4 @@
-"""A record as people read it: what the command line, the page and `shipper.timeline` show of it."""
+"""TimelineEntry: the main fields of a record, for the HTML page and `shipper.timeline`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..records import Record, parse_timestamp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
-    """One record. `dataset` is rq.audit, rq.job or rq.app; what a record does not say is None.
+    """The main fields of one record. Fields that the record lacks are None.
 
-    `user` is who did it or for whom the job was, `outcome` is success, failure or unknown, `duration_ns` is in
-    nanoseconds, `record` is all of it.
+    `dataset` is rq.audit, rq.job or rq.app. `user` is the actor, or the user that the job is for. `outcome` is success,
+    failure or unknown. `resource` is (type, id). `duration_ns` is in nanoseconds. `record` is the whole record.
     """
 
     at: datetime
@@ -59,7 +59,7 @@ def _text(value: object) -> str | None:
 
 
 def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """An object inside of the record; {} where another program wrote something else there."""
+    """A nested object of the record; {} if it is missing or not an object."""
     part = record
     for name in names:
         inner = part.get(name)

@@ -1,7 +1,6 @@
-"""A timeline as one HTML page that needs no server: a picture of lanes, then the records by request and job.
+"""Renders a timeline as a self-contained HTML page: a chart of lanes, then the records by request and job.
 
-Pure: records in, text out. Everything that comes from a record is escaped, and the page's policy lets nothing be
-loaded and no script run.
+Pure. All values of records are escaped, and the page's content security policy allows no scripts and no requests.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ import orjson
 from ..records import Record
 from .entry import TimelineEntry, entry
 
-# The picture, in units of its view box.
+# The chart's dimensions, in units of its view box.
 WIDTH, LEFT, ROW, BAR, DOT = 1000, 260, 22, 8, 4
 TICKS = 5
-NAME_LIMIT = 42  # characters of a lane's name that fit to its left
+NAME_LIMIT = 42  # characters of a lane's name that fit on its left
 
 _ENDINGS = frozenset({"job-finished", "job-retried", "job-dead", "job-stopped", "job-canceled", "job-deleted"})
 
 
 @dataclass(slots=True)
 class Lane:
-    """One job, one request, or what belongs to neither: its records in order."""
+    """The records of one job, one request, or of neither, in order."""
 
     key: str
     name: str
@@ -38,14 +37,14 @@ class Lane:
 
 @dataclass(slots=True)
 class Group:
-    """What belongs together: a request and the jobs that came of it, or a job and those that it enqueued."""
+    """The lanes that belong together: a request and its jobs, or a job and the jobs that it enqueued."""
 
     key: str
     lanes: dict[str, Lane] = field(default_factory=dict)
 
 
 def render(records: Iterable[Record], title: str) -> str:
-    """The page of the records, which come in order."""
+    """The HTML page of records, which have to be in order."""
     groups = group(map(entry, records))
     lanes = [lane for one in groups for lane in one.lanes.values()]
     count = sum(len(lane.entries) for lane in lanes)
@@ -53,26 +52,26 @@ def render(records: Iterable[Record], title: str) -> str:
     return template.substitute(
         title=escape(title),
         summary=escape(_summary(lanes, count)),
-        picture=_picture(lanes) if lanes else "",
+        picture=_chart(lanes) if lanes else "",
         groups="\n".join(_section(one) for one in groups),
     )
 
 
 def group(entries: Iterable[TimelineEntry]) -> list[Group]:
-    """By trace; where there is none, by the first job of a chain. In the order in which they begin."""
-    found: dict[str, Group] = {}
+    """Group entries by trace, else by root job. The groups are in the order of their first entries."""
+    groups: dict[str, Group] = {}
     for one in entries:
         key, name = _lane_of(one)
-        whole = one.trace or _text(one.record, "rq", "root_job_id") or key
-        lanes = found.setdefault(whole, Group(whole)).lanes
+        key_of_group = one.trace or _text(one.record, "rq", "root_job_id") or key
+        lanes = groups.setdefault(key_of_group, Group(key_of_group)).lanes
         lane = lanes.setdefault(key, Lane(key, name))
         lane.name = lane.name or name
         lane.entries.append(one)
-    return list(found.values())
+    return list(groups.values())
 
 
 def _lane_of(one: TimelineEntry) -> tuple[str, str]:
-    """(key, name) of the lane in which a record stands. What was done to a job from outside stands in its lane."""
+    """(key, name) of an entry's lane. Operations on a job are in the job's lane."""
     if one.job_id:
         return f"job {one.job_id}", one.function or ""
     if request := _text(one.record, "http", "request", "id"):
@@ -94,19 +93,19 @@ def _summary(lanes: list[Lane], count: int) -> str:
     return f"{count} records from {_time(min(times))} to {_time(max(times))} (UTC)"
 
 
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
-# --- the picture ----------------------------------------------------------------------------------------
+# --- the chart ------------------------------------------------------------------------------------------
 
 
-def _picture(lanes: list[Lane]) -> str:
+def _chart(lanes: list[Lane]) -> str:
     times = [one.at for lane in lanes for one in lane.entries]
     start, span_s = min(times), max((max(times) - min(times)).total_seconds(), 0.001)
 
-    def x(moment: datetime) -> float:
-        return round(LEFT + (WIDTH - LEFT - 2 * DOT) * (moment - start).total_seconds() / span_s, 1)
+    def x(time: datetime) -> float:
+        return round(LEFT + (WIDTH - LEFT - 2 * DOT) * (time - start).total_seconds() / span_s, 1)
 
     height = (len(lanes) + 1) * ROW
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Lanes over time">']
@@ -137,7 +136,7 @@ def _picture(lanes: list[Lane]) -> str:
 
 
 def _spans(lane: Lane) -> Iterator[tuple[str, datetime, datetime]]:
-    """("wait" or "run", from, to): what a job's records say of its time."""
+    """("wait" or "run", from, to) of a job, from its records."""
     pushed = started = None
     for one in lane.entries:
         if one.action in ("job-enqueued", "job-scheduled", "job-deferred"):
@@ -175,10 +174,10 @@ def _section(one: Group) -> str:
 
 
 def _row(one: TimelineEntry) -> str:
-    whole = orjson.dumps(one.record, option=orjson.OPT_INDENT_2).decode()
+    content = orjson.dumps(one.record, option=orjson.OPT_INDENT_2).decode()
     return (
         f'<tr class="record"><td><time datetime="{escape(one.at.isoformat())}">{_time(one.at)}</time></td>'
         f'<td class="what {_outcome(one)}">{escape(one.action or one.dataset)}</td>'
         f'<td class="who">{escape(one.user or "")}</td>'
-        f"<td><details><summary>{escape(one.message)}</summary><pre>{escape(whole)}</pre></details></td></tr>"
+        f"<td><details><summary>{escape(one.message)}</summary><pre>{escape(content)}</pre></details></td></tr>"
     )

@@ -1,4 +1,4 @@
-"""Hits that are too many for one answer, page by page."""
+"""Pages through all hits of a search, with `search_after` and a point in time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-KEEP_ALIVE = "2m"  # between two pages
+KEEP_ALIVE = "2m"  # of the point in time, from one page to the next
 
 Page = list[dict[str, Any]]
 
 
 @contextmanager
 def snapshot(client: Elasticsearch, index: str | Sequence[str]) -> Iterator[dict[str, Any]]:
-    """A point in time of the indices, as `pit` of a search: what is written meanwhile changes no page."""
+    """A point in time of the indices, to be used as `pit` of a search: later writes do not affect it."""
     identifier = client.open_point_in_time(index=index, keep_alive=KEEP_ALIVE, ignore_unavailable=True)["id"]
     try:
         yield {"id": identifier, "keep_alive": KEEP_ALIVE}
@@ -24,7 +24,7 @@ def snapshot(client: Elasticsearch, index: str | Sequence[str]) -> Iterator[dict
 
 
 def pages(client: Elasticsearch, *, size: int, sort: list[dict[str, Any]], **search: Any) -> Iterator[Page]:
-    """The hits of a search in the order of `sort`, `size` of them at a time. No page is empty."""
+    """The hits of a search in the order of `sort`, in pages of at most `size`. No page is empty."""
     after = None
     while True:
         answer = client.search(size=size, sort=sort, search_after=after, track_total_hits=False, **search)

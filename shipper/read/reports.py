@@ -1,4 +1,4 @@
-"""Which functions and queues cost most: each report is one table, made by one aggregation."""
+"""The reports of `shipper top`: tables of functions and queues, each from one aggregation."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ _SIZE = {"field": "messaging.message.body.size"}
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A table: of the records that match `of`, grouped by the field `by`, ordered by `order`.
+    """A table of the records that match `filter`, grouped by the field `by`, ordered by the metric `order`.
 
-    `figures` are the aggregations of each row; `columns` names each value, its path in the row, and the
-    number it is divided by to be in the unit that the name ends in.
+    `metrics`: the aggregations of each row.
+    `columns`: (name, path in the row's bucket, divisor). The divisor converts to the unit in the name.
     """
 
     title: str
-    of: Mapping[str, Any]
+    filter: Mapping[str, Any]
     by: str
     order: str
-    figures: Mapping[str, Any]
+    metrics: Mapping[str, Any]
     columns: tuple[tuple[str, str, float], ...]
 
 
 _TIMES = {
     "total": {"sum": _DURATION},
-    "share": {"percentiles": {**_DURATION, "percents": [50, 95]}},
-    "most": {"max": _DURATION},
+    "percentiles": {"percentiles": {**_DURATION, "percents": [50, 95]}},
+    "max": {"max": _DURATION},
 }
 _TIME_COLUMNS = (
     ("jobs", "doc_count", 1),
     ("total_s", "total.value", NS_PER_S),
-    ("p50_s", "share.values.50.0", NS_PER_S),
-    ("p95_s", "share.values.95.0", NS_PER_S),
-    ("max_s", "most.value", NS_PER_S),
+    ("p50_s", "percentiles.values.50.0", NS_PER_S),
+    ("p95_s", "percentiles.values.95.0", NS_PER_S),
+    ("max_s", "max.value", NS_PER_S),
 )
 _FUNCTION, _QUEUE = "code.function.name", "messaging.destination.name"
 
@@ -55,18 +55,20 @@ REPORTS: Mapping[str, Report] = {
     "functions_by_total_time": Report(
         "Functions that take the most time in all", _ENDED, _FUNCTION, "total", _TIMES, _TIME_COLUMNS
     ),
-    "slowest_functions": Report("Slowest functions (by p95)", _ENDED, _FUNCTION, "share.95", _TIMES, _TIME_COLUMNS),
+    "slowest_functions": Report(
+        "Slowest functions (by p95)", _ENDED, _FUNCTION, "percentiles.95", _TIMES, _TIME_COLUMNS
+    ),
     "functions_by_payload": Report(
         "Functions whose payloads bloat Redis",
         {"term": {"event.action": "job-enqueued"}},
         _FUNCTION,
         "total",
-        {"total": {"sum": _SIZE}, "mean": {"avg": _SIZE}, "most": {"max": _SIZE}},
+        {"total": {"sum": _SIZE}, "mean": {"avg": _SIZE}, "max": {"max": _SIZE}},
         (
             ("jobs", "doc_count", 1),
             ("total_kb", "total.value", 1000),
             ("mean_kb", "mean.value", 1000),
-            ("max_kb", "most.value", 1000),
+            ("max_kb", "max.value", 1000),
         ),
     ),
     "queues_by_demand": Report(
@@ -76,39 +78,39 @@ REPORTS: Mapping[str, Report] = {
         "Queues whose jobs wait longest",
         {"term": {"event.action": "job-started"}},
         _QUEUE,
-        "share.95",
-        {"share": {"percentiles": {**_LAG, "percents": [50, 95]}}, "most": {"max": _LAG}},
+        "percentiles.95",
+        {"percentiles": {"percentiles": {**_LAG, "percents": [50, 95]}}, "max": {"max": _LAG}},
         (
             ("jobs", "doc_count", 1),
-            ("p50_s", "share.values.50.0", 1000),
-            ("p95_s", "share.values.95.0", 1000),
-            ("max_s", "most.value", 1000),
+            ("p50_s", "percentiles.values.50.0", 1000),
+            ("p95_s", "percentiles.values.95.0", 1000),
+            ("max_s", "max.value", 1000),
         ),
     ),
 }
 
 
-def run(client: Elasticsearch, settings: Settings, question: Query, size: int = 10) -> dict[str, list[dict[str, Any]]]:
-    """Every report of REPORTS, by name: rows of `name` and the report's columns. Raises DestinationError."""
+def run(client: Elasticsearch, settings: Settings, criteria: Query, size: int = 10) -> dict[str, list[dict[str, Any]]]:
+    """The rows of every report in REPORTS, by its name: `name` and the columns. Raises DestinationError."""
     with translated_errors(settings):
         answer = client.search(
             index=indices("rq.job", settings.namespace),
             ignore_unavailable=True,
             size=0,
-            query={"bool": {"filter": filters(question)}},
+            query={"bool": {"filter": filters(criteria)}},
             aggs={name: _aggregation(report, size) for name, report in REPORTS.items()},
         )
-    found = answer.get("aggregations", {})
-    return {name: _rows(report, found.get(name, {})) for name, report in REPORTS.items()}
+    aggregations = answer.get("aggregations", {})
+    return {name: _rows(report, aggregations.get(name, {})) for name, report in REPORTS.items()}
 
 
 def _aggregation(report: Report, size: int) -> dict[str, Any]:
     terms = {"field": report.by, "size": size, "order": {report.order: "desc"}}
-    return {"filter": report.of, "aggs": {"rows": {"terms": terms, "aggs": report.figures}}}
+    return {"filter": report.filter, "aggs": {"rows": {"terms": terms, "aggs": report.metrics}}}
 
 
-def _rows(report: Report, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    buckets = found.get("rows", {}).get("buckets", [])
+def _rows(report: Report, aggregation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    buckets = aggregation.get("rows", {}).get("buckets", [])
     return [
         {"name": bucket["key"], **{name: _value(bucket, path, per) for name, path, per in report.columns}}
         for bucket in buckets
@@ -117,7 +119,7 @@ def _rows(report: Report, found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _value(bucket: Mapping[str, Any], path: str, per: float) -> float | int | None:
     value: Any = bucket
-    head, _, rest = path.partition(".values.")  # the keys of percentiles hold dots: "95.0"
+    head, _, rest = path.partition(".values.")  # the keys of percentiles contain dots: "95.0"
     for key in head.split("."):
         value = value[key]
     if rest:

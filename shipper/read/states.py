@@ -1,4 +1,4 @@
-"""The state documents that match, page by page."""
+"""Searches the state documents."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PAGE = 1000
 def matching(
     client: Elasticsearch, settings: Settings, filters: list[dict[str, Any]], order: Literal["asc", "desc"]
 ) -> Generator[dict[str, Any], None, None]:
-    """The hits, with `_id`, `_version` and `_source`, by the time of their last change. Raises DestinationError.
+    """The hits with `_id`, `_version` and `_source`, sorted by `updated_at`. Raises DestinationError.
 
-    They are of one moment: a job that changes between two pages would move to where nobody looks any more. In a
-    snapshot Elasticsearch sorts hits of the same times by their place, so that none is lost at a page's edge.
+    They are read in a point in time, as a job that changes between two pages would move to another page. There,
+    Elasticsearch sorts hits with equal times by `_shard_doc`, so that none is lost between pages.
     """
     with translated_errors(settings), snapshot(client, index_name(settings.namespace)) as pit:
         for hits in pages(

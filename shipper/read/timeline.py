@@ -1,4 +1,4 @@
-"""What happened, in order: the records that answer a question, however many there are."""
+"""Searches audit, job and application records, in order of time."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .paging import pages, snapshot
 DATASETS = ("rq.job", "rq.app", "rq.audit")
 PAGE = 1000
 
-# `follow` looks back this far at each question: records become searchable a little out of order.
+# Each search of `follow` goes back this far, as records become searchable slightly out of order.
 OVERLAP = timedelta(seconds=15)
-ASK_EVERY_S = 0.5
+POLL_EVERY_S = 0.5
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What to tell. Fields that are None do not restrict; times are aware, `since` included, `until` not."""
+    """The filters. None does not restrict. Times are aware; `since` is inclusive, `until` exclusive."""
 
     job: str | None = None
     user: str | None = None
@@ -44,7 +44,7 @@ class Query:
     """`type:id`, or the type alone."""
     labels: Mapping[str, Any] = field(default_factory=dict)
     args: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the job: positional ones by their number, others by their name."""
+    """Arguments of the job: positional ones by number, others by name."""
     since: datetime | None = None
     until: datetime | None = None
 
@@ -56,7 +56,7 @@ class Query:
             )
 
 
-# A filter that has several fields finds what matches any of them.
+# A filter with several fields matches if any of them does.
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "job": ("messaging.message.id",),
     "user": ("user.id", "user.effective.id", "user.target.id"),
@@ -67,22 +67,21 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-_NAMED = {"today": 0, "yesterday": 1}
+_DAYS_AGO = {"today": 0, "yesterday": 1}
 
 
-def moment(text: str, now: datetime) -> datetime:
-    """A point in time, from how people say it.
+def parse_time(text: str, now: datetime) -> datetime:
+    """Parse `2026-11-21`, `2026-11-21T08:00+01:00`, an age such as `90s`, `15m`, `2h`, `7d`, or `yesterday 14:00`.
 
-    `2026-11-21`, `2026-11-21T08:00+01:00`, an age such as `90s`, `15m`, `2h`, `7d`, or `yesterday 14:00`. A time
-    without a zone is UTC. Raises ShipperError.
+    A time without a zone is UTC. Raises ShipperError.
     """
-    said = text.strip()
-    if age := re.fullmatch(r"(\d+)([smhdw])", said):
+    stripped = text.strip()
+    if age := re.fullmatch(r"(\d+)([smhdw])", stripped):
         return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-    if named := re.fullmatch(r"(today|yesterday)(?: (\d\d:\d\d(?::\d\d)?))?", said):
-        said = f"{now.astimezone(UTC).date() - timedelta(days=_NAMED[named[1]])}T{named[2] or '00:00'}"
+    if named := re.fullmatch(r"(today|yesterday)(?: (\d\d:\d\d(?::\d\d)?))?", stripped):
+        stripped = f"{now.astimezone(UTC).date() - timedelta(days=_DAYS_AGO[named[1]])}T{named[2] or '00:00'}"
     try:
-        return parse_timestamp(said)
+        return parse_timestamp(stripped)
     except ValueError:
         raise ShipperError(
             f'{text!r} is not a time. Give one like 2026-11-21T08:00 or "yesterday 14:00", '
@@ -90,68 +89,70 @@ def moment(text: str, now: datetime) -> datetime:
         ) from None
 
 
-def query(client: Elasticsearch, settings: Settings, question: Query) -> Iterator[Record]:
-    """The records that answer the question, the oldest first. Raises DestinationError."""
+def query(client: Elasticsearch, settings: Settings, criteria: Query) -> Iterator[Record]:
+    """The matching records, oldest first. Raises DestinationError."""
     with translated_errors(settings), snapshot(client, _indices(settings)) as pit:
-        found = pages(
-            client, pit=pit, query={"bool": {"filter": filters(question)}}, size=PAGE,
+        hits = pages(
+            client, pit=pit, query={"bool": {"filter": filters(criteria)}}, size=PAGE,
             sort=[{"@timestamp": "asc"}, {"_shard_doc": "asc"}],
         )  # fmt: skip
-        yield from _in_order(chain.from_iterable(found))
+        yield from _in_order(chain.from_iterable(hits))
 
 
-def last(client: Elasticsearch, settings: Settings, question: Query, count: int) -> list[Record]:
-    """The newest `count` records (10 000 at most) that answer the question, in order. Raises DestinationError."""
+def last(client: Elasticsearch, settings: Settings, criteria: Query, count: int) -> list[Record]:
+    """The newest `count` matching records (at most 10,000), oldest first. Raises DestinationError."""
     with translated_errors(settings):
         hits = client.search(
-            index=_indices(settings), ignore_unavailable=True, query={"bool": {"filter": filters(question)}},
+            index=_indices(settings), ignore_unavailable=True, query={"bool": {"filter": filters(criteria)}},
             sort=[{"@timestamp": "desc"}], size=count, track_total_hits=False,
         )["hits"]["hits"]  # fmt: skip
     return list(_in_order(iter(reversed(hits))))
 
 
-def follow(client: Elasticsearch, settings: Settings, question: Query) -> Iterator[Record]:
-    """The same, and then every new record as it becomes searchable, without end.
+def follow(client: Elasticsearch, settings: Settings, criteria: Query) -> Iterator[Record]:
+    """The matching records, oldest first, and then new ones as they become searchable, for ever.
 
-    Raises DestinationError if there is no answer at first; later it waits for the next one.
+    Raises DestinationError if the first request fails; later it retries.
     """
-    told: deque[str] = deque(maxlen=10 * PAGE)
-    since = question.since
+    seen: deque[str] = deque(maxlen=10 * PAGE)
+    since = criteria.since
     with translated_errors(settings):
         client.info()
     while True:
         newest = since
-        with suppress(Unreachable):  # an index that is just being made, or a restart: the next question will tell
-            for record in query(client, settings, _since(question, since)):
+        with suppress(Unreachable):  # an index that is being created, or a restart: the next search may succeed
+            for record in query(client, settings, _since(criteria, since)):
                 identifier = record.get("event", {}).get("id", "")
-                if identifier not in told:
-                    told.append(identifier)
+                if identifier not in seen:
+                    seen.append(identifier)
                     yield record
                 newest = datetime.fromisoformat(record["@timestamp"])
         if newest is not None and newest != since:
-            since = max(newest - OVERLAP, question.since) if question.since else newest - OVERLAP
-        time.sleep(ASK_EVERY_S)
+            since = max(newest - OVERLAP, criteria.since) if criteria.since else newest - OVERLAP
+        time.sleep(POLL_EVERY_S)
 
 
-def filters(question: Query) -> list[dict[str, Any]]:
-    """The question as Elasticsearch filters."""
-    asked = [_any_of(names, value) for name, names in _FIELDS.items() if (value := getattr(question, name)) is not None]
-    if question.resource is not None:
-        kind, _, identifier = question.resource.partition(":")
-        asked.append({"term": {"audit.resource.type": kind}})
+def filters(criteria: Query) -> list[dict[str, Any]]:
+    """The filters as Elasticsearch queries."""
+    clauses = [
+        _any_of(names, value) for name, names in _FIELDS.items() if (value := getattr(criteria, name)) is not None
+    ]
+    if criteria.resource is not None:
+        kind, _, identifier = criteria.resource.partition(":")
+        clauses.append({"term": {"audit.resource.type": kind}})
         if identifier:
-            asked.append({"term": {"audit.resource.id": identifier}})
-    asked += [{"term": {f"labels.{name}": str(value)}} for name, value in question.labels.items()]
-    asked += [
+            clauses.append({"term": {"audit.resource.id": identifier}})
+    clauses += [{"term": {f"labels.{name}": str(value)}} for name, value in criteria.labels.items()]
+    clauses += [
         {"term": {f"rq.{'args' if str(name).isdecimal() else 'kwargs'}.{name}": _as_indexed(value)}}
-        for name, value in question.args.items()
+        for name, value in criteria.args.items()
     ]
     span = {}
-    if question.since:
-        span["gte"] = timestamp(question.since)
-    if question.until:
-        span["lt"] = timestamp(question.until)
-    return [*asked, {"range": {"@timestamp": span}}] if span else asked
+    if criteria.since:
+        span["gte"] = timestamp(criteria.since)
+    if criteria.until:
+        span["lt"] = timestamp(criteria.until)
+    return [*clauses, {"range": {"@timestamp": span}}] if span else clauses
 
 
 def _any_of(names: tuple[str, ...], value: str) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def _any_of(names: tuple[str, ...], value: str) -> dict[str, Any]:
 
 
 def _as_indexed(value: Any) -> str:
-    """A flattened field holds texts: numbers as they are written, and true and false."""
+    """The value as a flattened field indexes it: all values are text, booleans are true and false."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -169,10 +170,10 @@ def _indices(settings: Settings) -> str:
 
 
 def _in_order(hits: Iterator[dict[str, Any]]) -> Iterator[Record]:
-    """Elasticsearch sorts by milliseconds; records have microseconds."""
+    """The records by microseconds: Elasticsearch sorts only by milliseconds."""
     for _, same_millisecond in groupby(hits, key=lambda hit: hit["sort"][0]):
         yield from sorted((hit["_source"] for hit in same_millisecond), key=lambda record: record["@timestamp"])
 
 
-def _since(question: Query, since: datetime | None) -> Query:
-    return replace(question, since=since)
+def _since(criteria: Query, since: datetime | None) -> Query:
+    return replace(criteria, since=since)

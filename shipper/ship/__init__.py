@@ -1,1 +1,1 @@
-"""The daemon: tails files and bulk-indexes each line exactly once."""
+"""The daemon: tails files and indexes each line in Elasticsearch exactly once."""

@@ -36,20 +36,20 @@ from .status import Counts, Status, Watcher
 
 log = logging.getLogger("shipper")
 
-REST_S = 0.2  # between two looks at the files, whatever there is to do: a line is read within 250 ms
-LOOK_EVERY_S = 1.0  # between two looks at the globs
-ROTATE_EVERY_S = 3.0  # between two looks at the size of the log
-SAVE_EVERY_S = 1.0  # positions may lag by this after a crash; ids absorb what is sent again
-WATCH_EVERY_S = 3.0  # between two writings of the status file
-TELL_EVERY_S = 30.0  # between two status records
-PREPARE_EVERY_S = 300.0  # between two looks at the templates, which somebody may delete
+REST_S = 0.2  # between two passes over the files, so that a line is read within 250 ms
+LOOK_EVERY_S = 1.0  # between two evaluations of the globs
+ROTATE_EVERY_S = 3.0  # between two checks of the log's size
+SAVE_EVERY_S = 1.0  # after a crash, lines of this time are sent again; their ids make them duplicates
+WATCH_EVERY_S = 3.0  # between two updates of the status file
+REPORT_EVERY_S = 30.0  # between two status records
+PREPARE_EVERY_S = 300.0  # between two checks of the index templates, which somebody may delete
 PRUNE_EVERY_S = 86_400.0
-RETRY_TIMEOUT_S = 30.0  # of a run that is meant to end
-DRAIN_S = 10.0  # from SIGTERM to giving up what is on its way; it is sent again at the next start
+RETRY_TIMEOUT_S = 30.0  # of the runs that end by themselves
+DRAIN_S = 10.0  # from SIGTERM until requests in flight are abandoned; their lines are sent again at the next start
 
 
 def run(load: Callable[[], Settings]) -> Counts:
-    """Tail and ship until SIGTERM or SIGINT; SIGHUP loads the settings again. Raises StateError, SettingsError."""
+    """Tail and ship until SIGTERM or SIGINT; SIGHUP reloads the settings. Raises StateError, SettingsError."""
     tune_process()
     signals = Signals()
     settings, counts = load(), Counts()
@@ -66,7 +66,7 @@ def run(load: Callable[[], Settings]) -> Counts:
 
 
 def run_once(settings: Settings) -> Counts:
-    """Ship all that is there now and return. Raises SourceError, StateError, DestinationError."""
+    """Ship what the files have now, and return. Raises SourceError, StateError, DestinationError."""
     check_folders(settings.files)
     tune_process()
     signals = Signals()
@@ -79,7 +79,10 @@ def run_once(settings: Settings) -> Counts:
 
 
 def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
-    """Ship what comes from a descriptor until it ends; it has no positions. Raises StateError, DestinationError."""
+    """Ship a stream, standard input by default, until its end. Keeps no positions.
+
+    Raises StateError, DestinationError.
+    """
     pipeline = Pipeline(
         settings, DeadLetters(settings.state), threading.Event(), RETRY_TIMEOUT_S, reader=_reader(settings)
     )
@@ -96,15 +99,15 @@ def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
 
 
 class _Daemon:
-    """The shipper between two loadings of its settings."""
+    """The main loop, until it is stopped or the settings are reloaded."""
 
     def __init__(self, settings: Settings, counts: Counts, signals: Signals, parts: Parts) -> None:
         self._settings = settings
         self._signals, self._stop = signals, signals.stop
         self._registry, self._discovery, self._pipeline = parts
-        self._quiet = IdleFiles(self._discovery)
+        self._idle = IdleFiles(self._discovery)
         self._rotation = Rotation(settings)
-        self._watch = _StatusThread(settings, counts, self._discovery)
+        self._status_thread = _StatusThread(settings, counts, self._discovery)
         self._folders, self._disk = LogThrottle(), LogThrottle()
         self._saved: tuple[int, int] | None = None
 
@@ -115,33 +118,33 @@ class _Daemon:
             self._settings.state, CHECKED_IN,
             extra={"event.action": "shipper-started"},
         )  # fmt: skip
-        self._watch.begin()
+        self._status_thread.start()
         try:
             self._tail()
         except Stopped as reason:
             log.info("%s", reason)
         finally:
             self._signals.drained()
-            self._watch.end()
+            self._status_thread.stop()
 
     def _tail(self) -> None:
         due: dict[Callable[[], None], Interval] = {
-            self._look: Interval(LOOK_EVERY_S),
+            self._discover: Interval(LOOK_EVERY_S),
             self._rotate: Interval(ROTATE_EVERY_S),
             self._save: Interval(SAVE_EVERY_S),
-            self._tell: Interval(TELL_EVERY_S),
+            self._report_status: Interval(REPORT_EVERY_S),
             self._pipeline.prepare: Interval(PREPARE_EVERY_S),
             self._prune: Interval(PRUNE_EVERY_S),
         }
         while not self._stop.is_set():
-            for task, every in due.items():
-                if every.due():
+            for task, interval in due.items():
+                if interval.due():
                     task()
-            if not self._pipeline.ship(_blocks(self._quiet.active(), self._stop), REST_S):
+            if not self._pipeline.ship(_blocks(self._idle.active(), self._stop), REST_S):
                 self._stop.wait(REST_S)
         self._pipeline.finish()
 
-    def _look(self) -> None:
+    def _discover(self) -> None:
         try:
             check_folders(self._settings.files)
             self._folders.over()
@@ -154,26 +157,26 @@ class _Daemon:
         self._rotation.run(self._discovery)
 
     def _save(self) -> None:
-        moved = (self._pipeline.counts.sent_bytes, self._discovery.changes)
-        if moved == self._saved:
+        state = (self._pipeline.counts.sent_bytes, self._discovery.changes)
+        if state == self._saved:
             return
         try:
             save(self._registry, self._discovery)
-            self._saved = moved
+            self._saved = state
             self._disk.over()
-        except OSError as error:  # the disk is full, perhaps: what is sent again for that is there already
+        except OSError as error:  # such as a full disk; lines that are sent again are duplicates
             if self._disk.due():
                 log.warning(
                     "Positions cannot be saved in %s: %s. It is tried again every second.",
                     self._settings.state, error.strerror, extra={"event.action": "registry-unwritable"},
                 )  # fmt: skip
 
-    def _tell(self) -> None:
-        if self._watch.latest is not None:
-            self._pipeline.tell(status.record(self._watch.latest, ServiceInfo.here(self._settings)))
+    def _report_status(self) -> None:
+        if self._status_thread.latest is not None:
+            self._pipeline.tell(status.record(self._status_thread.latest, ServiceInfo.here(self._settings)))
 
     def _prune(self) -> None:
-        """Delete what is past. A key that may not is no reason to stop shipping."""
+        """Delete the indices past their retention. Missing privileges are only logged."""
         try:
             with client.connect(self._settings) as elasticsearch:
                 past = retention.prune(elasticsearch, self._settings, datetime.now(UTC))
@@ -188,22 +191,22 @@ class _Daemon:
 
 
 class _StatusThread:
-    """A thread that keeps the status file and the metrics true, also while the shipper waits for Elasticsearch."""
+    """A thread that updates the status file and the metrics, also while the main thread waits for Elasticsearch."""
 
     def __init__(self, settings: Settings, counts: Counts, discovery: Discovery) -> None:
         self.latest: Status | None = None
         self._settings = settings
         self._discovery = discovery
         self._watcher = Watcher(counts, client.addresses_for_people(settings))
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._listener: MetricsServer | None = None
+        self._server: MetricsServer | None = None
 
-    def begin(self) -> None:
-        self._look()
+    def start(self) -> None:
+        self._update()
         if self._settings.listen:
             try:
-                self._listener = MetricsServer(self._settings.listen, self._now)
+                self._server = MetricsServer(self._settings.listen, self._now)
             except OSError as error:
                 log.warning(
                     "Metrics cannot be given at %s: %s. Set SHIPPER_LISTEN to another address, or to off.",
@@ -211,32 +214,32 @@ class _StatusThread:
                 )  # fmt: skip
         self._thread.start()
 
-    def end(self) -> None:
-        self._ended.set()
+    def stop(self) -> None:
+        self._stopped.set()
         self._thread.join()
-        if self._listener is not None:
-            self._listener.close()
-        self._look(stopped=True)
+        if self._server is not None:
+            self._server.close()
+        self._update(stopped=True)
 
     def _run(self) -> None:
-        while not self._ended.wait(WATCH_EVERY_S):
-            self._look()
+        while not self._stopped.wait(WATCH_EVERY_S):
+            self._update()
 
     def _now(self) -> Status:
-        if self.latest is None:  # there is one before the listener is there
+        if self.latest is None:  # start() sets it before it starts the server
             raise RuntimeError("nothing was looked at yet")
         return self.latest
 
-    def _look(self, *, stopped: bool = False) -> None:
+    def _update(self, *, stopped: bool = False) -> None:
         try:
             self.latest = self._watcher.look(self._discovery.snapshot(), stopped=stopped)
             status.write(self.latest, self._settings.state)
-        except OSError as error:  # a file that is being closed, or a full disk: the next look tells more
+        except OSError as error:  # a file that is being closed, or a full disk; the next update may succeed
             log.debug("No status now: %s", error)
 
 
 class Interval:
-    """Whether it is time again."""
+    """`due()` is True at most once every `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -251,9 +254,9 @@ class Interval:
 
 
 class Signals:
-    """SIGTERM and SIGINT stop; SIGHUP stops, too, for the settings to be loaded again.
+    """Signal handlers. SIGTERM and SIGINT set `stop`; SIGHUP also does, and `reload()` is True then.
 
-    What is on its way has DRAIN_S to arrive; then an alarm ends the waiting wherever that is.
+    Requests in flight have DRAIN_S to finish. Then SIGALRM raises Stopped in the main thread.
     """
 
     def __init__(self) -> None:
@@ -265,15 +268,15 @@ class Signals:
         signal.signal(signal.SIGALRM, _give_up)
 
     def drained(self) -> None:
-        """No alarm any more: what is left to do is to save the positions."""
+        """Cancel the alarm: only the positions have to be saved now."""
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def reload(self) -> bool:
-        """Whether to go on with settings loaded again."""
-        again, self._reload = self._reload, False
-        if again:
+        """Whether to continue with reloaded settings. Resets `stop` if so."""
+        requested, self._reload = self._reload, False
+        if requested:
             self.stop.clear()
-        return again
+        return requested
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._reload = False
@@ -293,19 +296,19 @@ def _give_up(_number: int, _frame: FrameType | None) -> None:
 
 
 def _blocks(reading: list[File], stop: threading.Event, *, to_the_end: bool = False) -> Iterator[Block]:
-    """What is new in the files, a block of each in turn, so that a busy file keeps no other one waiting."""
+    """New blocks of the files, round-robin, so that a busy file does not delay the others."""
     while reading and not stop.is_set():
-        still = []
+        unfinished = []
         for tailed in reading:
             if (block := tailed.read(to_the_end=to_the_end)) is not None:
                 yield block
                 if not tailed.at_end:
-                    still.append(tailed)
-        reading = still
+                    unfinished.append(tailed)
+        reading = unfinished
 
 
 def tune_process() -> None:
-    """What is good for a process that does nothing but ship: many open files, memory that is kept, short turns."""
+    """Tune a process that only ships: the limit of open files, malloc, and the thread switch interval."""
     allow_many_files()
     tune_malloc()
     set_switch_interval()
@@ -322,9 +325,9 @@ def opened(
     counts: Counts | None = None,
     reader: Reader | None = None,
 ) -> Iterator[Parts]:
-    """What ships the files of the settings, from where the last run left off. In the end the positions are saved.
+    """Registry, discovery and pipeline for the settings' files, continuing at the saved positions.
 
-    Raises StateError if another shipper has the state folder.
+    The positions are saved at the end of the block. Raises StateError if another shipper uses the state folder.
     """
     registry = Registry(settings.state)
     discovery = Discovery(settings.files, registry.entries, multiline=settings.format == "legacy")
@@ -333,7 +336,7 @@ def opened(
     try:
         yield registry, discovery, pipeline
     finally:
-        signals.drained()  # before anything else: the alarm must not ring while the positions are saved
+        signals.drained()  # first, as the alarm must not interrupt the saving of the positions
         _close(registry, discovery, pipeline)
 
 
@@ -342,6 +345,7 @@ def _reader(settings: Settings) -> Reader:
 
 
 def save(registry: Registry, discovery: Discovery) -> None:
+    """Save the positions if they have changed. Raises OSError."""
     entries = discovery.entries()
     if not registry.holds(entries):
         registry.save(entries)

@@ -1,6 +1,6 @@
-"""`shipper import`: files that nobody writes to any more, once, from where an earlier import of them left off.
+"""`shipper import`: ships old files once, continuing where an earlier import of them ended.
 
-Its positions and dead letters are in a folder of their own, so that it runs beside the shipper's daemon.
+Its positions and dead letters are in a folder of their own, so that it can run while the daemon runs.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .status import Counts
 log = logging.getLogger("shipper")
 
 FOLDER = "import"  # in the state folder
-ALL_TIMES = 36_500  # days: a backfill may be as old as it is
+ALL_TIMES = 36_500  # days; imported records may be of any age
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did. `skipped` records are before `since`; `stopped` says that it was ended early."""
+    """The result of an import. `skipped` records are before `since`; `stopped`: it was interrupted."""
 
     counts: Counts
     skipped: int
@@ -45,7 +45,7 @@ class Imported:
 def run(
     settings: Settings, files: Sequence[Path], since: datetime | None, progress: Callable[[int, int], None]
 ) -> Imported:
-    """Import the files, the oldest first. `progress` is told how many bytes were read, and of how many.
+    """Import the files, oldest first. `progress` is called with (bytes read, bytes in all).
 
     Raises SourceError, StateError, DestinationError.
     """
@@ -62,7 +62,7 @@ def run(
         opened(settings, signals, RETRY_TIMEOUT_S, reader=reader) as (registry, discovery, pipeline),
         suppress(Stopped),
     ):
-        pipeline.prepare()  # what is on its way when it is stopped is sent again by the next import
+        pipeline.prepare()
         discovery.refresh()
         blocks = _in_turn(discovery, reader, signals, progress)
         pipeline.ship(_saved(blocks, registry, discovery))
@@ -72,7 +72,7 @@ def run(
 
 
 def check(files: Sequence[Path]) -> None:
-    """Raise SourceError if one of the files cannot be read: nothing is imported then."""
+    """Raise SourceError if one of the files cannot be read. Called before anything is imported."""
     for path in files:
         if path.is_dir():
             raise SourceError(f"{path} is a folder. Name the files in it: {path}/*.log")
@@ -86,28 +86,28 @@ def check(files: Sequence[Path]) -> None:
 
 def _reader(settings: Settings, since: datetime | None) -> LegacyImportReader | NdjsonReader:
     if settings.format == "legacy":
-        return LegacyImportReader(settings, since, _AgeWarning(settings).see)
+        return LegacyImportReader(settings, since, _AgeWarning(settings).check)
     if since:
         return NdjsonReaderSince(settings, since, trusts_all=True)
     return NdjsonReader(settings, trusts_all=True)
 
 
 class _AgeWarning:
-    """Says once that what is imported is older than what is kept."""
+    """Warns once if imported records are older than the retention."""
 
     def __init__(self, settings: Settings) -> None:
         self._days = min(settings.retention["job"], settings.retention["app"])
         self._kept_from = datetime.now(UTC) - timedelta(days=self._days)
-        self._said = False
+        self._warned = False
 
-    def see(self, moment: datetime) -> None:
-        if moment < self._kept_from and not self._said:
-            self._said = True
+    def check(self, at: datetime) -> None:
+        if at < self._kept_from and not self._warned:
+            self._warned = True
             log.warning(
                 "There are records of %s, and indices are kept for %s days (%s): the next `shipper prune`, or a "
                 "running shipper, deletes them again. Set SHIPPER_RETENTION for everybody who prunes "
                 "(job=3650,app=3650), or leave old records out with --since.",
-                f"{moment:%Y-%m-%d}", self._days, f"{alias('rq.job')} and {alias('rq.app')}",
+                f"{at:%Y-%m-%d}", self._days, f"{alias('rq.job')} and {alias('rq.app')}",
                 extra={"event.action": "import-older-than-retention"},
             )  # fmt: skip
 
@@ -115,10 +115,10 @@ class _AgeWarning:
 def _in_turn(
     discovery: Discovery, reader: Reader, signals: Signals, progress: Callable[[int, int], None]
 ) -> Iterator[Block]:
-    """One file after the other, in the order in which they were written: a job may end in the next one."""
+    """The blocks of one file after the other, in the order of their last change: a job may end in the next file."""
     files = sorted(discovery.files, key=lambda file: file.changed_at())
     total, before = sum(_size(file) for file in files), 0
-    imported: list[tuple[File, int]] = []  # before, and how far
+    imported: list[tuple[File, int]] = []  # by an earlier import, with the position
     for file in files:
         if file.read_to:
             imported.append((file, file.read_to))
@@ -131,14 +131,14 @@ def _in_turn(
 
 
 def _saved(blocks: Iterator[Block], registry: Registry, discovery: Discovery) -> Iterator[Block]:
-    """The blocks; while they are gone through the positions are saved, for an import that is killed."""
-    due = Interval(SAVE_EVERY_S)
+    """The same blocks. Saves the positions while they are consumed, in case the import is killed."""
+    interval = Interval(SAVE_EVERY_S)
     for block in blocks:
         yield block
-        if due.due():
+        if interval.due():
             save(registry, discovery)
 
 
 def _size(file: File) -> int:
-    """Bytes to read; of a compressed file those before they are unpacked, which is all one knows."""
+    """Bytes to read. Of a compressed file the compressed size, as the other is not known."""
     return file.size if not is_compressed(file.path) else max(file.size, file.read_to)

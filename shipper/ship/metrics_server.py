@@ -1,4 +1,4 @@
-"""`GET /metrics` for Prometheus and `GET /health` for whoever restarts things, on a thread of its own."""
+"""Serves `GET /metrics` for Prometheus and `GET /health` for liveness probes, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .status import Status
 
 log = logging.getLogger("shipper")
 
-UNHEALTHY_AFTER_S = 60.0  # of failing requests without a break
+UNHEALTHY_AFTER_S = 60.0  # seconds of continuously failing requests
 
 _GAUGES = {
     "backlog_bytes": "Bytes of the files that are not indexed yet.",
-    "backlog_age_seconds": "For how long the shipper has been behind without moving.",
-    "lag_seconds": "From a record's own time to its being indexed.",
+    "backlog_age_seconds": "Time for which a position has not moved though there is a backlog.",
+    "lag_seconds": "Time from a record's timestamp to its indexing.",
     "memory_bytes": "Resident memory.",
-    "retrying_seconds": "For how long requests have failed now, and been tried again.",
+    "retrying_seconds": "Time for which requests have been failing and retried.",
 }
 _COUNTERS = {
     "indexed": "Records indexed since the start.",
-    "duplicates": "Records that were in Elasticsearch already.",
-    "dead_letters": "Lines that went to the dead letters.",
-    "retries": "Requests that had to be made again.",
+    "duplicates": "Records that were indexed before.",
+    "dead_letters": "Lines stored as dead letters.",
+    "retries": "Requests that were retried.",
 }
 
 
 class MetricsServer:
-    """Answers from the latest status. Closed with `close()`."""
+    """An HTTP server that answers from the latest status, until `close()`."""
 
     def __init__(self, address: str, latest: Callable[[], Status]) -> None:
-        """Raises OSError if the address cannot be had."""
+        """Raises OSError if it cannot listen on the address."""
         host, _, port = address.rpartition(":")
         registry = CollectorRegistry()
         registry.register(_Collector(latest))
@@ -90,7 +90,7 @@ class _Collector:
         for name, about in _COUNTERS.items():
             yield CounterMetricFamily(f"shipper_{name}", about, value=getattr(status, name))
         backlog = GaugeMetricFamily(
-            "shipper_file_backlog_bytes", "The same of each file that has any.", labels=["path"]
+            "shipper_file_backlog_bytes", "Bytes of each file that are not indexed yet.", labels=["path"]
         )
         for file in status.files:
             if file.backlog_bytes:
@@ -103,7 +103,7 @@ class _Server(WSGIServer):
 
 
 class _SilentHandler(WSGIRequestHandler):
-    timeout = 5.0  # a client that says nothing holds up nobody for long
+    timeout = 5.0  # an idle client must not block others for long
 
     def log_message(self, *_: object) -> None:
-        """The shipper's log is not for every visit of Prometheus."""
+        """Do not log each scrape."""

@@ -1,4 +1,4 @@
-"""What the shipper knows of itself: one snapshot, for the status file, the status records and the metrics."""
+"""The shipper's status: one snapshot for the status file, the status records and the metrics."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from .reader.framer import CHECKED_IN
 from .source.tail import name_of
 
 FILE = "status.json"
-STALE_S = 15.0  # a status that is older tells of a shipper that is gone
+STALE_S = 15.0  # with an older status file, the shipper does not run any more
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the lines: `indexed` now, `duplicates` there already, `dead` in the dead letters.
+    """Counters since the start.
 
-    `retries` are requests that had to be made again, `sent_bytes` the lines that are safe. `lag_ms` is the time
-    from the latest record's own time to its being indexed.
+    `indexed`, `duplicates`, `dead`: records indexed, already indexed before, and lines in the dead letters.
+    `retries`: requests that were retried. `sent_bytes`: bytes of acknowledged lines.
+    `lag_ms`: from the newest record's timestamp to its indexing.
+    `error`: why requests fail now; None if they succeed. `error_since`: a Unix time.
     """
 
     indexed: int = 0
@@ -36,12 +38,12 @@ class Counts:
     sent_bytes: int = 0
     lag_ms: int | None = None
     error: str | None = None
-    error_since: float | None = None  # seconds since the epoch
+    error_since: float | None = None
 
 
-@dataclass(slots=True)  # frozen ones take three times as long to make, and there are thousands
+@dataclass(slots=True)  # a frozen one takes three times as long to create, and there are thousands
 class FileStatus:
-    """How far one file is. `backlog_age_s` is how long the shipper has been behind without moving."""
+    """The position in one file. `backlog_age_s`: seconds for which it has not moved though there is a backlog."""
 
     path: str
     position: int
@@ -52,16 +54,16 @@ class FileStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The shipper at one moment. Rates are means since the last snapshot; counters are since the start."""
+    """A snapshot of the shipper. Rates are means since the previous snapshot; counters are since the start."""
 
     at: str
     pid: int
     started_at: str
     state: str
-    """shipping; waiting (requests fail, and are tried again); stopped."""
+    """shipping, waiting (requests fail and are retried), or stopped."""
     elasticsearch: str
     checked_in: str
-    """The language in which lines are checked: C, where that could be compiled."""
+    """The implementation that checks lines: C if it could be compiled, else Python."""
     files: list[FileStatus] = field(default_factory=list)
     backlog_bytes: int = 0
     backlog_age_s: float = 0.0
@@ -76,11 +78,11 @@ class Status:
     last_error: str | None = None
     last_error_at: str | None = None
     retrying_s: float = 0.0
-    """For how long requests have failed now."""
+    """Seconds for which requests have been failing; 0 if they succeed."""
 
 
 class Watcher:
-    """Makes snapshots, and knows the last one for the rates."""
+    """Makes snapshots. Keeps the counters of the previous one for the rates."""
 
     def __init__(self, counts: Counts, elasticsearch: str) -> None:
         self._counts = counts
@@ -90,7 +92,7 @@ class Watcher:
         self._last_error: tuple[str, float] | None = None
 
     def look(self, files: Iterable[Any], *, stopped: bool = False) -> Status:
-        """The status now. Called from one thread; `files` are tailed ones."""
+        """A snapshot. Not thread-safe. `files` are TailedFile or CompressedFile."""
         counts, now = self._counts, time.monotonic()
         then, records, sent = self._before
         done = counts.indexed + counts.duplicates
@@ -98,7 +100,7 @@ class Watcher:
         self._before = (now, done, counts.sent_bytes)
         if counts.error is not None:
             self._last_error = (counts.error, time.time())
-        all_of_them = [file_status(file) for file in files]
+        statuses = [file_status(file) for file in files]
         error, error_at = self._last_error or (None, None)
         return Status(
             at=timestamp(datetime.now(UTC)),
@@ -107,9 +109,9 @@ class Watcher:
             state="stopped" if stopped else "waiting" if counts.error else "shipping",
             elasticsearch=self._elasticsearch,
             checked_in=CHECKED_IN,
-            files=all_of_them,
-            backlog_bytes=sum(one.backlog_bytes for one in all_of_them),
-            backlog_age_s=max((one.backlog_age_s for one in all_of_them), default=0.0),
+            files=statuses,
+            backlog_bytes=sum(one.backlog_bytes for one in statuses),
+            backlog_age_s=max((one.backlog_age_s for one in statuses), default=0.0),
             indexed=counts.indexed,
             duplicates=counts.duplicates,
             dead_letters=counts.dead,
@@ -125,28 +127,28 @@ class Watcher:
 
 
 def file_status(file: Any) -> FileStatus:
-    """How far a tailed file is."""
+    """The status of a tailed file."""
     size = file.size
     behind = file.backlog(size)
     age = round(time.monotonic() - file.moved_at, 1) if behind else 0.0
     return FileStatus(name_of(file), file.acknowledged, size, behind, age)
 
 
-def record(status: Status, origin: ServiceInfo) -> Record:
-    """The status as a record of the dataset `rq.shipper`. Its files are only counted."""
-    moment = datetime.fromisoformat(status.at)
+def record(status: Status, service: ServiceInfo) -> Record:
+    """The status as a record of the dataset `rq.shipper`, with the number of files instead of each file."""
+    at = datetime.fromisoformat(status.at)
     numbers = (
         "backlog_bytes", "backlog_age_s", "lag_ms", "records_per_s", "bytes_per_s", "indexed", "duplicates",
         "dead_letters", "retries", "memory_bytes", "retrying_s",
     )  # fmt: skip
     behind = f", {status.backlog_bytes} bytes behind" if status.backlog_bytes else ""
-    identifier = record_id(moment, origin.host["name"], str(status.pid), status.started_at, status.at)
+    identifier = record_id(at, service.host["name"], str(status.pid), status.started_at, status.at)
     event = {"kind": "metric", "category": ["process"], "type": ["info"], "action": "shipper-status"}
     return begin(status.at, identifier, "rq.shipper", event) | {
-        "ecs": origin.ecs,
+        "ecs": service.ecs,
         "message": f"{status.state}: {status.records_per_s:g} records/s{behind}",
-        "service": {**origin.service, "name": "shipper"},
-        "host": origin.host,
+        "service": {**service.service, "name": "shipper"},
+        "host": service.host,
         "process": {"pid": status.pid},
         "shipper": {
             **{name: value for name in numbers if (value := getattr(status, name)) is not None},
@@ -157,24 +159,24 @@ def record(status: Status, origin: ServiceInfo) -> Record:
 
 
 def write(status: Status, folder: Path) -> None:
-    """Put the status where `shipper status` finds it. Not durable, and it need not be. Raises OSError."""
+    """Write the status file for `shipper status`, atomically but without fsync. Raises OSError."""
     aside = folder / f"{FILE}.new"
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as out:
-        out.write(orjson.dumps(status))  # which knows dataclasses: of a thousand files in a millisecond
+        out.write(orjson.dumps(status))  # 1 ms for a thousand files
     aside.rename(folder / FILE)
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The status that a shipper wrote last; None if there is none that can be read."""
+    """The content of the status file; None if there is none or it cannot be read."""
     try:
-        found = orjson.loads((folder / FILE).read_bytes())
+        status = orjson.loads((folder / FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return None
-    return found if isinstance(found, dict) else None
+    return status if isinstance(status, dict) else None
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds now (proc(5), statm)."""
+    """The resident memory of this process (proc(5), statm)."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,1 +1,1 @@
-"""Compares Redis with the records, and writes what no process was left to write."""
+"""Compares the state documents in Elasticsearch with Redis, and writes the closing records that are missing."""

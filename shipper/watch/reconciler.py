@@ -1,10 +1,9 @@
-"""Jobs whose end nobody could tell: the states that Elasticsearch has as open, held against what Redis has.
+"""Finds jobs that ended without a closing record: compares the open states in Elasticsearch with Redis.
 
-A job can vanish without any process noticing: its time to live runs out in the queue, somebody deletes its key
-by hand, a worker and its machine go down between two commands. The reconciler looks, after a grace time, and
-writes an inferred record: with an id of its own, so that it never silences a witness, and of a rank that any
-witness outranks. It reads hashes, lists and sorted sets by plain commands: it never unpickles a payload, never
-changes a queue or a job, and never calls what cleans up by counting.
+A job can vanish unnoticed: its time to live runs out in the queue, its key is deleted by hand, a worker's machine goes
+down between two commands. After a grace time the reconciler writes an inferred record. It has an id of its own, so it
+never replaces an observed one, and a lower rank, so every observed ending overrides it. It only reads Redis, with plain
+commands: it never unpickles a payload, never changes a queue or job, and never calls RQ methods that clean registries.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("shipper")
 
-CHUNK = 500  # jobs that Redis is asked about at once
+CHUNK = 500  # jobs per round trip to Redis
 OPEN_STATES = ("queued", "rate_limited", "deferred", "scheduled", "started", "retrying", "busy")
 WAITING = frozenset({"queued", "rate_limited", "deferred", "scheduled", "retrying"})
 
-# RQ runs its own maintenance every 600 s; what is left to it is not ours to conclude before.
+# RQ's own maintenance runs every 600 s, and gets the first chance to declare a job abandoned.
 ABANDONED_AFTER = timedelta(seconds=900)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
-    """A job that Elasticsearch has as open. `pushed_at` is of the push that its state belongs to."""
+class OpenJob:
+    """A job whose state document is open. `pushed_at` is the push that the state belongs to."""
 
     job_id: str
     state: str
@@ -61,8 +60,12 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What Redis has of it. `pushed_at` is None where the key is gone; `lease_until` where nobody runs it."""
+class RedisState:
+    """The job in Redis. `status` is None if its key is gone.
+
+    `execution_id` and `lease_until`: of its entry in StartedJobRegistry, None without one.
+    `in_queue`, `in_flight`: it is in its queue, or in the intermediate queue of a worker that took it.
+    """
 
     status: str | None = None
     pushed_at: datetime | None = None
@@ -75,34 +78,37 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What follows. `ending` is finished, stopped, canceled, deleted, or the reason of a death; None: only a word."""
+    """What the comparison shows.
+
+    `ending`: finished, stopped, canceled, deleted, or the `event.reason` of a dead job. None: logged, not recorded.
+    """
 
     ending: str | None
     why: str
 
 
-def conclude(job: Open, seen: Seen, now: datetime) -> Finding | None:
-    """What became of an open job. None: it is as it should be, or somebody else will tell. Pure."""
-    if seen.status is None:
+def conclude(job: OpenJob, in_redis: RedisState, now: datetime) -> Finding | None:
+    """What became of an open job. None: nothing is wrong, or another process will record it. Pure."""
+    if in_redis.status is None:
         return _gone(job, now)
-    if seen.pushed_at is not None and abs(seen.pushed_at - job.pushed_at) > timedelta(milliseconds=2):
-        return None  # it was pushed again since; its records are on their way
-    if seen.status in ("finished", "stopped", "canceled"):
-        return Finding(seen.status, "RQ has it as ended, and no record told of it")
-    if seen.status == "failed":
+    if in_redis.pushed_at is not None and abs(in_redis.pushed_at - job.pushed_at) > timedelta(milliseconds=2):
+        return None  # it was pushed again since, and its records are not indexed yet
+    if in_redis.status in ("finished", "stopped", "canceled"):
+        return Finding(in_redis.status, "RQ has it as ended, and no record told of it")
+    if in_redis.status == "failed":
         return Finding("lost", "RQ has it as failed, and no record told why")
-    if seen.status == "started":
-        return _started(seen, now)
-    if seen.status == "queued" and not (seen.in_queue or seen.in_flight):
+    if in_redis.status == "started":
+        return _started(in_redis, now)
+    if in_redis.status == "queued" and not (in_redis.in_queue or in_redis.in_flight):
         return Finding("lost", "RQ has it as queued, but it is in no queue")
-    if seen.in_flight:
+    if in_redis.in_flight:
         return Finding(None, "a worker took it and did not start it; RQ's maintenance will call it stuck")
-    if seen.status in _STILL_WAITS:
-        return Finding(None, _STILL_WAITS[seen.status])
+    if in_redis.status in _STILL_WAITS:
+        return Finding(None, _STILL_WAITS[in_redis.status])
     return None
 
 
-# RQ has it so, and nothing is wrong with it.
+# Statuses in which a job may wait for any time.
 _STILL_WAITS = {
     "deferred": "it still waits for other jobs",
     "ready_to_enqueue": "the jobs that it waited for are done; RQ's maintenance will push it",
@@ -110,7 +116,7 @@ _STILL_WAITS = {
 }
 
 
-def _gone(job: Open, now: datetime) -> Finding:
+def _gone(job: OpenJob, now: datetime) -> Finding:
     if job.state in WAITING:
         if job.expires_at is not None and job.expires_at <= now:
             return Finding("expired", "its time to live ran out before a worker took it")
@@ -118,16 +124,16 @@ def _gone(job: Open, now: datetime) -> Finding:
     return Finding("lost", "its key is gone from Redis while it ran")
 
 
-def _started(seen: Seen, now: datetime) -> Finding | None:
-    if seen.execution_id is None:
+def _started(in_redis: RedisState, now: datetime) -> Finding | None:
+    if in_redis.execution_id is None:
         return Finding("lost", "RQ has it as started, but nobody is running it")
-    if seen.lease_until is not None and now - seen.lease_until > ABANDONED_AFTER:
+    if in_redis.lease_until is not None and now - in_redis.lease_until > ABANDONED_AFTER:
         return Finding("abandoned", "its worker's lease ran out, and no maintenance found it")
     return None
 
 
 class Reconciler:
-    """Looks at everything open that nobody has told of for `grace`, and tells `observer` what follows."""
+    """Compares all open jobs without a record for `grace` with Redis, and calls the observer's hooks for findings."""
 
     def __init__(
         self, search: Elasticsearch, redis: Redis, settings: Settings, observer: Hooks, grace: timedelta
@@ -138,30 +144,30 @@ class Reconciler:
         self._observer = observer
         self._grace = grace
 
-    def run(self, now: datetime | None = None) -> list[tuple[Open, Finding]]:
-        """One pass; returns what was found. Raises DestinationError and redis.RedisError."""
+    def run(self, now: datetime | None = None) -> list[tuple[OpenJob, Finding]]:
+        """One pass. Returns the findings. Raises DestinationError and redis.RedisError."""
         now = now or datetime.now(UTC)
-        found = []
-        jobs = self._open(now)
+        findings = []
+        jobs = self._open_jobs(now)
         while chunk := list(islice(jobs, CHUNK)):
-            for job, seen in zip(chunk, self._look(chunk), strict=True):
-                finding = conclude(job, seen, now)
+            for job, in_redis in zip(chunk, self._read_redis(chunk), strict=True):
+                finding = conclude(job, in_redis, now)
                 if finding is not None:
-                    found.append((job, finding))
-                    self._tell(job, seen, finding, now)
-        return found
+                    findings.append((job, finding))
+                    self._report(job, in_redis, finding, now)
+        return findings
 
-    def _open(self, now: datetime) -> Iterator[Open]:
+    def _open_jobs(self, now: datetime) -> Iterator[OpenJob]:
         filters: list[dict[str, Any]] = [
             {"terms": {"state": list(OPEN_STATES)}},
-            {"terms": {"service.name": list(self._settings.every_service)}},  # others' jobs may be on another Redis
+            {"terms": {"service.name": list(self._settings.every_service)}},  # other services may use another Redis
             {"range": {"updated_at": {"lte": (now - self._grace).isoformat()}}},
         ]
         for hit in matching(self._search, self._settings, filters, "asc"):
             yield _open_job(hit)
 
-    def _look(self, jobs: list[Open]) -> list[Seen]:
-        """What Redis has of each, in three commands a job and one round trip for all."""
+    def _read_redis(self, jobs: list[OpenJob]) -> list[RedisState]:
+        """The state of each job in Redis: three commands per job, one round trip for all."""
         with self._redis.pipeline(transaction=False) as pipeline:
             for job in jobs:
                 queue = f"{Queue.redis_queue_namespace_prefix}{job.queue}"
@@ -170,10 +176,10 @@ class Reconciler:
                 pipeline.lpos(IntermediateQueue.get_intermediate_queue_key(queue), job.job_id)
             answers = pipeline.execute()
         leases = self._leases({job.queue for job in jobs})
-        return [_seen(answers[3 * at : 3 * at + 3], leases.get(job.job_id), job) for at, job in enumerate(jobs)]
+        return [_redis_state(answers[3 * at : 3 * at + 3], leases.get(job.job_id), job) for at, job in enumerate(jobs)]
 
     def _leases(self, queues: set[str]) -> dict[str, tuple[str, float]]:
-        """(execution id, until when) of every job that is in a registry of started jobs, read without cleaning it."""
+        """Job id → (execution id, end of the lease), from StartedJobRegistry, read without cleaning it up."""
         leases = {}
         for queue in queues:
             started = StartedJobRegistry.key_template.format(queue)
@@ -182,32 +188,33 @@ class Reconciler:
                 leases[job_id] = (execution_id, score)
         return leases
 
-    def _tell(self, job: Open, seen: Seen, finding: Finding, now: datetime) -> None:
+    def _report(self, job: OpenJob, in_redis: RedisState, finding: Finding, now: datetime) -> None:
         log.info("Job %s (%s): %s.", job.job_id, job.function, finding.why, extra={"event.action": "job-reconciled"})
-        facts = JobSnapshot(
+        snapshot = JobSnapshot(
             job_id=job.job_id, queue=job.queue, function=job.function, attempt=job.attempt, context=job.context,
-            created_at=job.created_at, enqueued_at=job.pushed_at, ended_at=seen.ended_at or now,
+            created_at=job.created_at, enqueued_at=job.pushed_at, ended_at=in_redis.ended_at or now,
         )  # fmt: skip
         worker = job.worker or ""
         match finding.ending:
             case None:
                 return
             case "finished":
-                self._observer.succeeded(facts, Success(execution_id=seen.execution_id, worker=worker, concluded=True))
+                success = Success(execution_id=in_redis.execution_id, worker=worker, concluded=True)
+                self._observer.succeeded(snapshot, success)
             case "deleted" | "canceled":
-                self._observer.removed(facts, finding.ending, concluded=True)
+                self._observer.removed(snapshot, finding.ending, concluded=True)
             case ending:
-                self._observer.failed(facts, Failure(
-                    execution_id=seen.execution_id, worker=worker, concluded=True, inferred=True,
+                self._observer.failed(snapshot, Failure(
+                    execution_id=in_redis.execution_id, worker=worker, concluded=True, inferred=True,
                     stopped=ending == "stopped", text=f"Nobody told of its end: {finding.why}.",
                     reason=None if ending == "stopped" else ending,
                 ))  # fmt: skip
 
 
-def _open_job(hit: dict[str, Any]) -> Open:
+def _open_job(hit: dict[str, Any]) -> OpenJob:
     source = hit["_source"]
     context = {"user": source.get("user", {}).get("id"), "customer": source.get("organization", {}).get("id")}
-    return Open(
+    return OpenJob(
         job_id=job_id_of(hit),
         state=source["state"],
         queue=source.get("queue", ""),
@@ -216,19 +223,19 @@ def _open_job(hit: dict[str, Any]) -> Open:
         context={name: value for name, value in context.items() if value is not None},
         attempt=source.get("attempt") or 1,
         pushed_at=epoch_of(hit["_version"]),
-        created_at=_moment(source.get("created_at")),
+        created_at=_datetime(source.get("created_at")),
         updated_at=datetime.fromisoformat(source["updated_at"]),
-        expires_at=_moment(source.get("expires_at")),
+        expires_at=_datetime(source.get("expires_at")),
     )
 
 
-def _seen(answers: list[Any], lease: tuple[str, float] | None, job: Open) -> Seen:
+def _redis_state(answers: list[Any], lease: tuple[str, float] | None, job: OpenJob) -> RedisState:
     (status, enqueued_at, ended_at), in_queue, in_flight = answers
-    pushed = _moment(as_text(enqueued_at) if enqueued_at else None)
-    return Seen(
+    pushed = _datetime(as_text(enqueued_at) if enqueued_at else None)
+    return RedisState(
         status=as_text(status) if status else None,
         pushed_at=pushed if job.state != "deferred" else None,
-        ended_at=_moment(as_text(ended_at) if ended_at else None),
+        ended_at=_datetime(as_text(ended_at) if ended_at else None),
         execution_id=lease[0] if lease else None,
         lease_until=datetime.fromtimestamp(lease[1], UTC) if lease else None,
         in_queue=in_queue is not None,
@@ -236,5 +243,5 @@ def _seen(answers: list[Any], lease: tuple[str, float] | None, job: Open) -> See
     )
 
 
-def _moment(text: str | None) -> datetime | None:
+def _datetime(text: str | None) -> datetime | None:
     return parse_timestamp(text) if text else None

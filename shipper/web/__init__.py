@@ -1,1 +1,1 @@
-"""Middlewares that tell the audit trail which request is being answered, and for whom."""
+"""WSGI and ASGI middlewares that put the current web request and its user on audit records and jobs."""

@@ -1,4 +1,4 @@
-"""The middleware for ASGI applications: FastAPI, Starlette, Django's ASGI, Quart.
+"""Middleware for ASGI applications: FastAPI, Starlette, Django's ASGI, Quart.
 
 app.add_middleware(shipper.web.asgi.Middleware)                         # FastAPI, Starlette
 application = shipper.web.asgi.Middleware(get_asgi_application())       # Django
@@ -21,10 +21,10 @@ log = logging.getLogger("shipper")
 
 
 class Middleware:
-    """The same as `shipper.web.wsgi.Middleware`, for HTTP requests and WebSockets.
+    """Like `shipper.web.wsgi.Middleware`, for HTTP requests and WebSockets.
 
-    `user` is called with the scope. Without it `scope["user"]` counts, as Starlette's and Django's authentication
-    set it.
+    `user` is called with the scope. Without it the user is `scope["user"]`, which Starlette's and Django's
+    authentication set.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Middleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        answered = None
+        web_request = None
         with never_raise("request"):
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             client = scope.get("client")
-            answered = request_of(
+            web_request = request_of(
                 headers, scope["path"], client[0] if client else None, self._trusted, lambda: self._user(scope)
             )
-        before = context.request.set(answered)
+        before = context.request.set(web_request)
         try:
             await self._app(scope, receive, send)
         finally:
@@ -64,6 +64,6 @@ def _user_of(scope: Scope) -> object:
         try:
             if (value := getattr(user, name, None)) is not None:
                 return value
-        except NotImplementedError:  # Starlette's base class has an identity that says so
+        except NotImplementedError:  # Starlette's BaseUser.identity
             continue
     return None

@@ -1,4 +1,4 @@
-"""What a middleware takes from a request. Pure: headers in, facts out."""
+"""Parses a web request's headers: request id, trace, client address. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from ..context import Actor, Request
 
 UNIX = "unix"
-"""Among the trusted proxies: whoever connects by a Unix socket, which has no address."""
+"""In `trusted_proxies`: connections through a Unix socket, which have no address."""
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -19,13 +19,14 @@ _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 def request_of(
     headers: Mapping[str, str], path: str, peer: str | None, trusted: Iterable[str], find_actor: Callable[[], object]
 ) -> Request:
-    """The request, from its headers (names in small letters), its path without the query, and who is connected.
+    """The Request.
 
-    `find_actor` gives an Actor, the id of a user, or None.
+    `headers`: names in lower case. `path`: without the query string. `peer`: the address of the connection.
+    `find_actor` returns an Actor, the id of a user, or None.
     """
-    given = headers.get("x-request-id", "")
+    request_id = headers.get("x-request-id", "")
     return Request(
-        id=given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(16),
+        id=request_id if _REQUEST_ID.fullmatch(request_id) else secrets.token_hex(16),
         path=path,
         address=client_address(peer, headers.get("x-forwarded-for", ""), trusted),
         agent=headers.get("user-agent"),
@@ -37,18 +38,18 @@ def request_of(
 def client_address(peer: str | None, forwarded: str, trusted: Iterable[str]) -> str | None:
     """The client's IP address; None if it is not known.
 
-    Each proxy adds whom it was asked by to the end of `X-Forwarded-For`. So the list is read from its end, for as
-    long as the word is that of a trusted proxy; what stands before, anybody may have written.
+    Each proxy appends the address of its client to `X-Forwarded-For`. The list is read from its end while the address
+    is that of a trusted proxy. Entries before that can be forged by the client.
     """
     networks = tuple(trusted)
     address = _address(peer)
     if not _is_trusted(address, networks):
         return address
-    for said in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
-        nearer = _address(said)
-        if nearer is None:
+    for entry in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+        client = _address(entry)
+        if client is None:
             return address
-        address = nearer
+        address = client
         if not _is_trusted(address, networks):
             return address
     return address
@@ -56,18 +57,18 @@ def client_address(peer: str | None, forwarded: str, trusted: Iterable[str]) -> 
 
 def trace_of(traceparent: str) -> str | None:
     """The trace id of a `traceparent` header (https://www.w3.org/TR/trace-context/); None if it is not valid."""
-    found = _TRACEPARENT.fullmatch(traceparent.strip())
-    if found is None:
+    match = _TRACEPARENT.fullmatch(traceparent.strip())
+    if match is None:
         return None
-    version, trace, span, more = found.groups()
+    version, trace, span, more = match.groups()
     if version == "ff" or (version == "00" and more) or set(trace) == {"0"} or set(span) == {"0"}:
         return None
     return trace
 
 
-def _address(said: str | None) -> str | None:
-    """An IP address without the port, brackets and zone that may stand around it."""
-    text = (said or "").strip()
+def _address(value: str | None) -> str | None:
+    """An IP address without port, brackets and zone. None if it is not one."""
+    text = (value or "").strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -81,11 +82,11 @@ def _address(said: str | None) -> str | None:
 def _is_trusted(address: str | None, networks: tuple[str, ...]) -> bool:
     if address is None:
         return UNIX in networks
-    one = ip_address(address)
-    return any(one in ip_network(network, strict=False) for network in networks if network != UNIX)
+    parsed = ip_address(address)
+    return any(parsed in ip_network(network, strict=False) for network in networks if network != UNIX)
 
 
-def _as_actor(found: object) -> Actor | None:
-    if found is None or isinstance(found, Actor):
-        return found
-    return Actor("user", str(found))
+def _as_actor(user: object) -> Actor | None:
+    if user is None or isinstance(user, Actor):
+        return user
+    return Actor("user", str(user))

@@ -1,4 +1,4 @@
-"""The middleware for WSGI applications: Django, Flask, Pyramid, Bottle.
+"""Middleware for WSGI applications: Django, Flask, Pyramid, Bottle.
 
 application = shipper.web.wsgi.Middleware(get_wsgi_application())      # Django
 app.wsgi_app = shipper.web.wsgi.Middleware(app.wsgi_app)               # Flask
@@ -22,11 +22,11 @@ log = logging.getLogger("shipper")
 
 
 class Middleware:
-    """Every audit record, and every job, that comes from answering a request carries that request and its user.
+    """Puts the web request and its user on all audit records and jobs that come from handling it.
 
     `user` is called with the WSGI environment when the actor is first needed, and returns the user's id, a
-    `shipper.context.Actor`, or None. Without it REMOTE_USER counts. Applications that know the user only
-    further in call `shipper.identify(id)` there. `trusted_proxies` is the setting of that name, unless given.
+    `shipper.context.Actor`, or None. Default: REMOTE_USER. Applications that authenticate later can call
+    `shipper.identify(id)` instead. `trusted_proxies` overrides the setting of that name.
     """
 
     def __init__(
@@ -38,43 +38,43 @@ class Middleware:
         self._trusted = tuple(trusted_proxies) if trusted_proxies is not None else _trusted()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # A context of its own for each request, which is also that of an answer that is made bit by bit.
-        within = contextvars.copy_context()
+        # A copy of the context for each request. A streaming response is generated in it, too.
+        own_context = contextvars.copy_context()
         with never_raise("request"):
             headers = {
                 name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name[:5] == "HTTP_"
             }
             path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-            answered = request_of(
+            web_request = request_of(
                 headers, path.encode("latin-1", "replace").decode("utf-8", "replace"), environ.get("REMOTE_ADDR"),
                 self._trusted, lambda: self._user(environ),
             )  # fmt: skip
-            within.run(context.request.set, answered)
-        answer = within.run(self._application, environ, start_response)
-        if type(answer) in (list, tuple, environ.get("wsgi.file_wrapper")):
-            return answer  # all of it is there already; servers look at its type to send it faster
-        return _Answer(answer, within)
+            own_context.run(context.request.set, web_request)
+        response = own_context.run(self._application, environ, start_response)
+        if type(response) in (list, tuple, environ.get("wsgi.file_wrapper")):
+            return response  # it is complete, and servers optimise these types
+        return _StreamingResponse(response, own_context)
 
 
-class _Answer:
-    """The application's answer, each part of it made within the request's context."""
+class _StreamingResponse:
+    """The application's response, each part of it generated in the request's context."""
 
-    def __init__(self, answer: Iterable[bytes], within: contextvars.Context) -> None:
-        self._answer, self._within = answer, within
+    def __init__(self, response: Iterable[bytes], own_context: contextvars.Context) -> None:
+        self._parts, self._context = response, own_context
 
     def __iter__(self) -> Iterator[bytes]:
-        parts = self._within.run(iter, self._answer)
+        iterator = self._context.run(iter, self._parts)
         while True:
             try:
-                part: Any = self._within.run(next, parts)
+                part: Any = self._context.run(next, iterator)
             except StopIteration:
                 return
             yield part
 
     def close(self) -> None:
-        close = getattr(self._answer, "close", None)
+        close = getattr(self._parts, "close", None)
         if close is not None:
-            self._within.run(close)
+            self._context.run(close)
 
 
 def _trusted() -> tuple[str, ...]:

@@ -120,7 +120,7 @@ DAY = [
 ]
 
 
-def told(one: TimelineEntry) -> str:
+def summary(one: TimelineEntry) -> str:
     """A record in a line: who, what, how it went, what it was about."""
     if one.dataset == "rq.job":
         return f"{one.user:15} {one.action:16} {one.outcome:8} {one.function}"
@@ -140,12 +140,12 @@ def test_one_person_s_day_is_told_line_by_line_and_tampering_is_named(
 ) -> None:
     made = settings.load(environment=programs.environment)
     entries = list(shipper.timeline.query(settings=made, user="user-42", since="1h"))
-    assert [told(one) for one in entries] == DAY
+    assert [summary(one) for one in entries] == DAY
     moved = next(one for one in entries if one.action == "address-changed")
     assert moved.record["audit"]["changes"] == {"before": {"city": None}, "after": {"city": "Bonn"}}
     assert (moved.record["url"]["path"], moved.record["user_agent"]["original"]) == ("/address", "tests/1")
     # The request's trace is on what it did and on all that its jobs did.
-    assert [told(one) for one in shipper.timeline.query(settings=made, trace=TRACE)] == DAY[1:6]
+    assert [summary(one) for one in shipper.timeline.query(settings=made, trace=TRACE)] == DAY[1:6]
     of_job = [one.action for one in shipper.timeline.query(settings=made, job=requeued)]
     assert of_job[-5:] == ["job-enqueued", "job-requeued", "job-started", "card-charged", "job-dead"]
     # Who was not signed in is not user-42, and is on the trail all the same.

@@ -106,7 +106,7 @@ with shipper.log_context(user="ann"):
     (tmp_path / "old.log").write_text(OLD)
     assert "2 records indexed" in run("shipper", "import", "old.log", "--format", "legacy")
     assert count(search, f"rq-job-{namespace}-*") == 5
-    told = [json.loads(line) for line in run("shipper", "timeline", "--user", "ann", "--json").splitlines()]
-    assert [record["event"]["action"] for record in told] == ["job-enqueued", "job-started", "job-finished"]
+    entries = [json.loads(line) for line in run("shipper", "timeline", "--user", "ann", "--json").splitlines()]
+    assert [record["event"]["action"] for record in entries] == ["job-enqueued", "job-started", "job-finished"]
     run("shipper", "timeline", "--user", "ann", "--html", "day.html")
     assert "jobs_of_mine.greet" in (tmp_path / "day.html").read_text()

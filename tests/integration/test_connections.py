@@ -72,12 +72,12 @@ def test_a_file_of_certificates_that_is_not_there_is_said(programs: Programs) ->
 
 def test_credentials_go_along_and_are_not_shown(programs: Programs) -> None:
     with serving() as server:
-        told = ship(programs, SHIPPER_ELASTICSEARCH=server.url, SHIPPER_USERNAME="elastic", **PASSWORD)
+        output = ship(programs, SHIPPER_ELASTICSEARCH=server.url, SHIPPER_USERNAME="elastic", **PASSWORD)
         basic = base64.b64encode(b"elastic:s3cret").decode()
         assert {headers["authorization"] for headers in server.headers} == {f"Basic {basic}"}
-        told += ship(programs, SHIPPER_ELASTICSEARCH=server.url, SHIPPER_API_KEY="a2V5")
+        output += ship(programs, SHIPPER_ELASTICSEARCH=server.url, SHIPPER_API_KEY="a2V5")
         assert server.headers[-1]["authorization"] == "ApiKey a2V5"
-        assert "s3cret" not in told
+        assert "s3cret" not in output
 
 
 def test_gzip_is_sent_when_it_is_asked_for(programs: Programs) -> None:

@@ -111,7 +111,7 @@ def enqueued(function: Callable[..., Any], *args: Any, flags: tuple[str, ...] = 
 
 def left_without_a_word(scene: Scene) -> Job:
     job = enqueued(work.exit_with, 0)(scene)
-    scene.declare_abandoned()  # RQ comes across it later; it was told of already
+    scene.declare_abandoned()  # RQ finds it later; its closing record exists already
     return job
 
 
@@ -322,16 +322,16 @@ def scheduled(scene: Scene) -> Job:
 
 @dataclass(frozen=True)
 class Row:
-    """A way to end, how to get it, and what is told of it. The state it leaves is that of `told`'s last ending."""
+    """A way to end, how to cause it, and the expected records. The resulting state is that of the last ending."""
 
     name: str
     play: Play
-    told: str
+    expected: str
 
     @property
     def state(self) -> str:
         """What the job's state document says in the end."""
-        actions = [part.split()[0] for part in self.told.split(", ") if part]
+        actions = [part.split()[0] for part in self.expected.split(", ") if part]
         if "job-finished" in actions:
             return "finished"  # whatever else was said of it
         state = actions[-1].removeprefix("job-")
@@ -423,7 +423,7 @@ ROWS = (
 )  # fmt: skip
 
 
-def told(record: dict[str, Any]) -> str:
+def summary(record: dict[str, Any]) -> str:
     parts = [record["event"]["action"], record["event"].get("reason"), record["rq"].get("retry_verdict")]
     if record["rq"].get("status_saved") is False:
         parts.append("not-saved")
@@ -435,8 +435,8 @@ def test_each_way_to_end_is_told_once_and_truly(row: Row, scene: Scene, search: 
     job = row.play(scene)
     records = scene.of(job)
     in_order = sorted(records, key=lambda record: record["@timestamp"])
-    expected = [part for part in row.told.split(", ") if part]
-    assert [told(record) for record in in_order] == expected
+    expected = [part for part in row.expected.split(", ") if part]
+    assert [summary(record) for record in in_order] == expected
     closing = [record["rq"]["execution_id"] for record in records if _closes(record)]
     assert len(closing) == len(set(closing)), "an execution was closed twice"
     assert len({record["event"]["id"] for record in records}) == len(records)
@@ -550,7 +550,7 @@ def test_a_job_that_redis_could_not_be_told_of_finished_all_the_same(
     job = scene.queue.enqueue(work.end_redis)
     worker = scene.worker()
     wait_for(lambda: len(scene.of(job)) == 3, "the ending")
-    assert [told(record) for record in scene.of(job)] == [
+    assert [summary(record) for record in scene.of(job)] == [
         "job-enqueued", "job-started", "job-finished not-saved",
     ]  # fmt: skip
     worker.kill()
@@ -558,9 +558,9 @@ def test_a_job_that_redis_could_not_be_told_of_finished_all_the_same(
 
 def table() -> str:
     """The rows as docs/endings.md shows them."""
-    lines = ["| what happens | the records of the job, in their order | its state |", "|---|---|---|"]
+    lines = ["| what happens | the records of the job, in order | its state |", "|---|---|---|"]
     lines += [
-        f"| {row.name} | {', '.join(f'`{part}`' for part in row.told.split(', ') if part)} | {row.state} |"
+        f"| {row.name} | {', '.join(f'`{part}`' for part in row.expected.split(', ') if part)} | {row.state} |"
         for row in ROWS
     ]
     return "\n".join(lines) + "\n"

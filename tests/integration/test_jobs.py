@@ -87,9 +87,9 @@ def test_jobs_of_one_moment_are_all_found_beyond_a_page_s_edge(
 def test_progress_is_in_redis_at_once_and_in_few_records(queue: Queue, made: Settings, programs: Programs) -> None:
     job = queue.enqueue(work.tell_progress)
     programs.work("letters")
-    told = [record for record in programs.records() if record["event"]["action"] == "job-progressed"]
-    assert [record["rq"]["progress"]["percent"] for record in told] == [10, 100]
-    assert [record["event"]["sequence"] for record in told] == [1, 4]
+    written = [record for record in programs.records() if record["event"]["action"] == "job-progressed"]
+    assert [record["rq"]["progress"]["percent"] for record in written] == [10, 100]
+    assert [record["event"]["sequence"] for record in written] == [1, 4]
     state = shipper.jobs.get(job.id, settings=made)
     assert state is not None
     assert (state.percent, state.message) == (100, "done")
@@ -115,8 +115,8 @@ def test_the_state_document_tells_the_progress(
 ) -> None:
     job = queue.enqueue(work.tell_progress, "be killed")
     programs.work("letters")
-    told = programs.log.read_text().splitlines(keepends=True)
-    programs.log.write_text("".join(line for line in told if "job-dead" not in line))
+    written = programs.log.read_text().splitlines(keepends=True)
+    programs.log.write_text("".join(line for line in written if "job-dead" not in line))
     ship(programs, search, namespace)
     state = search.get(index=f"rq-state-{namespace}", id=job.id)["_source"]
     assert (state["state"], state["progress"]["percent"]) == ("started", 10)
@@ -171,9 +171,9 @@ def test_exception_handlers_get_what_the_job_is_for(queue: Queue, programs: Prog
     notes = programs.folder / "notes"
     handler = ("--exception-handler", "tests.work.note_fields")
     programs.work("letters", *handler, *handler, NOTES=str(notes))
-    told = [json.loads(line) for line in notes.read_text().splitlines()]
-    assert len(told) == 2  # the chain goes on while handlers return true
-    for fields in told:
+    written = [json.loads(line) for line in notes.read_text().splitlines()]
+    assert len(written) == 2  # the chain goes on while handlers return true
+    for fields in written:
         assert fields["job"] == fields["messaging"]["message"]["id"] == job.id
         assert (fields["user"], fields["organization"]) == ({"id": "bob"}, {"id": "42"})
         assert fields["code"]["function"]["name"] == "tests.work.fail"

@@ -430,7 +430,7 @@ def wanted(day: Day, page: str, panel: str) -> dict[tuple[Any, ...], dict[str, A
 
 def _happenings(day: Day, of: str) -> Rows:
     if of == "states":
-        return [replace(told, action=state) for _, state, told in day.states]
+        return [replace(happening, action=state) for _, state, happening in day.states]
     if of == "records":
         return day.of("rq.job") + day.of("rq.app") + day.of("rq.audit")
     return day.of(of)
@@ -594,7 +594,7 @@ _RARE = {"log.level", "event.action"}  # a line of a text log may have neither
 
 @pytest.mark.parametrize("rule", build.rules(), ids=lambda rule: rule["payload"]["name"])
 def test_an_alert_rule_s_query_gives_the_figure_that_its_threshold_is_about(rule: dict[str, Any], shown: Shown) -> None:
-    """Over the whole day instead of the last minutes, so that there is something to be told of."""
+    """Over the whole day instead of the last minutes, so that the rules match something."""
     params = rule["payload"]["params"]
     limit = params["threshold"][0]
     figures = {"figure": {"max": {"field": params["aggField"]}}} if "aggField" in params else {}

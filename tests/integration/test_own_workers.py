@@ -22,7 +22,7 @@ RQ_3 = pytest.mark.skipif(rq.__version__.startswith("2."), reason="RQ 3 has it")
 START = ["job-enqueued", "job-started"]
 
 
-def told(programs: Programs) -> list[str]:
+def summaries(programs: Programs) -> list[str]:
     """Action, and reason where there is one, of each record."""
     said = []
     for record in programs.records():
@@ -65,11 +65,11 @@ def test_an_execution_ends_once_and_truly(
 ) -> None:  # fmt: skip
     queue.enqueue(function, *arguments, **options)
     burst(kind)
-    assert told(programs) == [*START, ending]
+    assert summaries(programs) == [*START, ending]
     if "exception" in ending:
         assert programs.records()[-1]["error"]["type"] == "ValueError"
     StartedJobRegistry(queue=queue).cleanup(timestamp=4_000_000_000)  # RQ comes across what it was not told of
-    assert told(programs) == [*START, ending]
+    assert summaries(programs) == [*START, ending]
 
 
 def test_a_timeout_whose_handler_raised_is_retried_as_rq_will(
@@ -77,9 +77,9 @@ def test_a_timeout_whose_handler_raised_is_retried_as_rq_will(
 ) -> None:
     queue.enqueue(work.sleep, 60, job_timeout=1, retry=Retry(max=1))
     burst(own_workers.RaisesInHandler)
-    assert told(programs) == [*START, "job-retried timeout"]
+    assert summaries(programs) == [*START, "job-retried timeout"]
     StartedJobRegistry(queue=queue).cleanup(timestamp=4_000_000_000)
-    assert told(programs) == [*START, "job-retried timeout", "job-enqueued"]
+    assert summaries(programs) == [*START, "job-retried timeout", "job-enqueued"]
     assert programs.records()[-1]["rq"]["cause"] == "retry"
 
 
@@ -94,7 +94,7 @@ def test_a_worker_that_forgets_the_stop_has_its_job_stopped(queue: Queue, progra
     wait_for(lambda: len(programs.records()) > 2, "the end")
     worker.send_signal(signal.SIGTERM)
     worker.wait(LIMIT_S)
-    assert told(programs) == [*START, "job-stopped"]
+    assert summaries(programs) == [*START, "job-stopped"]
 
 
 @RQ_3
@@ -116,7 +116,7 @@ def test_a_spawned_work_horse_needs_no_job_class(queue: Queue, programs: Program
     queue.enqueue(work.add, 1, 2)
     queue.enqueue(work.fail)
     programs.run("shipper", "worker", "letters", "--burst", "--worker-class", "rq.worker.SpawnWorker")
-    assert sorted(told(programs)) == sorted([*START * 2, "job-finished", "job-dead exception"])
+    assert sorted(summaries(programs)) == sorted([*START * 2, "job-finished", "job-dead exception"])
 
 
 class Runner:
@@ -202,7 +202,7 @@ def test_a_webhook_that_could_not_be_sent_is_told_and_costs_the_job_nothing(
     hook = rq.Webhook("http://user:secret@127.0.0.1:9/x?token=y", "finished", timeout=1)
     queue.enqueue(work.add, 1, 2, webhooks=[hook])
     programs.work("letters")
-    assert told(programs) == [*START, "job-finished", "job-webhook-failed"]
+    assert summaries(programs) == [*START, "job-finished", "job-webhook-failed"]
     failed = programs.records()[-1]
     assert "127.0.0.1" in failed["message"]
     assert "secret" not in failed["message"]

@@ -1,4 +1,4 @@
-"""`shipper watch --reconcile` on a real Redis: what no hook can see, told once, and nothing touched."""
+"""`shipper watch --reconcile` on a real Redis: records what no hook can see, once, and changes nothing."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ def test_what_no_hook_sees_is_told_once(
 ) -> None:
     job = play(queue, programs)
     before = everything(queue.connection)
-    for _ in range(2):  # the second pass finds what the first one told
+    for _ in range(2):  # the second pass finds the records of the first one
         programs.run("shipper", "run", "--once")
         count(search, f"rq-state-{namespace}")
         programs.run("shipper", "watch", "--reconcile", "--once", "--grace", "0")
     programs.run("shipper", "run", "--once")
     assert everything(queue.connection) == before
-    told = [record for record in programs.records() if record["rq"].get("inferred")]
-    assert [(record["event"]["action"], record["event"].get("reason")) for record in told] == (
+    inferred = [record for record in programs.records() if record["rq"].get("inferred")]
+    assert [(record["event"]["action"], record["event"].get("reason")) for record in inferred] == (
         [(action, reason)] if action else []
     )
     assert search.get(index=f"rq-state-{namespace}", id=job.id)["_source"]["state"] == state

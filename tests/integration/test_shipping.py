@@ -45,7 +45,7 @@ def indexed(search: Elasticsearch, namespace: str, dataset: str = "job") -> int:
     return count(search, f"rq-{dataset}-{namespace}-*")
 
 
-def letters(made: Settings) -> list[dict[str, Any]]:
+def dead_letters(made: Settings) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (made.state / "deadletters.jsonl").read_text().splitlines()]
 
 
@@ -147,10 +147,10 @@ def test_what_the_mapping_refuses_is_a_dead_letter_with_the_reason(
     append(programs, lines(2) + refused + lines(2, start=2))
     done = programs.run("shipper", "run", "--once")
     assert "1 dead letter" in done.stderr
-    (letter,) = letters(made)
-    assert letter["line"] == refused.decode().strip()
-    assert letter["status"] == 400
-    assert "user" in letter["reason"]
+    (dead_letter,) = dead_letters(made)
+    assert dead_letter["line"] == refused.decode().strip()
+    assert dead_letter["status"] == 400
+    assert "user" in dead_letter["reason"]
     assert indexed(search, namespace) == 4
 
 
@@ -209,19 +209,19 @@ def test_jobs_with_ids_and_times_beyond_elasticsearchs_have_their_records_and_st
     base = json.loads(lines(1))
     odd = {"a" * 600: base["rq"]["enqueued_at"], "future": "9999-12-31T00:00:00Z", "past": "1960-01-01T00:00:00Z"}
     for number, (job_id, pushed) in enumerate(odd.items()):
-        told = {
+        status_record = {
             **base,
             "event": {**base["event"], "id": f"{number:032x}"},
             "messaging": {**base["messaging"], "message": {"id": job_id}},
             "rq": {**base["rq"], "enqueued_at": pushed},
         }
-        append(programs, lines(10, start=number * 10) + records.encode(told))
+        append(programs, lines(10, start=number * 10) + records.encode(status_record))
     done = programs.run("shipper", "run", "--once")
     assert done.stderr.startswith("33 records indexed, 0 were there already")
     assert indexed(search, namespace) == 33
     search.indices.refresh(index=f"rq-state-{namespace}")
     for job_id in odd:
-        assert jobs.kept(job_id, made).state == "finished"  # type: ignore[union-attr]
+        assert jobs.from_elasticsearch(job_id, made).state == "finished"  # type: ignore[union-attr]
     found = {state.job_id for state in jobs.find(function=base["code"]["function"]["name"], settings=made)}
     assert set(odd) <= found
 

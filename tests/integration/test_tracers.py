@@ -9,7 +9,7 @@ from tests.programs import BIN, Programs
 # Tracers wrap by wrapt, whose wrappers know the instance only when they are called as Python calls a method.
 WRAPT = """
 import wrapt
-from shipper.emit.instrument import PATCHES, _found
+from shipper.emit.instrument import PATCHES, _targets
 
 def passes_on(wrapped, instance, args, kwargs):
     assert instance is not None, f"{wrapped} was called as a plain function"
@@ -17,7 +17,7 @@ def passes_on(wrapped, instance, args, kwargs):
     return wrapped(*args, **kwargs)
 
 for patch in PATCHES:
-    for owner, _ in _found(patch):
+    for owner, _ in _targets(patch):
         if isinstance(owner, type):
             wrapt.wrap_function_wrapper(owner, patch.name, passes_on)
 for name in ("execute", "reset"):

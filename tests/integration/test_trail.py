@@ -1,4 +1,4 @@
-"""The trail from a program to Elasticsearch and back: recorded, shipped, verified, erased, told."""
+"""The audit trail from a program to Elasticsearch and back: recorded, shipped, verified, erased, searched."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def verify(programs: Programs, *flags: str, **environment: str) -> dict[str, Any
 
 
 def change(search: Elasticsearch, hit: dict[str, Any], **event: Any) -> None:
-    """What somebody with every privilege can do."""
+    """Changes by an administrator with all privileges."""
     source = hit["_source"] | {"event": hit["_source"]["event"] | event}
     search.index(index=hit["_index"], id=hit["_id"], document=source, refresh=True)
 
@@ -146,7 +146,7 @@ def test_an_end_that_was_cut_off_is_found_by_its_anchor(
     assert stat.S_IMODE(anchors.stat().st_mode) == 0o600
     hits = documents(programs, search)
     search.delete(index=hits[2]["_index"], id=hits[2]["_id"], refresh=True)
-    assert verify(programs, **KEY)["findings"] == []  # nobody can tell, without an anchor
+    assert verify(programs, **KEY)["findings"] == []  # cannot be detected without an anchor
     assert [one["kind"] for one in verify(programs, "--anchor", str(anchors), **KEY)["findings"]] == ["cut"]
     anchors.write_bytes(anchors.read_bytes().replace(b'"sequence":3', b'"sequence":2'))
     done = programs.run("shipper", "audit", "verify", "--anchor", str(anchors), check=False, **KEY)
@@ -205,7 +205,7 @@ def test_forgetting_a_person_leaves_a_trail_that_holds(
     assert (report["records"], report["erased"], report["findings"]) == (4, 2, [])
     assert b"too old" not in (folder / "deadletters.jsonl").read_bytes()
     assert stat.S_IMODE((folder / "deadletters.jsonl").stat().st_mode) == 0o600
-    # All of it shipped once more, with no memory of the first time, brings nobody back.
+    # Shipping everything again, without positions, does not restore the person's data.
     programs.run("shipper", "run", "--once", "--state", str(folder.with_name("state-2")))
     search.indices.refresh(index=f"rq-*-{made.namespace}*")
     again = search.search(index=f"rq-*-{made.namespace}*", size=100)["hits"]["hits"]
@@ -294,6 +294,6 @@ def test_any_number_of_records_comes_in_order_by_pages(
 ) -> None:
     write(programs, *(f"step-{number}" for number in range(2500)))
     ship(programs, search)
-    told = [one.action for one in shipper.timeline.query(settings=made)]
-    assert told == [f"step-{number}" for number in range(2500)]
+    actions = [one.action for one in shipper.timeline.query(settings=made)]
+    assert actions == [f"step-{number}" for number in range(2500)]
     assert settings.load(environment=programs.environment).namespace == made.namespace

@@ -161,14 +161,14 @@ def test_the_worker_says_where_the_records_go(queue: Queue, programs: Programs) 
 
 
 @pytest.mark.parametrize(
-    ("function", "told"),
+    ("function", "calls"),
     [
         (work.fail, ["job-retried exception bob", "job-dead exception bob"]),
         (work.be_killed, ["job-retried killed bob", "job-dead killed bob"]),
     ],
 )
 def test_callbacks_are_told_of_every_failure_kills_included(
-    function: Callable[..., None], told: list[str], queue: Queue, programs: Programs, tmp_path: Path
+    function: Callable[..., None], calls: list[str], queue: Queue, programs: Programs, tmp_path: Path
 ) -> None:
     with shipper.log_context(user="bob"):
         queue.enqueue(function, retry=Retry(max=1))
@@ -179,17 +179,17 @@ def test_callbacks_are_told_of_every_failure_kills_included(
         SHIPPER_ON_FAIL="tests.work:failing_callback, tests.work:note_failure, nowhere:to_be_found",
         SHIPPER_ON_DEAD="tests.work.note_failure",
     )
-    assert path.read_text().splitlines() == [*told, told[-1]]
+    assert path.read_text().splitlines() == [*calls, calls[-1]]
 
 
 def test_callbacks_are_told_of_abandonment(queue: Queue, programs: Programs) -> None:
-    told: list[object] = []
-    shipper.on_dead(lambda record: told.append(record["event"]["reason"]))
+    calls: list[object] = []
+    shipper.on_dead(lambda record: calls.append(record["event"]["reason"]))
     job = queue.enqueue(work.add, 1, 2)
     queue.connection.hset(job.key, mapping={"status": "started"})
     queue.connection.zadd(queue.started_job_registry.key, {f"{job.id}:execution": 1})
     queue.started_job_registry.cleanup()
-    assert told == ["abandoned"]
+    assert calls == ["abandoned"]
     assert programs.actions() == ["job-enqueued", "job-dead"]
 
 

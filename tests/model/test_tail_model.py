@@ -2,7 +2,7 @@
 
 A perfect reader has, after each look, every whole line that stood in a file of the globs at that moment, and
 every line of a file that it held open. Ours has to have them too, each of them once; lines whose file was
-emptied or deleted between two looks nobody can have.
+emptied or deleted between two reads cannot be had.
 """
 
 from __future__ import annotations

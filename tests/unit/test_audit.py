@@ -1,4 +1,4 @@
-"""Audit records: what is in them, what is kept out of them, and that they cost nobody their request."""
+"""Audit records: their fields, redaction, and that a failure never affects the request."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def test_inside_a_job_the_record_names_the_job_and_who_asked_for_it(last: Last) 
         "attempt": 2, "root_job_id": "root-1", "execution_id": "execution-1", "parent_job_id": "parent-1"
     }  # fmt: skip
     assert record["message"] == "shop.charge for ann: charged order 7"
-    assert last()["audit"]["actor"] == {"type": "job"}  # one that nobody asked for, and no mark is needed
+    assert last()["audit"]["actor"] == {"type": "job"}  # a job without an enqueuer's actor is not tagged
 
 
 def test_impersonation_names_both(last: Last) -> None:

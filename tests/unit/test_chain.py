@@ -156,7 +156,7 @@ def test_a_hash_that_needs_a_key_cannot_be_made_without() -> None:
     assert verdict(with_key, b"another key of that length") == "unchecked"
     assert verdict(without, KEY) == "unkeyed"
     with_key["event"]["action"] = "other"
-    chain.seal(with_key, START, None)  # made anew by somebody who has no key
+    chain.seal(with_key, START, None)  # rebuilt by somebody without the key
     assert verdict(with_key, KEY) == "unkeyed"
 
 

@@ -1,4 +1,4 @@
-"""A request of Django's, and whoever has signed in, on what is recorded as it is answered; sync and async alike."""
+"""Django's middleware: the request and its user on the records that are written while it is handled; sync and async."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_file_is_left_to_the_server(shop: Shop) -> None:
 @both
 def test_a_request_is_gone_when_it_has_been_answered(ask: Ask, way: str, user: Any) -> None:
     ask(f"/record{suffix(way)}", user)
-    assert (context.request.get(), context.acting()) == (None, None)
+    assert (context.request.get(), context.current_actor()) == (None, None)
 
 
 def test_whoever_signs_in_is_the_actor_from_then_on(sync_ask: Ask, shop: Shop, user: Any) -> None:
@@ -227,6 +227,6 @@ def test_a_middleware_around_the_application_is_told_the_user_of_the_same_reques
     finally:
         context.request.reset(before)
     (record,) = shop.records()
-    assert (record["http"]["request"]["id"], record["trace"]["id"]) == ("r-7", outer.minted_trace)
+    assert (record["http"]["request"]["id"], record["trace"]["id"]) == ("r-7", outer.generated_trace_id)
     assert (record["url"]["path"], record["source"]["ip"]) == ("/outside", "198.51.100.1")
     assert record["user"]["name"] == "ann"

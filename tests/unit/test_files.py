@@ -130,7 +130,7 @@ def test_a_last_line_without_a_newline_is_taken_when_nobody_writes_on(
     (tmp_path / "log").write_bytes(b'{"a":')
     tailed = opened(tmp_path / "log")
     assert tailed.read() is None
-    tailed.final = True  # nobody is left to write its other half
+    tailed.final = True  # nobody will complete the line
     assert tailed.read().data == b'{"a":'
 
 

@@ -40,7 +40,7 @@ class Run:
         """Until all of the files are known to be quiet."""
         for _ in range(3):
             self.turn()
-            self.now += idle.LOOK_CLOSELY_S
+            self.now += idle.CHECK_ALL_S
         self.turn()
         assert self.turn() == []
         assert self.looked_at == []
@@ -87,7 +87,7 @@ def test_one_that_is_written_anew_with_as_many_bytes_is_noticed_at_the_closer_lo
         out.write(b"other\n")
     os.utime(log, (time.time() + 9, time.time() + 9))  # whatever the resolution of the file system's clock
     assert run.turn() == []
-    run.now += idle.LOOK_CLOSELY_S
+    run.now += idle.CHECK_ALL_S
     assert run.turn() == []  # which finds it emptied
     assert run.turn() == [b"other\n"]
 

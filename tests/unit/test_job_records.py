@@ -27,8 +27,8 @@ STARTED = ENQUEUED + timedelta(milliseconds=1200)
 ENDED = STARTED + timedelta(milliseconds=345, microseconds=678)
 WRITTEN = ENDED + timedelta(milliseconds=2)
 
-ORIGIN = ServiceInfo(service="shop", version="1.4.0", environment="production", host="worker-1", pid=4711)
-FACTS = JobSnapshot(
+SERVICE = ServiceInfo(service="shop", version="1.4.0", environment="production", host="worker-1", pid=4711)
+JOB = JobSnapshot(
     job_id="3f2b8c1e-6d3a-4b52-9e0f-0a1b2c3d4e5f",
     queue="payments",
     function="shop.jobs.charge_card",
@@ -47,8 +47,8 @@ FACTS = JobSnapshot(
     meta={"progress": 50},
     context={"user": "bob", "customer": "42", "region": "eu"},
 )
-WAITING = FACTS._replace(started_at=None, ended_at=None, attempt=1, retries_left=2)
-RUNNING = FACTS._replace(ended_at=None)
+WAITING = JOB._replace(started_at=None, ended_at=None, attempt=1, retries_left=2)
+RUNNING = JOB._replace(ended_at=None)
 EXECUTION, WORKER = "a6c8e5bb2923420488e76d50699b3386", "worker-1.4700"
 DECLINED = ExceptionInfo(
     "shop.jobs.CardDeclined",
@@ -59,34 +59,36 @@ DECLINED = ExceptionInfo(
 KILL_TEXT = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); "
 
 
-LAST_ATTEMPT = FACTS._replace(attempt=3, retries_left=0)
+LAST_ATTEMPT = JOB._replace(attempt=3, retries_left=0)
 
 
-def _failed(facts: JobSnapshot = LAST_ATTEMPT, **changes: object) -> Record:
+def _failed(job: JobSnapshot = LAST_ATTEMPT, **changes: object) -> Record:
     failure = Failure(execution_id=EXECUTION, worker=WORKER, text=DECLINED.stack_trace, raised=DECLINED)
-    return job_records.failed(facts, replace(failure, **changes), WRITTEN, ORIGIN)
+    return job_records.failed(job, replace(failure, **changes), WRITTEN, SERVICE)
 
 
-TOLD_BY_THE_PARENT = {"job-dead-killed", "job-stopped"}  # which never unpickles a payload
+WRITTEN_BY_THE_PARENT = {"job-dead-killed", "job-stopped"}  # which never unpickles a payload
 KINDS: dict[str, Callable[[], Record]] = {
-    "job-enqueued": lambda: job_records.enqueued(WAITING, "api", ENQUEUED, ORIGIN),
+    "job-enqueued": lambda: job_records.enqueued(WAITING, "api", ENQUEUED, SERVICE),
     "job-deferred": lambda: job_records.deferred(
-        WAITING._replace(enqueued_at=None, depends_on=("first", "second")), CREATED, ORIGIN
+        WAITING._replace(enqueued_at=None, depends_on=("first", "second")), CREATED, SERVICE
     ),
     "job-scheduled": lambda: job_records.scheduled(
-        WAITING._replace(enqueued_at=None, scheduled_at=CREATED + timedelta(hours=1)), "api", CREATED, ORIGIN
+        WAITING._replace(enqueued_at=None, scheduled_at=CREATED + timedelta(hours=1)), "api", CREATED, SERVICE
     ),
-    "job-canceled": lambda: job_records.removed(WAITING, "canceled", STARTED, ORIGIN),
-    "job-deleted": lambda: job_records.removed(WAITING, "deleted", STARTED, ORIGIN),
-    "job-started": lambda: job_records.started(RUNNING, EXECUTION, WORKER, STARTED, ORIGIN),
+    "job-canceled": lambda: job_records.removed(WAITING, "canceled", STARTED, SERVICE),
+    "job-deleted": lambda: job_records.removed(WAITING, "deleted", STARTED, SERVICE),
+    "job-started": lambda: job_records.started(RUNNING, EXECUTION, WORKER, STARTED, SERVICE),
     "job-finished": lambda: job_records.finished(
-        FACTS,
+        JOB,
         Success(execution_id=EXECUTION, worker=WORKER, result_type="dict", result_bytes=27),
         WRITTEN,
-        ORIGIN,
+        SERVICE,
     ),
-    "job-progressed": lambda: job_records.progressed(RUNNING, Progress(40, "2 of 5 rows", 7), EXECUTION, ENDED, ORIGIN),
-    "job-retried": lambda: _failed(FACTS, retry_in_s=60),
+    "job-progressed": lambda: job_records.progressed(
+        RUNNING, Progress(40, "2 of 5 rows", 7), EXECUTION, ENDED, SERVICE
+    ),
+    "job-retried": lambda: _failed(JOB, retry_in_s=60),
     "job-dead": _failed,
     "job-dead-killed": lambda: _failed(raised=None, text=KILL_TEXT, killed=ExitStatus(9, 204_800)),
     "job-stopped": lambda: _failed(raised=None, stopped=True, text="Job stopped by user, work-horse terminated."),
@@ -95,8 +97,8 @@ KINDS: dict[str, Callable[[], Record]] = {
 
 def line(kind: str) -> bytes:
     """The record as the recorder writes it."""
-    facts = FACTS._replace(args=None, kwargs=None) if kind in TOLD_BY_THE_PARENT else FACTS
-    return records.encode(job_arguments.add(KINDS[kind](), facts, Redactor()))
+    job = JOB._replace(args=None, kwargs=None) if kind in WRITTEN_BY_THE_PARENT else JOB
+    return records.encode(job_arguments.add(KINDS[kind](), job, Redactor()))
 
 
 @pytest.fixture(autouse=True)
@@ -126,25 +128,25 @@ def test_time_id_and_dataset_stand_at_fixed_places(kind: str) -> None:
 
 
 def test_two_endings_of_one_execution_have_one_id() -> None:
-    finished = job_records.finished(FACTS, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, ORIGIN)
+    finished = job_records.finished(JOB, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, SERVICE)
     assert finished["event"]["id"] == _failed()["event"]["id"]
 
 
 def test_the_record_of_another_execution_has_another_id() -> None:
-    other = job_records.finished(FACTS, Success(execution_id="b" * 32, worker=WORKER), WRITTEN, ORIGIN)
+    other = job_records.finished(JOB, Success(execution_id="b" * 32, worker=WORKER), WRITTEN, SERVICE)
     assert other["event"]["id"] != _failed()["event"]["id"]
 
 
 def test_clocks_that_differ_give_no_negative_times() -> None:
-    ahead = FACTS._replace(enqueued_at=ENDED + timedelta(hours=1))
-    record = job_records.finished(ahead, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, ORIGIN)
+    ahead = JOB._replace(enqueued_at=ENDED + timedelta(hours=1))
+    record = job_records.finished(ahead, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, SERVICE)
     assert record["rq"]["lag_ms"] == 0
     assert record["event"]["duration"] > 0
 
 
 def test_success_that_redis_was_not_told_of_says_so() -> None:
     record = job_records.finished(
-        FACTS, Success(execution_id=EXECUTION, worker=WORKER, status_saved=False), WRITTEN, ORIGIN
+        JOB, Success(execution_id=EXECUTION, worker=WORKER, status_saved=False), WRITTEN, SERVICE
     )
     assert record["rq"]["status_saved"] is False
 
@@ -168,11 +170,11 @@ def test_the_reason_tells_parts_of_the_work_apart(where: str, reason: str) -> No
 
 def test_a_job_that_was_wanted_at_a_time_waits_from_then() -> None:
     wanted = RUNNING._replace(scheduled_at=ENQUEUED - timedelta(seconds=2))
-    assert job_records.started(wanted, EXECUTION, WORKER, STARTED, ORIGIN)["rq"]["lag_ms"] == 3200
+    assert job_records.started(wanted, EXECUTION, WORKER, STARTED, SERVICE)["rq"]["lag_ms"] == 3200
 
 
 def test_an_end_that_comes_after_the_abandonment_is_a_record_of_its_own() -> None:
-    late = job_records.finished(FACTS, Success(execution_id=EXECUTION, worker=WORKER, late=True), WRITTEN, ORIGIN)
+    late = job_records.finished(JOB, Success(execution_id=EXECUTION, worker=WORKER, late=True), WRITTEN, SERVICE)
     assert late["event"]["id"] != _failed()["event"]["id"]
 
 
@@ -183,20 +185,20 @@ def test_a_work_horse_that_exited_by_itself_was_not_killed() -> None:
 
 
 def test_facts_that_are_missing_leave_a_valid_record() -> None:
-    bare = FACTS._replace(
+    bare = JOB._replace(
         function=None, description=None, payload_bytes=None, created_at=None, enqueued_at=None,
         started_at=None, ended_at=None, context={},
     )  # fmt: skip
-    record = job_records.finished(bare, Success(execution_id=None, worker=WORKER), WRITTEN, ORIGIN)
+    record = job_records.finished(bare, Success(execution_id=None, worker=WORKER), WRITTEN, SERVICE)
     assert "duration" not in record["event"]
     assert "user" not in record
-    assert record["message"].startswith(FACTS.job_id)
+    assert record["message"].startswith(JOB.job_id)
 
 
 def test_a_queue_with_a_prefix_belongs_to_a_service_of_its_own() -> None:
     services = {"pay": "billing", "payments-eu": "billing-eu"}
-    origin = ServiceInfo(service="shop", version="1", environment=None, host="h", pid=1, services=services)
-    assert origin.service_of("payments") == {"name": "billing", "version": "1"}
-    assert origin.service_of("payments-eu-fast")["name"] == "billing-eu"  # the longest prefix
-    assert origin.service_of("mail")["name"] == origin.service_of(None)["name"] == "shop"
-    assert job_records.started(RUNNING, EXECUTION, WORKER, STARTED, origin)["service"]["name"] == "billing"
+    service = ServiceInfo(service="shop", version="1", environment=None, host="h", pid=1, services=services)
+    assert service.service_of("payments") == {"name": "billing", "version": "1"}
+    assert service.service_of("payments-eu-fast")["name"] == "billing-eu"  # the longest prefix
+    assert service.service_of("mail")["name"] == service.service_of(None)["name"] == "shop"
+    assert job_records.started(RUNNING, EXECUTION, WORKER, STARTED, service)["service"]["name"] == "billing"

@@ -1,4 +1,4 @@
-"""One odd line among good ones: the good ones arrive, and the odd one arrives or is a dead letter."""
+"""One odd line among good ones: the good ones are indexed, and the odd one is indexed or a dead letter."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def _ours(rest: bytes) -> bytes:
 
 
 def _job(job_id: object = "j", *, rq: object = None, **more: Any) -> bytes:
-    told = {**GOLDEN["rq"], **(rq or {})} if rq is None or isinstance(rq, dict) else rq
+    changed_rq = {**GOLDEN["rq"], **(rq or {})} if rq is None or isinstance(rq, dict) else rq
     changed = {
-        **GOLDEN, "event": {**GOLDEN["event"], "id": "cd" * 16}, "rq": told,
+        **GOLDEN, "event": {**GOLDEN["event"], "id": "cd" * 16}, "rq": changed_rq,
         "messaging": {**GOLDEN["messaging"], "message": {"id": job_id}}, **more,
     }  # fmt: skip
     return json.dumps(changed, separators=(",", ":")).encode()
@@ -91,8 +91,8 @@ def test_an_odd_line_costs_its_neighbours_nothing(tmp_path: Path, odd: bytes) ->
         run.ship()
         there = {source for source in server.documents.values() if b'"id":"0000000000' in source}
         assert there == {line.rstrip() for line in good}
-        letters = run.dead() if run.letters.file.exists() else []
-        assert len(server.documents) + len(letters) == GOOD + 1
+        dead_letters = run.dead() if run.dead_letters.file.exists() else []
+        assert len(server.documents) + len(dead_letters) == GOOD + 1
         assert run.acknowledged == run.log.stat().st_size
         assert len(server.requests) <= 3  # nothing of it had to be looked for
 
@@ -120,8 +120,8 @@ def test_a_file_whose_name_is_no_utf8_is_read_and_its_dead_letters_name_it(tmp_p
         run.discovery._globs = (f"{tmp_path}/log*",)
         run.ship()
         assert len(server.documents) == 3
-        (letter,) = run.dead()
-        assert str(letter["path"]).endswith("/log\\xff")
+        (dead_letter,) = run.dead()
+        assert str(dead_letter["path"]).endswith("/log\\xff")
 
 
 @pytest.fixture
@@ -140,8 +140,8 @@ def test_a_request_that_is_refused_as_a_whole_is_halved_to_its_culprits(
     run.log.write_bytes(lines(512))
     run.ship()
     assert len(server.documents) == 512 - len(culprits)
-    assert {json.loads(str(letter["line"]))["event"]["id"] for letter in run.dead()} == set(ids)
-    assert {letter["status"] for letter in run.dead()} == {400}
+    assert {json.loads(str(dead_letter["line"]))["event"]["id"] for dead_letter in run.dead()} == set(ids)
+    assert {dead_letter["status"] for dead_letter in run.dead()} == {400}
     assert len(server.requests) <= 1 + 2 * 9 * len(culprits)  # 512 is 2**9
     assert run.acknowledged == run.log.stat().st_size
 
@@ -155,7 +155,7 @@ def test_what_is_no_answer_of_elasticsearchs_makes_nothing_a_dead_letter(
     run.log.write_bytes(lines(COUNT))
     run.ship()
     assert len(server.documents) == COUNT
-    assert not run.letters.file.exists()
+    assert not run.dead_letters.file.exists()
 
 
 COUNT = 20

@@ -46,7 +46,7 @@ class Run:
 
     def __init__(self, folder: Path, server: BulkServer, retry_timeout_s: float | None = 5.0, **settings_: str) -> None:
         self.log = folder / "log"
-        self.letters = DeadLetters(folder / "state")
+        self.dead_letters = DeadLetters(folder / "state")
         made = settings.load(
             environment={
                 "XDG_STATE_HOME": str(folder),
@@ -57,7 +57,7 @@ class Run:
             }
         )
         self.stop = threading.Event()
-        self.pipeline = Pipeline(made, self.letters, self.stop, retry_timeout_s)
+        self.pipeline = Pipeline(made, self.dead_letters, self.stop, retry_timeout_s)
         self.discovery = Discovery([str(self.log)], [])
 
     def ship(self) -> None:
@@ -76,7 +76,7 @@ class Run:
         return self.discovery.files[0].acknowledged
 
     def dead(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.letters.file.read_bytes().splitlines()]
+        return [json.loads(line) for line in self.dead_letters.file.read_bytes().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_every_line_arrives_once_whatever_happens(tmp_path: Path, plan: tuple[An
         run.ship()
         assert len(server.documents) == COUNT
         assert run.acknowledged == run.log.stat().st_size
-        assert not run.letters.file.exists()
+        assert not run.dead_letters.file.exists()
 
 
 def test_a_poison_document_costs_its_neighbours_nothing(tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def test_a_poison_document_costs_its_neighbours_nothing(tmp_path: Path) -> None:
         run.log.write_bytes(lines(COUNT))
         run.ship()
         assert len(server.documents) == COUNT - 1
-        (letter,) = run.dead()
-        assert letter["status"] == 400
-        assert letter["line"] == lines(COUNT).decode().splitlines()[7]
+        (dead_letter,) = run.dead()
+        assert dead_letter["status"] == 400
+        assert dead_letter["line"] == lines(COUNT).decode().splitlines()[7]
         assert run.acknowledged == run.log.stat().st_size
 
 
@@ -126,7 +126,7 @@ def test_a_single_document_that_is_too_large_is_a_dead_letter(tmp_path: Path) ->
         run = Run(tmp_path, server)
         run.log.write_bytes(lines(1))
         run.ship()
-        assert {letter["status"] for letter in run.dead()} == {413}
+        assert {dead_letter["status"] for dead_letter in run.dead()} == {413}
 
 
 def test_bad_lines_are_kept_exactly_and_stop_nothing(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_torn_record_costs_only_itself(tmp_path: Path) -> None:
         run.log.write_bytes(whole[0] + whole[1][:200] + whole[2][:14] + whole[2][:90] + whole[3])
         run.ship()
         assert {key[1] for key in server.documents} == {f"{number:032x}" for number in (0, 3)}
-        assert [letter["line"] for letter in run.dead()] == [
+        assert [dead_letter["line"] for dead_letter in run.dead()] == [
             whole[1][:200].decode() + whole[2][:14].decode(),
             whole[2][:90].decode(),
         ]
@@ -163,7 +163,7 @@ def test_marks_and_carriage_returns_of_other_systems_are_no_part_of_a_record(tmp
         sources = sorted(server.documents.values())
         assert len(sources) == 2
         assert not any(b"\r" in source or b"\xef\xbb\xbf" in source for source in sources)
-        assert not run.letters.file.exists()
+        assert not run.dead_letters.file.exists()
 
 
 def test_a_file_that_is_deleted_while_the_server_is_away_arrives(tmp_path: Path) -> None:

@@ -62,4 +62,4 @@ def test_a_good_request_id_is_kept() -> None:
 
 
 def test_a_user_function_that_fails_is_nobody() -> None:
-    assert request_of({}, "/", None, (), lambda: 1 / 0).who() is None
+    assert request_of({}, "/", None, (), lambda: 1 / 0).resolve_actor() is None

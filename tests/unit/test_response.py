@@ -62,9 +62,9 @@ def test_what_may_pass_is_tried_again(status: int, kind: str) -> None:
 )
 def test_what_is_the_document_s_fault_is_a_dead_letter(status: int, kind: str) -> None:
     outcome = parse_bulk_response([ITEM], answered(error(status, kind)))
-    (letter,) = outcome.dead
-    assert (letter.status, letter.line, letter.path, letter.offset) == (status, b"{}", "/log", 7)
-    assert kind in letter.reason
+    (dead_letter,) = outcome.dead
+    assert (dead_letter.status, dead_letter.line, dead_letter.path, dead_letter.offset) == (status, b"{}", "/log", 7)
+    assert kind in dead_letter.reason
 
 
 def test_one_document_s_fate_is_not_its_neighbour_s() -> None:

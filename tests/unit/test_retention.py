@@ -1,4 +1,4 @@
-"""Which indices are past, and which are nobody's to delete."""
+"""Which indices are past their retention, and which are never deleted."""
 
 from __future__ import annotations
 

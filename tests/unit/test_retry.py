@@ -1,4 +1,4 @@
-"""Several batches meet trouble: it is over when all are through, and is told no more than once a minute."""
+"""Several batches fail: the state is healthy again when all are done, and failures are logged once a minute at most."""
 
 from __future__ import annotations
 

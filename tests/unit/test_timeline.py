@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shipper.errors import ShipperError
-from shipper.read.timeline import Query, filters, moment
+from shipper.read.timeline import Query, filters, parse_time
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -28,13 +28,13 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
     ],
 )
 def test_a_time_is_iso_or_an_age(text: str, expected: str) -> None:
-    assert moment(text, NOW) == datetime.fromisoformat(expected)
+    assert parse_time(text, NOW) == datetime.fromisoformat(expected)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "yesterday 25:00", "yesterday14:00", "2h30", "-1h", "2026-13-01"])
 def test_anything_else_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ShipperError, match="15m, 2h or 7d"):
-        moment(text, NOW)
+        parse_time(text, NOW)
 
 
 def test_a_range_the_wrong_way_round_is_refused() -> None:

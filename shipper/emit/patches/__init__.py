@@ -1,1 +1,1 @@
-"""The wrappers that instrument.py puts around RQ: each calls what it wraps, and tells the observers what happened."""
+"""The wrappers that instrument.py puts around RQ's methods: each calls the original and notifies the observers."""

@@ -1,4 +1,4 @@
-"""Wraps what enqueues jobs: the hooks are called once Redis has the job, and the job carries its context."""
+"""Wraps RQ's enqueueing: stores the context on the job, and calls the hooks once Redis has the job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _cron_name: ContextVar[str | None] = ContextVar("shipper_cron_name", default=Non
 
 
 def create(original: Wrapper, cls: Any, *args: Any, **kwargs: Any) -> Any:
-    """`Job.create`, by a queue or by whoever makes a job first and pushes it later: it carries the context of now."""
+    """`Job.create`, called by a queue or by the application itself: stores the current context on the job."""
     job = original(cls, *args, **kwargs)
     with never_raise("carry"):
         _carry(job)
@@ -33,10 +33,10 @@ def create(original: Wrapper, cls: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def create_job(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
-    """`Queue.create_job`, after which the job has its retries."""
+    """`Queue.create_job`, which sets the job's retries."""
     job = original(queue, *args, **kwargs)
     with never_raise("carry"):
-        if not snapshot.is_carrying(job):  # its class may make jobs without RQ's `create`
+        if not snapshot.is_carrying(job):  # a job class of the application may not call RQ's `create`
             _carry(job)
         snapshot.carry_attempts(job)
         snapshot.carry_cron(job, _cron_name.get())
@@ -44,7 +44,7 @@ def create_job(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _carry(job: Any) -> None:
-    snapshot.carry(job, context.current(), context.running.get(), context.acting(), context.request_id())
+    snapshot.carry(job, context.current(), context.running.get(), context.current_actor(), context.request_id())
 
 
 def to_dict(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -69,8 +69,8 @@ def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: A
     if cause not in ("scheduler", "rate_limit"):
         snapshot.forget_schedule(job)  # a retry or requeue of a job that was once scheduled waits from its push
     if not queue._is_async:
-        return original(queue, job, *args, **kwargs)  # run_sync tells of everything, in order
-    with _refusal_told(job):
+        return original(queue, job, *args, **kwargs)  # run_sync calls all hooks, in order
+    with _reporting_refusal(job):
         answer = original(queue, job, *args, **kwargs)
     with never_raise("enqueued"):
         pushed = snapshot.from_job(job)
@@ -79,8 +79,8 @@ def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: A
 
 
 @contextmanager
-def _refusal_told(job: Any) -> Iterator[None]:
-    """Tell of a job that RQ refuses because there is one of its id already (`unique=True`, RQ 2.8)."""
+def _reporting_refusal(job: Any) -> Iterator[None]:
+    """Call `refused` if RQ refuses the job because its id exists (`unique=True`, RQ 2.8)."""
     try:
         yield
     except Exception as error:
@@ -93,7 +93,7 @@ def _refusal_told(job: Any) -> Iterator[None]:
 def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: Any, **kwargs: Any) -> Any:
     with never_raise("scheduled"):
         snapshot.carry_schedule(job, at)
-    with _refusal_told(job):
+    with _reporting_refusal(job):
         answer = original(queue, job, at, *args, **kwargs)
     with never_raise("scheduled"):
         waiting, cause = snapshot.from_job(job), _cause.get()
@@ -105,17 +105,17 @@ def register_dependency(original: Wrapper, job: Any, *args: Any, **kwargs: Any) 
     answer = original(job, *args, **kwargs)
     with never_raise("deferred"):
 
-        def tell(_: Any) -> None:
+        def notify(_: Any) -> None:
             # enqueue_many registers all dependencies first and then pushes the jobs whose parents are done.
             if job._status == JobStatus.DEFERRED:
                 observers.deferred(snapshot.from_job(job))
 
-        _when_executed(args, kwargs, tell)
+        _when_executed(args, kwargs, notify)
     return answer
 
 
 def with_cause(cause: str) -> Wrapper:
-    """A wrapper for what pushes jobs for a reason of its own."""
+    """A wrapper that sets `rq.cause` for the jobs pushed in the call."""
 
     def wrapper(original: Wrapper, self: Any, *args: Any, **kwargs: Any) -> Any:
         before = _cause.set(cause)
@@ -128,12 +128,12 @@ def with_cause(cause: str) -> Wrapper:
 
 
 def current_cause() -> str:
-    """Why jobs are being pushed here and now."""
+    """The `rq.cause` of jobs pushed in this context."""
     return _cause.get()
 
 
 def cron(original: Wrapper, cron_job: Any, *args: Any, **kwargs: Any) -> Any:
-    """A cron job is due. It has a name of its own since RQ 2.11."""
+    """A cron job is due. Since RQ 2.11 it has a name; before, the function's name is used."""
     before = _cron_name.set(getattr(cron_job, "name", None) or getattr(cron_job, "func_name", None))
     try:
         return with_cause("cron")(original, cron_job, *args, **kwargs)
@@ -141,33 +141,33 @@ def cron(original: Wrapper, cron_job: Any, *args: Any, **kwargs: Any) -> Any:
         _cron_name.reset(before)
 
 
-def _when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], tell: Callable[[Any], None]) -> None:
-    """Tell at once, or when the caller's pipeline is executed. RQ pushes unique jobs by a script, at once."""
+def _when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], callback: Callable[[Any], None]) -> None:
+    """Call back at once, or after the caller's pipeline is executed. RQ pushes unique jobs by a script, at once."""
     pipeline = kwargs.get("pipeline", args[0] if args else None)
     if pipeline is None or kwargs.get("unique"):
-        tell(None)
+        callback(None)
     else:
-        after_execute(pipeline, tell)
+        after_execute(pipeline, callback)
 
 
-def after_execute(pipeline: Any, tell: Callable[[Any], None]) -> None:
-    """Call `tell` with the answers when the pipeline has been executed, and never if it was not."""
+def after_execute(pipeline: Any, callback: Callable[[Any], None]) -> None:
+    """Call `callback` with the pipeline's results once it is executed; never if it is reset or fails."""
     waiting: list[Callable[[Any], None]] | None = pipeline.__dict__.get("_shipper_waiting")
     if waiting is None:
         waiting = pipeline._shipper_waiting = []
         execute, reset = pipeline.execute, pipeline.reset
 
-        def execute_and_tell(*args: Any, **kwargs: Any) -> Any:
+        def execute_and_call_back(*args: Any, **kwargs: Any) -> Any:
             due = waiting.copy()
-            answer = execute(*args, **kwargs)  # which resets, on success as on failure
-            for told in due:
+            results = execute(*args, **kwargs)  # resets the pipeline, whether it succeeds or fails
+            for function in due:
                 with never_raise("pipeline"):
-                    told(answer)
-            return answer
+                    function(results)
+            return results
 
         def reset_and_forget(*args: Any, **kwargs: Any) -> Any:
             waiting.clear()
             return reset(*args, **kwargs)
 
-        pipeline.execute, pipeline.reset = execute_and_tell, reset_and_forget
-    waiting.append(tell)
+        pipeline.execute, pipeline.reset = execute_and_call_back, reset_and_forget
+    waiting.append(callback)

@@ -1,8 +1,8 @@
-"""Wraps what RQ's workers execute with: exactly one closing record for each execution.
+"""Wraps RQ's worker methods. Writes exactly one closing record per execution.
 
-The work-horse writes it in most cases. Its parent does when the work-horse was killed or left without a word; ending.py
-says how they agree. RQ's own methods are the usual places; `execute_job`, `perform_job` and `Job.perform` are the net
-below them, for workers whose class overrides one of those without calling RQ's.
+The work-horse usually writes it. Its parent does if the work-horse was killed or exited before; ending.py has the claim
+that makes it one record. Most endings are seen in RQ's `handle_*` methods. The wrappers of `execute_job`, `perform_job`
+and `Job.prepare_for_execution` are the fallback for worker classes that override those without calling RQ's.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ _is_performing: ContextVar[bool] = ContextVar("shipper_is_performing", default=F
 def bootstrap(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
     answer = original(worker, *args, **kwargs)
     with never_raise("bootstrap"):
-        _cover(type(worker))
+        _wrap_override(type(worker))
     observers.worker_started(worker)
     return answer
 
 
-def _cover(kind: type) -> None:
-    """Wrap the `execute_job` that a worker's class brings itself: it may never call RQ's."""
+def _wrap_override(kind: type) -> None:
+    """Wrap the `execute_job` that a worker class defines itself, as it may not call RQ's."""
     for owner in kind.__mro__:
-        own = owner.__dict__.get("execute_job")
-        if own is not None:
-            if not is_ours(own):
-                owner.execute_job = _covered(own)  # type: ignore[attr-defined]
+        override = owner.__dict__.get("execute_job")
+        if override is not None:
+            if not is_ours(override):
+                owner.execute_job = _wrap(override)  # type: ignore[attr-defined]
             return
 
 
-def _covered(own: Any) -> Wrapper:
-    call = as_function(own)
+def _wrap(override: Any) -> Wrapper:
+    call = as_function(override)
 
     @wraps(call)
     def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +66,7 @@ def _covered(own: Any) -> Wrapper:
 
 
 def execute_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    """All of an execution, in the worker's own process. An override may call RQ's own: the outer one counts."""
+    """A whole execution, in the worker's own process. If an override calls RQ's method, only the outer call counts."""
     state = ending.of_worker(worker)
     if job.id in state.executing:
         return original(worker, job, *args, **kwargs)
@@ -82,7 +82,10 @@ def execute_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
 
 
 def _conclude(worker: Any, job: Any) -> None:
-    """The work-horse is gone. Without one, `perform_job` ends the execution, perhaps in a thread of its own."""
+    """End the execution if it had a work-horse, which is gone by now.
+
+    Without a work-horse `perform_job` ends it, possibly in another thread.
+    """
     state = ending.of_worker(worker)
     execution = state.of(job.id)
     if execution is not None and (
@@ -96,10 +99,10 @@ def prepare_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kw
     execution = original(worker, job, *args, **kwargs)
     with never_raise("prepare"):
         state = ending.of_worker(worker)
-        known = state.of(job.id)
-        if known is None or known.execution_id is not None:
-            known = state.begin(job.id, None, shared=ending.is_shared(worker))
-        known.execution_id = execution.id
+        ours = state.of(job.id)
+        if ours is None or ours.execution_id is not None:
+            ours = state.begin(job.id, None, shared=ending.is_shared(worker))
+        ours.execution_id = execution.id
     return execution
 
 
@@ -136,7 +139,7 @@ def monitor_work_horse(original: Wrapper, worker: Any, job: Any, *args: Any, **k
 
 
 def handle_stop_job_command(original: Wrapper, worker: Any, payload: Any, *args: Any, **kwargs: Any) -> Any:
-    """Since a worker may forget the stop before its work-horse is gone, we remember it ourselves."""
+    """Remember the stopped job: the worker may clear its own note before the work-horse is gone."""
     with never_raise("stop"):
         job_id = payload.get("job_id")
         state = ending.of_worker(worker)
@@ -146,7 +149,7 @@ def handle_stop_job_command(original: Wrapper, worker: Any, payload: Any, *args:
 
 
 def request_stop_execution(original: Wrapper, worker: Any, execution_id: str, *args: Any, **kwargs: Any) -> Any:
-    """The same of one execution (RQ 3)."""
+    """Remember the job of a stopped execution (RQ 3)."""
     with never_raise("stop"):
         execution = worker.executions.get(execution_id)
         if execution is not None:
@@ -159,15 +162,15 @@ def _is_stopped(worker: Any, job: Any) -> bool:
 
 
 def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> None:
-    """The work-horse is gone. If neither it nor its parent recorded how, do it now."""
+    """Write the closing record after the work-horse is gone, unless it or its parent has written one."""
     if execution.execution_id is None or execution.claim.taken:
         return
     status = _status(job)
     if not execution.shared and status != JobStatus.STARTED:
-        return  # the spawned child recorded it; it has no way to say so
+        return  # the spawned child wrote the record; it has no shared memory to claim it in
     if not execution.claim.acquire():
         return
-    if status == JobStatus.FINISHED:  # killed after Redis knew and before the record was written
+    if status == JobStatus.FINISHED:  # killed between saving the status and writing the record
         job.refresh()
         success = Success(execution_id=execution.execution_id, worker=worker.name)
         observers.succeeded(snapshot.from_job(job), success)
@@ -186,18 +189,18 @@ def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> 
     )
     observers.failed(snapshot.from_job(job), failure)
     if status == JobStatus.STARTED:
-        ending.remember(job.connection, execution.execution_id)  # RQ will come across it and declare it abandoned
+        ending.remember(job.connection, execution.execution_id)  # RQ will find it later and declare it abandoned
 
 
 def _status(job: Any) -> JobStatus | None:
-    """The job's status in Redis; None if it is gone or cannot be asked for."""
+    """The job's status in Redis. None if the job is gone."""
     with contextlib.suppress(InvalidJobOperation):
         return job.get_status()  # type: ignore[no-any-return]
     return None
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether a child is still running. One that nobody has waited for yet counts as gone."""
+    """Whether a child process is running. Reaps it if it has exited."""
     try:
         return pid > 0 and os.waitpid(pid, os.WNOHANG) == (0, 0)
     except ChildProcessError:
@@ -208,23 +211,23 @@ def _is_alive(pid: int) -> bool:
 
 
 def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    """The job runs for whom it was enqueued: its records say so, and the jobs that it enqueues do."""
-    sentry.attach()  # the application may have loaded it since
+    """Run the job with its enqueuer's context, so that its records and the jobs it enqueues carry it."""
+    sentry.attach()  # the application may have imported sentry-sdk since
     state = ending.of_worker(worker)
     execution = None
     with never_raise("perform"):
         execution = state.of(job.id)
         if execution is None:  # a spawned child, which inherited nothing
-            of_rq = kwargs.get("execution", args[1] if len(args) > 1 else getattr(worker, "execution", None))
-            execution = state.begin(job.id, getattr(of_rq, "id", None), shared=False)
-    before = context.running.set(None)  # prepare_job_execution fills it in, when RQ has read the function's name
+            rq_execution = kwargs.get("execution", args[1] if len(args) > 1 else getattr(worker, "execution", None))
+            execution = state.begin(job.id, getattr(rq_execution, "id", None), shared=False)
+    before = context.running.set(None)  # prepare_job_execution sets it, once RQ has read the function's name
     performing = _is_performing.set(True)
     escaping: Any = None
-    went_well = False
+    returned = False
     try:
-        with _for_whom(job):
-            went_well = original(worker, job, *args, **kwargs)
-            return went_well
+        with _enqueuer_context(job):
+            returned = original(worker, job, *args, **kwargs)
+            return returned
     except BaseException:
         escaping = sys.exc_info()
         raise
@@ -233,62 +236,62 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
         context.running.reset(before)
         with never_raise("failed"):
             if execution is not None and not execution.claim.taken:
-                _record_unnoticed_ending(worker, job, execution, escaping, went_well=went_well)
+                _record_unnoticed_ending(worker, job, execution, escaping, returned=returned)
             if not worker.is_horse:
                 state.end(job.id)
 
 
 def _record_unnoticed_ending(
-    worker: Any, job: Any, execution: ExecutionState, escaping: Any, *, went_well: bool
+    worker: Any, job: Any, execution: ExecutionState, escaping: Any, *, returned: bool
 ) -> None:
-    """The function was run, and none of RQ's methods that handle an ending was called, or came to an end."""
+    """Write the closing record of a function that ran without any of RQ's `handle_*` methods recording its ending."""
     if execution.started is None or not execution.claim.acquire():
         return
     job.ended_at = _ended_at(job)
-    known, execution_id = snapshot.from_job(job), execution.execution_id
-    if went_well:
+    at_end, execution_id = snapshot.from_job(job), execution.execution_id
+    if returned:
         success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
-        observers.succeeded(known, success)
+        observers.succeeded(at_end, success)
     else:
         failure = Failure(
             execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
             raised=_exception_info(snapshot.marks_of(job).raised or escaping),
             text="RQ was not told of this ending.", ended_at=job.ended_at,
         )  # fmt: skip
-        observers.failed(known, failure)
+        observers.failed(at_end, failure)
     if execution_id is not None:
         ending.remember(job.connection, execution_id)
 
 
 def prepare_for_execution(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
-    """`Job.prepare_for_execution`: all that a worker calls which goes on to `Job.perform` by itself.
+    """`Job.prepare_for_execution`: the only method called by workers that call `Job.perform` themselves.
 
-    `Job.perform` is not wrapped: our frames would stand in the traceback of every job that fails.
+    `Job.perform` is not wrapped, as our frames would be in the traceback of every failed job.
     """
     answer = original(job, *args, **kwargs)
     with never_raise("started"):
         if not snapshot.marks_of(job).start_recorded:
-            known, worker = snapshot.from_job(job), kwargs.get("worker_name", args[0] if args else None)
+            at_start, worker = snapshot.from_job(job), kwargs.get("worker_name", args[0] if args else None)
             pipeline = kwargs.get("pipeline", args[1] if len(args) > 1 else None)
-            enqueue.after_execute(pipeline, lambda _: observers.started(known, None, worker or "unknown"))
+            enqueue.after_execute(pipeline, lambda _: observers.started(at_start, None, worker or "unknown"))
     return answer
 
 
 def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    snapshot.marks_of(job).start_recorded = True  # below, when RQ has read the function's name, too
+    snapshot.marks_of(job).start_recorded = True  # it is recorded below, once RQ has read the function's name
     try:
         return original(worker, job, *args, **kwargs)
     finally:
-        # Also when it raised: RQ reads the function's name last, after Redis has the job as started.
+        # Also if it raised: RQ reads the function's name last, after Redis has the job as started.
         if job.started_at is not None and job._status == JobStatus.STARTED:
             with never_raise("started"):
-                execution_id, known = _execution_id(worker, job), snapshot.from_job(job)
+                execution_id, at_start = _execution_id(worker, job), snapshot.from_job(job)
                 execution = ending.of_worker(worker).of(job.id)
                 if execution is not None:
-                    execution.started = known
-                if _is_performing.get():  # which takes it back; a worker that goes ways of its own would keep it
-                    context.running.set(snapshot.running(known, execution_id))
-                observers.started(known, execution_id, worker.name)
+                    execution.started = at_start
+                if _is_performing.get():  # perform_job resets it; where it is not called, nothing would
+                    context.running.set(snapshot.running(at_start, execution_id))
+                observers.started(at_start, execution_id, worker.name)
 
 
 def handle_exception(original: Wrapper, worker: Any, job: Any, *exc_info: Any) -> Any:
@@ -297,42 +300,42 @@ def handle_exception(original: Wrapper, worker: Any, job: Any, *exc_info: Any) -
 
 
 def handle_execution_ended(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    """The first thing that RQ tells Redis after the function. If it cannot, the work-horse goes down with the news."""
-    raised = sys.exc_info()  # the job's own exception, which RQ is handling; nothing if the function returned
+    """RQ's first write to Redis after the function. If it fails, the work-horse crashes: record the ending before."""
+    raised = sys.exc_info()  # the job's exception, which RQ is handling; empty if the function returned
     try:
         return original(worker, job, *args, **kwargs)
     except Exception as error:
         with never_raise("ended"):
-            _record_before_going_down(worker, job, raised, error)
+            _record_before_crash(worker, job, raised, error)
         raise
 
 
-def _record_before_going_down(worker: Any, job: Any, raised: Any, error: Exception) -> None:
-    known, execution_id = snapshot.from_job(job), _execution_id(worker, job)
+def _record_before_crash(worker: Any, job: Any, raised: Any, error: Exception) -> None:
+    at_end, execution_id = snapshot.from_job(job), _execution_id(worker, job)
     if not _claim(worker, job):
         return
     if raised[0] is None:
         success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
-        observers.succeeded(known, success)
+        observers.succeeded(at_end, success)
         return
     failure = Failure(
         execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
         raised=_exception_info(raised), text=f"Redis could not be told: {error}", ended_at=job.ended_at,
     )  # fmt: skip
-    observers.failed(known, failure)
+    observers.failed(at_end, failure)
 
 
 def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     execution = ending.of_worker(worker).of(job.id)
     execution_id = _execution_id(worker, job, kwargs.get("execution"))
-    late = _is_late(execution, job)  # RQ forgets it on the way
+    late = _is_late(execution, job)  # before RQ removes the execution
     saved = False
     try:
         answer = original(worker, job, *args, **kwargs)
         saved = True
         return answer
     finally:
-        # If Redis could not be told, RQ goes on to its failure path; the work was done all the same.
+        # If Redis fails, RQ continues with its failure path. The function did return, so that is what is recorded.
         with never_raise("succeeded"):
             if _claim(worker, job):
                 success = Success(
@@ -348,13 +351,13 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
 
 
 def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    """The function returned a Retry: RQ calls that a failure without an exception."""
+    """The function returned a Retry, which RQ handles as a failure without an exception."""
     before, marks = None, snapshot.marks_of(job)
     with never_raise("failed"):
         before = snapshot.from_job(job)
         execution_id = _execution_id(worker, job, kwargs.get("execution"))
         late = _is_late(ending.of_worker(worker).of(job.id), job)
-        marks.asked_for_retry = True  # RQ before 2.12 goes on to handle_job_failure at the limit
+        marks.asked_for_retry = True  # RQ before 2.12 calls handle_job_failure at the retry limit
     try:
         return original(worker, job, *args, **kwargs)
     finally:
@@ -378,7 +381,7 @@ def handle_job_failure(
     **kwargs: Any,
 ) -> Any:  # fmt: skip
     before = failure = None
-    with never_raise("failed"):  # all of it before RQ acts: it counts the retry down and forgets the rest
+    with never_raise("failed"):  # before RQ acts: it decrements retries_left and removes the execution
         before, failure = snapshot.from_job(job), _failure(worker, job, exc_string, kwargs.get("execution"))
     try:
         return original(worker, job, queue, started_job_registry=started_job_registry, exc_string=exc_string, **kwargs)
@@ -389,7 +392,7 @@ def handle_job_failure(
 
 
 def execute_stopped_callback(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
-    """Since RQ 3 a job is stopped as it should be, though this raises: the record tells both."""
+    """Since RQ 3 a job is stopped even if its callback raises. The record has both."""
     try:
         return original(job, *args, **kwargs)
     except Exception:
@@ -397,14 +400,14 @@ def execute_stopped_callback(original: Wrapper, job: Any, *args: Any, **kwargs: 
         raise
 
 
-def _failure(worker: Any, job: Any, text: str, of_rq: Any) -> Failure:
+def _failure(worker: Any, job: Any, text: str, rq_execution: Any) -> Failure:
     execution, marks = ending.of_worker(worker).of(job.id), snapshot.marks_of(job)
     stopped = _is_stopped(worker, job)
-    execution_id = _execution_id(worker, job, of_rq)
+    execution_id = _execution_id(worker, job, rq_execution)
     gone = execution is not None and execution.exit_status is not None
     raised = _exception_info(marks.raised)
     if raised is None and not gone:
-        raised = _exception_info(sys.exc_info())  # a class of its own may have passed over handle_exception
+        raised = _exception_info(sys.exc_info())  # a worker class may skip handle_exception
     if raised is None:
         raised = _exception_info(marks.callback_raised, "callback")
     marks.raised = marks.callback_raised = None
@@ -414,7 +417,7 @@ def _failure(worker: Any, job: Any, text: str, of_rq: Any) -> Failure:
     elif marks.asked_for_retry:
         reason = "retry_limit"
     elif execution_id is None and raised is None:
-        reason = "abandoned"  # taken from the queue, and never started: RQ calls it stuck
+        reason = "abandoned"  # taken from the queue and never started; RQ calls that stuck
     return Failure(
         execution_id=execution_id,
         worker=worker.name,
@@ -430,24 +433,24 @@ def _failure(worker: Any, job: Any, text: str, of_rq: Any) -> Failure:
 
 
 def _ended_at(job: Any) -> datetime:
-    """When the execution ended: as RQ says, unless that is still the end of an earlier attempt."""
+    """When the execution ended: RQ's time, unless that is the end of an earlier attempt."""
     ended: datetime | None = job.ended_at
     if ended is None or (job.started_at is not None and ended < job.started_at):
         return datetime.now(UTC)
     return ended
 
 
-_stored_results: dict[str, int] = {}  # by job, from RQ's writing of the result to our record of it
-_RESULTS_AT_MOST = 1000  # of jobs that run at once in one process; nothing may pile up
+_stored_results: dict[str, int] = {}  # job id → bytes, from RQ's storing of the result to our record
+_MAX_RESULTS = 1000  # more than run at once in one process; bounds the memory
 
 
 def serialize_result(original: Wrapper, result: Any, *args: Any, **kwargs: Any) -> Any:
-    """RQ pickles the result to store it: measured there, it need not be pickled again."""
+    """Measure the result where RQ pickles it, so that it is not pickled twice."""
     stored = original(result, *args, **kwargs)
     with never_raise("result"):
         text = stored.get("return_value")
         if text:
-            if len(_stored_results) >= _RESULTS_AT_MOST:
+            if len(_stored_results) >= _MAX_RESULTS:
                 _stored_results.clear()
             _stored_results[result.job_id] = len(text) // 4 * 3 - text.count("=")  # RQ stores it as base64
     return stored
@@ -457,7 +460,7 @@ def serialize_result(original: Wrapper, result: Any, *args: Any, **kwargs: Any) 
 
 
 def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    """No worker, no execution: enqueued, started and ended in one call."""
+    """A job in a synchronous queue: enqueued, started and ended in one call, without worker and execution."""
     with never_raise("enqueued"):
         observers.enqueued(snapshot.from_job(job), enqueue.current_cause())
         job.started_at = datetime.now(UTC)
@@ -483,13 +486,13 @@ def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any)
 
 
 def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    """What the synchronous queue calls the function by; its caller swallows the exception."""
+    """The call of the function in a synchronous queue. RQ's caller swallows the exception, so it is kept here."""
     running = None
     with never_raise("perform"):
         running = snapshot.running(snapshot.from_job(job), None)
     before = context.running.set(running)
     try:
-        with _for_whom(job):
+        with _enqueuer_context(job):
             return original(queue, job, *args, **kwargs)
     except BaseException:
         snapshot.marks_of(job).raised = sys.exc_info()
@@ -498,64 +501,64 @@ def run_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) 
         context.running.reset(before)
 
 
-# --- what they share ------------------------------------------------------------------------------------
+# --- shared helpers -------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _for_whom(job: Any) -> Iterator[None]:
-    """In the block everything is for whom the job was enqueued: its context, its actor, its request."""
-    carried, who, asked_in = snapshot.context_of(job), snapshot.actor_of(job), snapshot.request_of(job)
-    if not carried and who is None and asked_in is None:
+def _enqueuer_context(job: Any) -> Iterator[None]:
+    """Bind the log context, actor and request id that the job carries from its enqueuer."""
+    carried, actor, request_id = snapshot.context_of(job), snapshot.actor_of(job), snapshot.request_of(job)
+    if not carried and actor is None and request_id is None:
         yield
         return
-    with context.log_context(**carried), context.acting_as(who), context.within_request(asked_in):
+    with context.log_context(**carried), context.acting_as(actor), context.within_request(request_id):
         yield
 
 
 def _claim(worker: Any, job: Any) -> bool:
-    """Whether it is ours to record how this job ended."""
+    """Whether this process has to write the closing record."""
     execution = ending.of_worker(worker).of(job.id)
-    return execution is None or execution.claim.acquire()  # None: an ending outside of any execution of this worker's
+    return execution is None or execution.claim.acquire()  # None: not an execution of this worker
 
 
 def _is_late(execution: ExecutionState | None, job: Any) -> bool:
     if execution is not None and execution.may_have_lost_its_lease():
         with never_raise("late"):
             return execution.lost_its_lease(job)
-    return False  # or Redis could not be asked
+    return False  # also if Redis did not answer
 
 
-def _execution_id(worker: Any, job: Any, of_rq: Any = None) -> str | None:
-    """The execution's id: as RQ passes it (RQ 3), else as the worker knows it of this job. None for stuck jobs."""
-    if of_rq is not None:
-        return str(of_rq.id)
-    known = ending.of_worker(worker).of(job.id)
-    if known is not None:
-        return known.execution_id
+def _execution_id(worker: Any, job: Any, rq_execution: Any = None) -> str | None:
+    """The execution's id: the one RQ passes (RQ 3), else the one kept for the worker. None for stuck jobs."""
+    if rq_execution is not None:
+        return str(rq_execution.id)
+    ours = ending.of_worker(worker).of(job.id)
+    if ours is not None:
+        return ours.execution_id
     execution = getattr(worker, "execution", None)
     return execution.id if execution is not None and execution.job_id == job.id else None
 
 
 def _exception_info(exc_info: Any, where: str | None = None) -> ExceptionInfo | None:
-    """An exception for a record; None if there was none."""
+    """`sys.exc_info()` as an ExceptionInfo; None if there was no exception."""
     if exc_info is None or exc_info[0] is None:
         return None
     kind, value, trace = exc_info
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     try:
         message = str(value)
-    except Exception:  # somebody else's __str__ may do anything
+    except Exception:  # a foreign __str__ may raise anything
         message = "(an exception that cannot be shown)"
     stack = "".join(traceback.format_exception(kind, value, trace))
     return ExceptionInfo(name, message, stack, where or _where(trace))
 
 
-# Functions of RQ whose frames tell which part of the work was going on.
+# Functions of RQ whose frames show which part of the work raised.
 _PARTS = {"import_attribute": "import", "execute_success_callback": "callback"}
 
 
 def _where(trace: Any) -> str | None:
-    """Which part of the work raised: RQ's import of the function, its callback, or (None) the function itself."""
+    """Which part of the work raised: `import` of the function, its `callback`, or None for the function itself."""
     for frame, _ in traceback.walk_tb(trace):
         if "rq" in frame.f_code.co_filename and (part := _PARTS.get(frame.f_code.co_name)):
             return part

@@ -1,8 +1,7 @@
-"""Wraps what people do to RQ: cancel, requeue, delete, stop, empty, suspend, resume.
+"""Wraps RQ's operations: cancel, requeue, delete, stop, empty, suspend, resume. Each becomes an audit record.
 
-Whatever tool goes through RQ's API is heard here: `rq requeue`, a dashboard, a shell. What RQ does by itself (it
-deletes jobs that keep no result, and pushes again what is to be retried) goes other ways, or is marked as
-housekeeping, and is nobody's action.
+Covers every tool that uses RQ's API: `rq requeue`, a dashboard, a shell. What RQ does by itself is not an operation: it
+deletes jobs that keep no result and pushes retries. That is marked as housekeeping, or uses other methods.
 """
 
 from __future__ import annotations
@@ -30,30 +29,30 @@ _COMMANDS = {
 
 
 def job_method(action: str, kind: str, wrapped: Wrapper) -> Wrapper:
-    """Around `wrapped`, a wrapper of a method of Job: tells that it was called, and what came of it."""
+    """Add an audit record to `wrapped`, which is a wrapper of a method of Job."""
 
     def wrapper(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
         if remove.is_housekeeping():
             return wrapped(original, job, *args, **kwargs)
-        known = _facts(job)
-        return _told(
-            lambda: wrapped(original, job, *args, **kwargs), action, kind, known,
-            ("job", job.id, known.function if known else None), kwargs.get("pipeline", args[0] if args else None),
+        before = _snapshot(job)
+        return _run_and_report(
+            lambda: wrapped(original, job, *args, **kwargs), action, kind, before,
+            ("job", job.id, before.function if before else None), kwargs.get("pipeline", args[0] if args else None),
         )  # fmt: skip
 
     return wrapper
 
 
 def requeue(wrapped: Wrapper) -> Wrapper:
-    """Around BaseRegistry.requeue, which takes a job or its id."""
+    """Add an audit record to `wrapped`, a wrapper of BaseRegistry.requeue, which takes a job or its id."""
 
     def wrapper(original: Wrapper, registry: Any, job_or_id: Any, *args: Any, **kwargs: Any) -> Any:
-        job = job_or_id if isinstance(job_or_id, Job) else fetched(registry.connection, job_or_id)
-        known = _facts(job) if job is not None else None
-        name = known.function if known else None
-        identifier = known.job_id if known else str(job_or_id)
-        return _told(
-            lambda: wrapped(original, registry, job_or_id, *args, **kwargs), "job-requeued", "change", known,
+        job = job_or_id if isinstance(job_or_id, Job) else fetch(registry.connection, job_or_id)
+        before = _snapshot(job) if job is not None else None
+        name = before.function if before else None
+        identifier = before.job_id if before else str(job_or_id)
+        return _run_and_report(
+            lambda: wrapped(original, registry, job_or_id, *args, **kwargs), "job-requeued", "change", before,
             ("job", identifier, name),
         )  # fmt: skip
 
@@ -61,8 +60,8 @@ def requeue(wrapped: Wrapper) -> Wrapper:
 
 
 def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
-    """Each job that was in it has a record of its own beside the one that says who emptied it."""
-    return _told(
+    """One audit record for the queue, and a job record for each job that was in it."""
+    return _run_and_report(
         lambda: remove.empty(original, queue, *args, **kwargs), "queue-emptied", "deletion", None,
         ("queue", queue.name, None), detail=lambda answer: f"{answer} jobs" if isinstance(answer, int) else None,
     )  # fmt: skip
@@ -70,7 +69,7 @@ def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
 
 def suspension(action: str) -> Wrapper:
     def wrapper(original: Wrapper, *args: Any, **kwargs: Any) -> Any:
-        return _told(lambda: original(*args, **kwargs), action, "change", None, ("workers", "all", None))
+        return _run_and_report(lambda: original(*args, **kwargs), action, "change", None, ("workers", "all", None))
 
     return wrapper
 
@@ -79,46 +78,46 @@ def command(original: Wrapper, connection: Any, worker_name: str, command: str, 
     if command not in _COMMANDS:
         return original(connection, worker_name, command, *args, **kwargs)
     action, kind = _COMMANDS[command]
-    job = fetched(connection, kwargs["job_id"]) if "job_id" in kwargs else None
-    known = _facts(job) if job is not None else None
-    return _told(
-        lambda: original(connection, worker_name, command, *args, **kwargs), action, kind, known,
-        ("job", known.job_id, known.function) if known else ("worker", worker_name, None),
+    job = fetch(connection, kwargs["job_id"]) if "job_id" in kwargs else None
+    before = _snapshot(job) if job is not None else None
+    return _run_and_report(
+        lambda: original(connection, worker_name, command, *args, **kwargs), action, kind, before,
+        ("job", before.job_id, before.function) if before else ("worker", worker_name, None),
     )  # fmt: skip
 
 
-def _told(
-    act: Callable[[], Any], action: str, kind: str, job: JobSnapshot | None,
+def _run_and_report(
+    call: Callable[[], Any], action: str, kind: str, job: JobSnapshot | None,
     resource: tuple[str, str | None, str | None],
     pipeline: Any = None, detail: Callable[[Any], str | None] = lambda _: None,
 ) -> Any:  # fmt: skip
-    """Do it, and tell of it; when it goes through a caller's pipeline, once that was executed."""
+    """Call it and report the operation; if the caller uses a pipeline, after that is executed."""
     try:
-        answer = act()
+        answer = call()
     except Exception as error:
-        _tell(Operation(action=action, type=kind, resource=resource, job=job, error=error))
+        _report(Operation(action=action, type=kind, resource=resource, job=job, error=error))
         raise
     with never_raise("operated"):
         done = Operation(action=action, type=kind, resource=resource, job=job, detail=detail(answer))
         if pipeline is None:
-            _tell(done)
+            _report(done)
         else:
-            after_execute(pipeline, lambda _: _tell(done))
+            after_execute(pipeline, lambda _: _report(done))
     return answer
 
 
-def _tell(operation: Operation) -> None:
+def _report(operation: Operation) -> None:
     observers.operated(operation)
 
 
-def _facts(job: Any) -> JobSnapshot | None:
+def _snapshot(job: Any) -> JobSnapshot | None:
     with never_raise("operated"):
         return snapshot.from_job(job)
     return None
 
 
-def fetched(connection: Any, job_id: Any) -> Job | None:
-    """The job, without its payload ever being unpickled; None if it is gone or cannot be asked for."""
+def fetch(connection: Any, job_id: Any) -> Job | None:
+    """The job from Redis, without unpickling its payload. None if it is gone or Redis does not answer."""
     with never_raise("operated"):
         job = Job(str(job_id), connection=connection)
         raw = connection.hgetall(job.key)

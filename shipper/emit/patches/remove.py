@@ -1,4 +1,4 @@
-"""Wraps what takes jobs away: cancelling, deleting, emptying a queue, declaring abandoned."""
+"""Wraps RQ's removal of jobs: cancelling, deleting, emptying a queue, declaring executions abandoned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .enqueue import after_execute
 
 Wrapper = Callable[..., Any]
 
-# Of a job that has not ended. RQ 3 has two more than 2.6.
+# The statuses of a job that has not ended. RQ 3 has two more than 2.6.
 _OPEN = frozenset(
     getattr(JobStatus, name)
     for name in (
@@ -27,22 +27,22 @@ _OPEN = frozenset(
     )
     if hasattr(JobStatus, name)
 )  # fmt: skip
-_ABANDONED = frozenset({JobStatus.STARTED, JobStatus.QUEUED})  # queued: its worker was killed before it started it
-CHUNK = 1000  # jobs of an emptied queue that are read at once
+_ABANDONED = frozenset({JobStatus.STARTED, JobStatus.QUEUED})  # queued: its worker was killed before the start
+CHUNK = 1000  # jobs of an emptied queue that are read in one request
 
-# RQ itself deletes what has no result to keep: that is housekeeping after an ending, not an ending.
+# RQ itself deletes jobs that keep no result. That is housekeeping after an ending, not an ending.
 _housekeeping: ContextVar[bool] = ContextVar("shipper_housekeeping", default=False)
 
 
 def is_housekeeping() -> bool:
-    """Whether RQ is tidying up by itself."""
+    """Whether RQ itself is deleting a job that has ended."""
     return _housekeeping.get()
 
 
 def cancel(original: Wrapper, job: Any, pipeline: Any = None, *args: Any, **kwargs: Any) -> Any:
     answer = original(job, pipeline, *args, **kwargs)
     with never_raise("removed"):
-        _tell_removed(job, "canceled", pipeline)
+        _report_removed(job, "canceled", pipeline)
     return answer
 
 
@@ -50,13 +50,13 @@ def delete(original: Wrapper, job: Any, pipeline: Any = None, *args: Any, **kwar
     answer = original(job, pipeline, *args, **kwargs)
     with never_raise("removed"):
         if not _housekeeping.get() and job._status in _OPEN:
-            _tell_removed(job, "deleted", pipeline)
+            _report_removed(job, "deleted", pipeline)
     return answer
 
 
 def cleanup(original: Wrapper, job: Any, ttl: Any = None, *args: Any, **kwargs: Any) -> Any:
     if ttl != 0:
-        return original(job, ttl, *args, **kwargs)  # it expires, and is not deleted here
+        return original(job, ttl, *args, **kwargs)  # it will expire in Redis
     before = _housekeeping.set(True)
     try:
         return original(job, ttl, *args, **kwargs)
@@ -65,36 +65,39 @@ def cleanup(original: Wrapper, job: Any, ttl: Any = None, *args: Any, **kwargs: 
 
 
 def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
-    """RQ empties a queue by a script. What was in it is read before; what is gone after was deleted."""
+    """RQ empties a queue by a script. The jobs are read before; those that are gone afterwards were deleted."""
     jobs: list[Job] = []
     with never_raise("removed"):
-        jobs = list(_waiting(queue))
+        jobs = list(_queued_jobs(queue))
     answer = original(queue, *args, **kwargs)
     with never_raise("removed"):
         for chunk in _chunks(jobs):
             with queue.connection.pipeline(transaction=False) as pipeline:
                 for job in chunk:
                     pipeline.exists(job.key)
-                for job, there in zip(chunk, pipeline.execute(), strict=True):
-                    if not there:
+                for job, exists in zip(chunk, pipeline.execute(), strict=True):
+                    if not exists:
                         observers.removed(snapshot.from_job(job), "deleted")
     return answer
 
 
 def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """RQ declares executions abandoned whose lease ran out. Its own list has lost their ids by then: read it raw."""
-    found: list[tuple[Job, str, float, snapshot.JobSnapshot, JobStatus, float | None]] = []
-    looked = time.time()
+    """RQ declares executions abandoned whose lease ran out.
+
+    RQ's own method returns no execution ids, so the registry is read before.
+    """
+    expired: list[tuple[Job, str, float, snapshot.JobSnapshot, JobStatus, float | None]] = []
+    now = time.time()
     with never_raise("failed"):
-        for job, execution_id, score in _expired(registry, looked if timestamp is None else timestamp):
-            found.append((job, execution_id, score, snapshot.from_job(job), job._status, snapshot.retry_in_s(job)))
+        for job, execution_id, score in _expired(registry, now if timestamp is None else timestamp):
+            expired.append((job, execution_id, score, snapshot.from_job(job), job._status, snapshot.retry_in_s(job)))
     answer = original(registry, timestamp, *args, **kwargs)
     with never_raise("failed"):
-        for job, execution_id, score, known, status, retry in found:
+        for job, execution_id, score, before, status, retry in expired:
             if status not in _ABANDONED or ending.is_remembered(job.connection, execution_id):
-                continue  # it ended, and that was told; RQ 2.12 declares it abandoned all the same (rq/rq#2424)
-            if status == JobStatus.QUEUED and not _has_acted(job, known):
-                continue  # RQ 3 leaves it alone
+                continue  # its ending is recorded; RQ 2.12 declares it abandoned nevertheless (rq/rq#2424)
+            if status == JobStatus.QUEUED and not _has_changed(job, before):
+                continue  # RQ 3 does not touch it
             failure = Failure(
                 execution_id=execution_id,
                 worker=job.worker_name or "",
@@ -102,38 +105,38 @@ def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args
                 text="Moved to FailedJobRegistry, due to AbandonedJobError: its worker was not heard of any more.",
                 reason="abandoned",
                 inferred=True,
-                # The same for whoever finds it, so that two who do make one document.
-                ended_at=datetime.fromtimestamp(min(score, looked), UTC),
+                # The same in every process that finds it, so that the records of two become one document.
+                ended_at=datetime.fromtimestamp(min(score, now), UTC),
             )
-            observers.failed(known, failure)
+            observers.failed(before, failure)
     return answer
 
 
-def _has_acted(job: Job, known: snapshot.JobSnapshot) -> bool:
-    """Whether RQ has failed or pushed again a job that was queued: its hash is not as it was."""
+def _has_changed(job: Job, before: snapshot.JobSnapshot) -> bool:
+    """Whether RQ has failed or pushed again a job that was queued."""
     status, pushed = job.connection.hmget(job.key, "status", "enqueued_at")
     if status is None or pushed is None or as_text(status) != JobStatus.QUEUED:
         return True
-    return known.enqueued_at is not None and as_text(pushed) != utcformat(known.enqueued_at)
+    return before.enqueued_at is not None and as_text(pushed) != utcformat(before.enqueued_at)
 
 
-def _tell_removed(job: Any, how: str, pipeline: Any) -> None:
-    gone = snapshot.from_job(job)
+def _report_removed(job: Any, how: str, pipeline: Any) -> None:
+    removed = snapshot.from_job(job)
     if pipeline is None:
-        observers.removed(gone, how)
+        observers.removed(removed, how)
     else:
-        after_execute(pipeline, lambda _: observers.removed(gone, how))
+        after_execute(pipeline, lambda _: observers.removed(removed, how))
 
 
-def _waiting(queue: Any) -> Iterator[Job]:
+def _queued_jobs(queue: Any) -> Iterator[Job]:
     ids = [as_text(raw) for raw in queue.connection.lrange(queue.key, 0, -1)]
     for chunk in _chunks(ids):
-        found = queue.job_class.fetch_many(chunk, connection=queue.connection, serializer=queue.serializer)
-        yield from (job for job in found if job is not None)
+        jobs = queue.job_class.fetch_many(chunk, connection=queue.connection, serializer=queue.serializer)
+        yield from (job for job in jobs if job is not None)
 
 
 def _expired(registry: Any, until: float) -> Iterator[tuple[Job, str, float]]:
-    """(job, execution id, when the lease ran out) of what the cleanup will find. Jobs that are gone are left out."""
+    """(job, execution id, end of its lease as a Unix time) of the expired executions whose job exists."""
     members = registry.connection.zrangebyscore(registry.key, 0, until, withscores=True)
     for raw, score in members:
         job_id, _, execution_id = as_text(raw).partition(":")

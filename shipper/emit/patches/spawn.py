@@ -1,4 +1,4 @@
-"""A SpawnWorker's child is a new Python that builds RQ's base classes: it has to be instrumented anew."""
+"""Instruments the children of a SpawnWorker. Each is a new Python process that uses RQ's base classes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ Wrapper = Callable[..., Any]
 _FIRST = "import shipper; shipper.instrument()\n"
 
 set_up: list[str] = []
-"""Lines of Python that come before that one: what a framework needs in the child to be configured as it is here."""
+"""Lines of Python to run before that one: a framework adds what configures it in the child."""
 
-_CHILD = "main_work_horse"  # what RQ's program for the child calls
+_CHILD = "main_work_horse"  # identifies RQ's program for the child
 
 
 def fork_work_horse(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
-    """Put our lines before the program that RQ hands to the child: by os.spawnv, since RQ 3 by os.posix_spawn."""
+    """Prepend our lines to the program that RQ passes to the child by os.spawnv, since RQ 3 by os.posix_spawn."""
     with _instrumenting("spawnv"), _instrumenting("posix_spawn"):
         return original(worker, *args, **kwargs)
 
 
 @contextmanager
 def _instrumenting(name: str) -> Iterator[None]:
-    """In the block a function of `os` starts work-horses with our lines. Not every system has each of them."""
+    """Within the block, `os.<name>` starts work-horses with our lines. Not every system has both functions."""
     original: Any = getattr(os, name, None)
     if original is None:
         yield
@@ -42,7 +42,7 @@ def _instrumenting(name: str) -> Iterator[None]:
 
 
 def _instrumented(argument: Any) -> Any:
-    """The arguments of a work-horse with our lines; anything else as it is: other threads start programs, too."""
+    """A work-horse's argument list with our lines. Anything else is unchanged, as other threads may start programs."""
     if isinstance(argument, list) and len(argument) == 3 and argument[1] == "-c" and _CHILD in argument[2]:
         program, flag, code = argument
         return [program, flag, "".join(set_up) + _FIRST + code]

@@ -1,4 +1,4 @@
-"""Wraps RQ's webhooks (2.10): one that could not be sent is told. RQ sends them after a job's end, and only logs."""
+"""Wraps RQ's webhooks (RQ 2.10): records those that could not be sent, which RQ only logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def send(original: Wrapper, webhook: Any, job: Any, *args: Any, **kwargs: Any) -
 
 
 def urlopen(original: Wrapper, *args: Any, **kwargs: Any) -> Any:
-    """RQ's way out: what it raises, `Webhook.send` swallows."""
+    """The HTTP call of a webhook. `Webhook.send` swallows its exceptions, so they are recorded here."""
     try:
         return original(*args, **kwargs)
     except Exception as error:

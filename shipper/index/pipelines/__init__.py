@@ -1,8 +1,8 @@
-"""The ingest pipeline `rq-legacy`: a line of an RQ text log → the record, in Elasticsearch itself.
+"""The ingest pipeline `rq-legacy`: converts lines of RQ's text logs to records in Elasticsearch.
 
-It reads a document whose `message` is the text of a line (with its traceback, if it has one). `@timestamp` is what a
-time without a date is reckoned from, and `event.timezone` the zone of a time that names none. Whoever sends such
-documents may use it, Filebeat for one. A job's record moves from an index `rq-app-…` to the `rq-job-…` beside it.
+It expects documents whose `message` is a line, with its traceback if it has one. `@timestamp` is the reference for
+times without a date, and `event.timezone` the zone of times without one. Any program can send such documents, such as
+Filebeat. Job records are moved from the index `rq-app-…` to the corresponding `rq-job-…`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ...redact import REDACTED
 
 NAME = "rq-legacy"
 VERSION = 1
-CLEAN = "rq_clean"  # true on a document whose text was cleaned before it was sent; not kept
+CLEAN = "rq_clean"  # true on documents that were redacted before they were sent; removed by the pipeline
 
 
 def body() -> dict[str, Any]:
-    """The pipeline as Elasticsearch takes it."""
+    """The pipeline as the body for Elasticsearch's API."""
     meanings = grammar.meanings()
     return {
         "version": VERSION,
         "description": "A line of an RQ text log becomes a job record, or a record of the application.",
         "processors": [
-            # What the shipper sends is clean already, and says so: a look for secrets takes longer than all the rest.
+            # The shipper redacts before it sends, and sets CLEAN: redaction takes longer than everything else here.
             _gsub("\\r\\n?", "\n"),
             _gsub(lines.COLORS.replace("\\x1b", "\u001b"), ""),
             _gsub(lines.SECRET, f"$1$2{REDACTED}"),

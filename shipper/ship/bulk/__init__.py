@@ -1,1 +1,1 @@
-"""Collects documents into `_bulk` requests, sends them, and deals with what was refused."""
+"""Collects documents into `_bulk` requests, sends them, evaluates the responses, and keeps dead letters."""

@@ -1,7 +1,7 @@
-"""Lines that can never be indexed, kept with the reason: the bytes exactly, synced before anything moves on.
+"""Stores dead letters: lines that can never be indexed, byte for byte, with the reason.
 
-A letter is one JSON object of `deadletters.jsonl`. A line that is too long for that lies beside it, in a file of
-`deadletters/`. What is replayed with success is taken out.
+A dead letter is one JSON object in `deadletters.jsonl`. Lines over LINE_LIMIT are in files of their own in
+`deadletters/`. Dead letters are synced to disk before the position moves, and removed once they are replayed.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from ..source.tail import Block
 
 @dataclass(frozen=True, slots=True)
 class StoredDeadLetter:
-    """A letter as it lies in the file. `read_at` is when the line was read; `blob` the file that holds the line."""
+    """A dead letter in the file. `read_at`: when the line was read. `blob`: the file of a line over LINE_LIMIT."""
 
     id: str
     read_at: datetime
-    letter: DeadLetter
+    dead_letter: DeadLetter
     blob: Path | None = None
 
     @property
     def size(self) -> int:
         """Bytes of the line."""
-        return self.blob.stat().st_size if self.blob else len(self.letter.line)
+        return self.blob.stat().st_size if self.blob else len(self.dead_letter.line)
 
 
 class DeadLetters:
-    """A shipper's dead letters. Files are mode 0600."""
+    """The dead letters in a state folder. Files have mode 0600. Raises StateError if the folder cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         make_folder(folder)
@@ -50,9 +50,9 @@ class DeadLetters:
         self._blobs = folder / "deadletters"
         self._lock = folder / "deadletters.lock"
 
-    def append(self, letters: Iterable[DeadLetter]) -> int:
-        """Keep the letters; durable when it returns. Returns how many there were. Raises OSError."""
-        lines = dict(self._line(letter) for letter in letters)  # one letter, if a record and its state are refused
+    def append(self, dead_letters: Iterable[DeadLetter]) -> int:
+        """Store dead letters; durable when it returns. Returns their number without duplicates. Raises OSError."""
+        lines = dict(self._line(one) for one in dead_letters)  # one, if a record and its state are refused
         if lines:
             with self._locked():
                 descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -63,30 +63,30 @@ class DeadLetters:
         return len(lines)
 
     def all(self) -> Iterator[StoredDeadLetter]:
-        """Every letter, the oldest first; one that was only half written is left out, and one of two that are alike."""
+        """All dead letters, oldest first, without incomplete and duplicate ones."""
         if not self.file.exists():
             return
         seen = set()
         with self.file.open("rb") as lines:
             for line in lines:
                 try:
-                    kept = self._kept(orjson.loads(line))
+                    stored = self._parse(orjson.loads(line))
                 except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
                     continue
-                if kept.id not in seen:
-                    seen.add(kept.id)
-                    yield kept
+                if stored.id not in seen:
+                    seen.add(stored.id)
+                    yield stored
 
-    def find(self, wanted: str) -> StoredDeadLetter:
-        """The letter whose id begins so. Raises StateError if there is none, or more than one."""
-        found = [kept for kept in self.all() if kept.id.startswith(wanted)]
-        if len(found) != 1:
-            how_many = "no dead letter" if not found else f"{len(found)} dead letters"
-            raise StateError(f"There is {how_many} with the id {wanted}. `shipper deadletter list` shows them all.")
-        return found[0]
+    def find(self, prefix: str) -> StoredDeadLetter:
+        """The dead letter whose id begins with `prefix`. Raises StateError if there is none or more than one."""
+        matches = [stored for stored in self.all() if stored.id.startswith(prefix)]
+        if len(matches) != 1:
+            how_many = "no dead letter" if not matches else f"{len(matches)} dead letters"
+            raise StateError(f"There is {how_many} with the id {prefix}. `shipper deadletter list` shows them all.")
+        return matches[0]
 
     def remove(self, ids: set[str]) -> int:
-        """Take letters out, and return how many. Those that a shipper adds meanwhile stay."""
+        """Remove dead letters, and return how many. Keeps those that are appended meanwhile. Raises OSError."""
 
         def without(line: bytes) -> bytes:
             if (identifier := _id_in(line)) not in ids:
@@ -97,9 +97,9 @@ class DeadLetters:
         return self.rewrite(without)
 
     def rewrite(self, change: Callable[[bytes], bytes]) -> int:
-        """Replace each letter's line of JSON by what `change` makes of it; returns how many were changed.
+        """Replace each line of the file by `change(line)`, and return how many have changed.
 
-        Written aside, synced, renamed. A shipper that wants to add a letter waits. Raises OSError.
+        Atomic and durable. Appending is blocked meanwhile. Raises OSError.
         """
         if not self.file.exists():
             return 0
@@ -119,7 +119,7 @@ class DeadLetters:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One writer at a time: the daemon adds while a command takes out."""
+        """Lock the file: the daemon may append while a command removes."""
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -127,27 +127,27 @@ class DeadLetters:
         finally:
             os.close(descriptor)
 
-    def _line(self, letter: DeadLetter) -> tuple[str, bytes]:
-        """(id, line) of a letter."""
-        identity = (letter.path, str(letter.offset), letter.line.hex(), letter.file_id)
+    def _line(self, dead_letter: DeadLetter) -> tuple[str, bytes]:
+        """(id, line of JSON) of a dead letter."""
+        identity = (dead_letter.path, str(dead_letter.offset), dead_letter.line.hex(), dead_letter.file_id)
         identifier = hashlib.blake2b("\0".join(identity).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
         content: dict[str, Any] = {
             "@timestamp": timestamp(datetime.now(UTC)),
             "id": identifier,
-            "reason": letter.reason,
-            "status": letter.status,
-            "path": letter.path,
-            "offset": letter.offset,
-            "file_id": letter.file_id,
-            **({"foreign": True} if letter.foreign else {}),
+            "reason": dead_letter.reason,
+            "status": dead_letter.status,
+            "path": dead_letter.path,
+            "offset": dead_letter.offset,
+            "file_id": dead_letter.file_id,
+            **({"foreign": True} if dead_letter.foreign else {}),
         }
-        if letter.too_long is not None:
-            content["line_file"] = self._copy(letter.too_long, identifier)
+        if dead_letter.too_long is not None:
+            content["line_file"] = self._copy(dead_letter.too_long, identifier)
         else:
             try:
-                content["line"] = letter.line.decode("utf-8")
+                content["line"] = dead_letter.line.decode("utf-8")
             except UnicodeDecodeError:
-                content["line_base64"] = base64.b64encode(letter.line).decode()
+                content["line_base64"] = base64.b64encode(dead_letter.line).decode()
         return identifier, orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
     def _copy(self, block: Block, identifier: str) -> str:
@@ -161,20 +161,20 @@ class DeadLetters:
             os.close(descriptor)
         return path.name
 
-    def _kept(self, content: dict[str, Any]) -> StoredDeadLetter:
+    def _parse(self, content: dict[str, Any]) -> StoredDeadLetter:
         encoded = content.get("line_base64")
         line = base64.b64decode(encoded) if encoded else content.get("line", "").encode()
-        letter = DeadLetter(
+        dead_letter = DeadLetter(
             content["reason"], line, content["path"], content["offset"], content["status"], content["file_id"],
             foreign=content.get("foreign", False),
         )  # fmt: skip
         blob = self._blobs / content["line_file"] if "line_file" in content else None
-        return StoredDeadLetter(content["id"], parse_timestamp(content["@timestamp"]), letter, blob)
+        return StoredDeadLetter(content["id"], parse_timestamp(content["@timestamp"]), dead_letter, blob)
 
 
 def _id_in(line: bytes) -> str | None:
     try:
-        found = orjson.loads(line)
+        content = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return found.get("id") if isinstance(found, dict) else None
+    return content.get("id") if isinstance(content, dict) else None

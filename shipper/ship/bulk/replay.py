@@ -1,4 +1,4 @@
-"""Dead letters, sent again: what arrives is taken out, what is refused again stays with the newer reason."""
+"""Sends dead letters again: those that are indexed are removed, those that are refused again are kept."""
 
 from __future__ import annotations
 
@@ -20,70 +20,72 @@ from .states import StateWindow
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came of it: `refused` holds (id, reason) of those that stay."""
+    """The result of a replay. `refused` has (id, reason) of the dead letters that are kept."""
 
-    arrived: int
-    there_already: int
+    indexed: int
+    duplicates: int
     refused: list[tuple[str, str]]
 
 
 def replay(
-    settings: Settings, letters: DeadLetters, chosen: Iterable[StoredDeadLetter], retry_timeout_s: float
+    settings: Settings, dead_letters: DeadLetters, chosen: Iterable[StoredDeadLetter], retry_timeout_s: float
 ) -> Replayed:
-    """Send the chosen letters' lines. Raises DestinationError: then none was taken out.
+    """Send the lines of the chosen dead letters. Raises DestinationError after `retry_timeout_s`.
 
-    Each goes to the index and under the id that it would have had: a second replay doubles nothing.
+    Each line gets the index and id that it would have had, so that a second replay only makes duplicates.
     """
     refused: list[tuple[str, str]] = []
-    pipeline = Pipeline(settings, letters, threading.Event(), retry_timeout_s)
+    pipeline = Pipeline(settings, dead_letters, threading.Event(), retry_timeout_s)
     try:
         pipeline.prepare()
-        for portion in _portions(chosen):
-            refused += _send(pipeline, letters, portion, settings)
+        for chunk in _chunks(chosen):
+            refused += _send(pipeline, dead_letters, chunk, settings)
     finally:
         pipeline.close()
     return Replayed(pipeline.counts.indexed, pipeline.counts.duplicates, refused)
 
 
 def _send(
-    pipeline: Pipeline, letters: DeadLetters, portion: list[StoredDeadLetter], settings: Settings
+    pipeline: Pipeline, dead_letters: DeadLetters, chunk: list[StoredDeadLetter], settings: Settings
 ) -> list[tuple[str, str]]:
     batch, reader, parsed = Batch(settings), NdjsonReader(settings), Parsed()
     refused: list[tuple[str, str]] = []
-    for kept in portion:
-        letter = kept.letter
-        if kept.blob is not None:
-            refused.append((kept.id, letter.reason))  # it is too long, and will be
+    for stored in chunk:
+        dead_letter = stored.dead_letter
+        if stored.blob is not None:
+            refused.append((stored.id, dead_letter.reason))  # still too long
         else:
-            place = Place(socket.gethostname(), letter.file_id, letter.offset, trusted=not letter.foreign)
-            reader.read_line(letter.line, place, letter.path, kept.read_at, parsed)
+            place = Place(
+                socket.gethostname(), dead_letter.file_id, dead_letter.offset, trusted=not dead_letter.foreign
+            )
+            reader.read_line(dead_letter.line, place, dead_letter.path, stored.read_at, parsed)
     batch.add_parsed(parsed)
-    again = {(letter.path, letter.offset): letter.reason for letter in [*batch.dead_letters, *pipeline.send(batch)]}
+    reasons = {(one.path, one.offset): one.reason for one in [*batch.dead_letters, *pipeline.send(batch)]}
     for states in StateWindow(reader.states).take(everything=True):
         pipeline.send(states)
-    refused += [(kept.id, again[where]) for kept in portion if (where := _place(kept)) in again]
-    letters.remove({kept.id for kept in portion} - {identifier for identifier, _ in refused})
+    refused += [(stored.id, reasons[where]) for stored in chunk if (where := _place(stored)) in reasons]
+    dead_letters.remove({stored.id for stored in chunk} - {identifier for identifier, _ in refused})
     return refused
 
 
-def _place(kept: StoredDeadLetter) -> tuple[str, int]:
-    return kept.letter.path, kept.letter.offset
+def _place(stored: StoredDeadLetter) -> tuple[str, int]:
+    return stored.dead_letter.path, stored.dead_letter.offset
 
 
-def _portions(chosen: Iterable[StoredDeadLetter]) -> Iterable[list[StoredDeadLetter]]:
-    portion: list[StoredDeadLetter] = []
+def _chunks(chosen: Iterable[StoredDeadLetter]) -> Iterable[list[StoredDeadLetter]]:
+    chunk: list[StoredDeadLetter] = []
     size = 0
-    for kept in chosen:
-        portion.append(kept)
-        size += len(kept.letter.line)
+    for stored in chosen:
+        chunk.append(stored)
+        size += len(stored.dead_letter.line)
         if size > LINE_LIMIT:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
-def with_line(kept: StoredDeadLetter, line: bytes) -> StoredDeadLetter:
-    """The letter with its line put right by hand."""
-    letter: DeadLetter = replace(kept.letter, line=line.rstrip(b"\r\n"))
-    return replace(kept, letter=letter, blob=None)
+def with_line(stored: StoredDeadLetter, line: bytes) -> StoredDeadLetter:
+    """The dead letter with another line, as corrected by hand."""
+    dead_letter: DeadLetter = replace(stored.dead_letter, line=line.rstrip(b"\r\n"))
+    return replace(stored, dead_letter=dead_letter, blob=None)

@@ -1,4 +1,4 @@
-"""One `_bulk` request over connections that stay open. Raises what the whole request met; judges no document."""
+"""Sends one `_bulk` request over persistent connections. Raises if the request failed as a whole."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from ...errors import DestinationError
 from ...settings import Settings
 from ..reader.items import Buffer
 
-_REASON_LIMIT = 1000  # characters: an id that is too long is in it
-# Only what response.py looks at; the items keep their order and their number.
+_REASON_LIMIT = 1000  # characters; a reason may contain a very long id
+# Only what response.py needs. The items keep their order and number.
 _PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 
 
 class TooLarge(DestinationError):
-    """413: the server or something before it takes no body of this size."""
+    """413: Elasticsearch or a proxy does not accept a body of this size."""
 
 
 class InvalidRequest(DestinationError):
-    """400 for the whole request, by Elasticsearch itself: of one document it can make nothing, and so looks at none.
+    """400 for the whole request by Elasticsearch: it cannot parse one document, and so indexes none.
 
-    A proxy's 400 is no such answer: that would be the same whatever the documents are.
+    A proxy's 400 is Refused instead, as it does not depend on the documents.
     """
 
 
 class Bulk:
-    """The way to the cluster. Plain `application/x-ndjson`, which every Elasticsearch since 7.14 takes."""
+    """A client for `_bulk`. Sends plain `application/x-ndjson`, which every Elasticsearch since 7.14 accepts."""
 
     def __init__(self, settings: Settings) -> None:
         self._where = addresses_for_people(settings)
@@ -44,15 +44,15 @@ class Bulk:
         if settings.gzip:
             self._headers["content-encoding"] = "gzip"
             self._compress = _gzip()
-        self._through_proxy = settings.proxy is not None  # requests takes no other buffer
-        # When to try again is the pipeline's to say; which node to try, the transport's: one that failed rests a while.
+        self._through_proxy = settings.proxy is not None  # requests takes no other buffer than bytes
+        # The pipeline decides when to retry, the transport to which node: failed nodes are skipped for a while.
         self._transport = Transport(
             client.nodes(settings), node_class=_without_log(client.node_class(settings)), max_retries=0,
-            serializers={"application/json": _AsItCame(), "application/x-ndjson": _AsItCame()},
+            serializers={"application/json": _RawSerializer(), "application/x-ndjson": _RawSerializer()},
         )  # fmt: skip
 
     def send(self, body: Buffer) -> bytes:
-        """The answer as it came. Raises TooLarge, InvalidRequest, Unreachable or Refused. Thread-safe."""
+        """The raw response. Raises TooLarge, InvalidRequest, Unreachable or Refused. Thread-safe."""
         sent = self._compress(body) if self._compress else bytes(body) if self._through_proxy else body
         try:
             answer = self._transport.perform_request(
@@ -85,7 +85,7 @@ def _without_log(node_class: type[BaseNode]) -> type[BaseNode]:
 
 
 def _gzip() -> Callable[[Buffer], bytes]:
-    """The quickest way to compress that is installed: isal takes a fifth of zlib's time for as much."""
+    """The fastest gzip that is installed: isal takes a fifth of zlib's time for the same size."""
     try:
         from isal import igzip
     except ImportError:
@@ -93,8 +93,8 @@ def _gzip() -> Callable[[Buffer], bytes]:
     return partial(igzip.compress, compresslevel=1)
 
 
-class _AsItCame(Serializer):
-    """Leaves a body as its bytes: ours is made already, and of most answers not a word has to be decoded."""
+class _RawSerializer(Serializer):
+    """Passes bodies through as bytes: requests are encoded already, and most responses need not be decoded."""
 
     mimetype = "application/json"
 
@@ -106,7 +106,7 @@ class _AsItCame(Serializer):
 
 
 def _error(body: Any) -> tuple[str, str]:
-    """(Elasticsearch's type of the error, what it says in a few words). Without a type it is somebody else's answer."""
+    """(the error's type, a short reason). The type is "" if the response is not Elasticsearch's."""
     if isinstance(body, bytes):
         with contextlib.suppress(orjson.JSONDecodeError):
             body = orjson.loads(body)

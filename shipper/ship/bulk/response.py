@@ -1,11 +1,12 @@
-"""What an answer to `_bulk` means for each document. Pure: decides, and does nothing.
+"""Evaluates the response to a `_bulk` request for each document.
 
-| answer for the document            | meaning                                                   |
-|------------------------------------|-----------------------------------------------------------|
-| 2xx, 409                           | done: it is there (409: it, or a later state, was already) |
-| 429, 5xx, a block on the cluster   | try again                                                 |
-| 401, 403, the index cannot be made | try again, and say loudly that somebody has to act         |
-| 400 or 413 for this document alone | a dead letter                                             |
+| response for the document                   | result                                                      |
+|---------------------------------------------|-------------------------------------------------------------|
+| 2xx                                         | indexed                                                     |
+| 409                                         | duplicate: the document, or a later state, is indexed       |
+| 429, 5xx, a block on the cluster            | retry                                                       |
+| 401, 403, 404, the index cannot be created  | retry; the error is logged, as somebody has to act          |
+| 400 or 413 for this document alone          | dead letter                                                 |
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from ..reader.items import DeadLetter, Item
 
 log = logging.getLogger("shipper")
 
-# Answers of 400, 403 and 404 that speak of the index or the cluster, not of the document: these pass.
-_PASSING = frozenset({
+# Errors with status 400, 403 or 404 that concern the index or the cluster, not the document.
+_RETRYABLE = frozenset({
     "cluster_block_exception",
     "index_closed_exception",
     "index_not_found_exception",
@@ -33,7 +34,10 @@ _PASSING = frozenset({
 
 @dataclass(slots=True)
 class BulkResponse:
-    """`done` and `duplicates` count records (`duplicates`: those that were there already, part of `done`)."""
+    """The result for a request. `done` and `duplicates` are numbers of records; duplicates are included in `done`.
+
+    `retryable` are the items to send again, because of `error`.
+    """
 
     done: int = 0
     duplicates: int = 0
@@ -43,19 +47,19 @@ class BulkResponse:
 
 
 class InvalidResponse(ValueError):
-    """The answer does not match what was sent: nothing in it can be trusted."""
+    """The response does not match the request, so that no part of it can be used."""
 
 
 _WELL, _END, _DONE = b'{"errors":false,"items":[', b"]}", b'"status":20'
 
 
 def is_all_well(answer: bytes, count: int) -> bool:
-    """Whether an answer says that each of `count` documents is there now. Not a word of it has to be decoded then."""
+    """Whether each of `count` documents was indexed, by comparing bytes. If not, the response has to be parsed."""
     return answer.startswith(_WELL) and answer.endswith(_END) and answer.count(_DONE) == count == answer.count(b"}}")
 
 
 def parse_bulk_response(items: Sequence[Item], raw: bytes) -> BulkResponse:
-    """Sort the documents of a request by what was answered to each. Raises BrokenAnswer."""
+    """Sort the items of a request by the result of each. Raises InvalidResponse."""
     try:
         answer = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -64,9 +68,9 @@ def parse_bulk_response(items: Sequence[Item], raw: bytes) -> BulkResponse:
     if not isinstance(answers, list) or len(answers) != len(items):
         raise InvalidResponse(f"it has not one item for each of {len(items)} documents")
     outcome = BulkResponse()
-    for item, said in zip(items, answers, strict=True):
+    for item, entry in zip(items, answers, strict=True):
         try:
-            (result,) = said.values()  # under the name of the operation
+            (result,) = entry.values()  # the key is the name of the operation
             status = int(result["status"])
             error = result.get("error") or {}
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -81,8 +85,7 @@ def _sort(item: Item, status: int, error: dict[str, Any], outcome: BulkResponse)
         outcome.duplicates += item.document.is_record and status == 409
         return
     kind, reason = error.get("type", ""), error.get("reason", "")
-    passing = status in (401, 403, 404, 429) or status >= 500 or kind in _PASSING
-    if passing:
+    if status in (401, 403, 404, 429) or status >= 500 or kind in _RETRYABLE:
         outcome.retryable.append(item)
         outcome.error = f"{status} {kind}: {reason}"
     else:
@@ -90,7 +93,7 @@ def _sort(item: Item, status: int, error: dict[str, Any], outcome: BulkResponse)
 
 
 def dead_letters_of(item: Item, reason: str, status: int | None) -> list[DeadLetter]:
-    """The dead letter of a document that will never be taken. A state has none: it is made of records, which have."""
+    """The dead letter of a refused document. None for a state document, as it can be derived from the records."""
     if item.document.is_record:
         return [item.refused(reason, status)]
     log.warning(

@@ -1,6 +1,6 @@
-"""Failed requests: logged once a minute, counted, and tried again after a growing delay.
+"""Retry state of failed requests: they are logged once a minute, counted, and retried after a growing delay.
 
-Several batches are in flight at once. The state is healthy again only when each of them is through.
+Several batches are in flight at once. The state is healthy again when all that have failed are done.
 """
 
 from __future__ import annotations
@@ -17,39 +17,42 @@ log = logging.getLogger("shipper")
 
 
 class Stopped(ShipperError):
-    """Somebody asked the shipper to stop while it was waiting to try again."""
+    """The shipper was stopped while it waited for a retry."""
 
 
 class RetryState:
-    """Shared retry state of the requests in flight. `retry_timeout_s`: how long to keep trying, None for ever."""
+    """Shared retry state of the requests in flight. True while one of them is failing. Thread-safe.
+
+    `retry_timeout_s`: how long to retry, None for ever.
+    """
 
     def __init__(self, counts: Counts, stop: threading.Event, retry_timeout_s: float | None) -> None:
         self._counts = counts
         self._stop = stop
         self._retry_timeout_s = retry_timeout_s
         self._lock = threading.Lock()
-        self._met_by: set[Attempts] = set()
-        self._minute = LogThrottle()
-        counts.error = counts.error_since = None  # what those before this one met may be over
+        self._failing: set[Attempts] = set()
+        self._throttle = LogThrottle()
+        counts.error = counts.error_since = None  # resets the error of an earlier pipeline with the same counts
 
     def __bool__(self) -> bool:
-        return bool(self._met_by)
+        return bool(self._failing)
 
     def attempts(self) -> Attempts:
-        """For one piece of work, which is tried until it is done."""
+        """The attempts of one batch or other unit of work."""
         return Attempts(self)
 
     def record_failure(self, attempts: Attempts, what: str, cause: Exception | None) -> None:
-        """Say what is wrong, once a minute. Raises when it is time to give up."""
+        """Count and log a failure. With a retry timeout, raises `cause` if Refused, or DestinationError at its end."""
         with self._lock:
-            self._met_by.add(attempts)
+            self._failing.add(attempts)
             self._counts.retries += 1
             self._counts.error = what
             self._counts.error_since = self._counts.error_since or time.time()
-            due = self._minute.due()
-        if self._retry_timeout_s is not None:  # of a run that is meant to end
+            due = self._throttle.due()
+        if self._retry_timeout_s is not None:  # a run that ends by itself
             if isinstance(cause, Refused):
-                raise cause  # waiting does not mend credentials
+                raise cause  # a retry would be refused, too
             if time.monotonic() - attempts.began > self._retry_timeout_s:
                 raise DestinationError(what) from cause
         if due:
@@ -58,34 +61,34 @@ class RetryState:
             )
 
     def wait(self, seconds: float) -> None:
-        """Let some time pass. Raises Stopped."""
+        """Sleep. Raises Stopped if the shipper is stopped."""
         if self._stop.wait(seconds):
             raise Stopped("Stopped before everything could be sent; the rest is sent at the next start.")
 
     def record_success(self, attempts: Attempts) -> None:
-        """One of those that met it is through."""
+        """Note that a unit of work is done."""
         with self._lock:
-            if attempts not in self._met_by:
+            if attempts not in self._failing:
                 return
-            self._met_by.remove(attempts)
-            if self._met_by:
+            self._failing.remove(attempts)
+            if self._failing:
                 return
             self._counts.error = self._counts.error_since = None
-            was_told = self._minute.over()
-        if was_told:
+            was_logged = self._throttle.over()
+        if was_logged:
             log.info("Elasticsearch takes documents again.", extra={"event.action": "destination-recovered"})
 
 
 class Attempts:
-    """The tries of one piece of work."""
+    """The attempts of one unit of work. `began` is `time.monotonic()`."""
 
-    def __init__(self, error: RetryState) -> None:
+    def __init__(self, retry_state: RetryState) -> None:
         self.began = time.monotonic()
-        self._retry_state = error
+        self._retry_state = retry_state
         self._backoff = Backoff()
 
     def failed(self, what: str, cause: Exception | None = None) -> None:
-        """Wait until it is time to try again. Raises what it was, DestinationError or Stopped when it is not."""
+        """Record a failure, and wait for the next attempt. Raises Refused, DestinationError or Stopped to give up."""
         self._retry_state.record_failure(self, what, cause)
         self._retry_state.wait(self._backoff.next_delay())
 

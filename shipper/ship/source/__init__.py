@@ -1,1 +1,1 @@
-"""Finds the files, reads what is new in them, and keeps how far each was shipped."""
+"""Discovers files, reads new lines from them, and keeps the position in each."""

@@ -1,7 +1,7 @@
-"""How far each file was acknowledged, on disk: written aside, synced, renamed, the folder synced.
+"""The registry: the acknowledged position of each file, on disk. Replaced atomically and durably.
 
-Positions may lag behind what Elasticsearch has, never run ahead of it: what is sent again has the same id
-and is answered with "already there".
+Positions may be behind what Elasticsearch has, but never ahead. Lines that are sent again have the same id, and
+Elasticsearch reports them as duplicates.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .fingerprint import Fingerprint
 log = logging.getLogger("shipper")
 
 FORMAT = 2
-FORGET_AFTER_S = 30 * 86_400.0  # a file that was not seen for so long does not come back
-KEEP_AT_MOST = 20_000  # entries of files that are not there
+FORGET_AFTER_S = 30 * 86_400.0  # a file that was not seen for this long is assumed not to come back
+MAX_ENTRIES = 20_000  # of files that do not exist now
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A file that was seen: `position` is the offset of the first byte that is not acknowledged.
+    """The position in one file: the offset of the first byte that is not acknowledged.
 
-    `head` and `tail` tell whether a file is the one that this speaks of: see fingerprint.py. `seen_at` is when the
-    file was there last, in seconds since the epoch. Of a compressed file that was read whole, `whole` is its seal.
+    `head` and `tail` identify the file, see fingerprint.py. `seen_at` is when the file was last seen, a Unix time.
+    `whole` is the seal of a compressed file that was read to its end, else None.
     """
 
     path: str
@@ -47,15 +47,15 @@ class Checkpoint:
 
 
 def recent(entries: Iterable[Checkpoint], now: float) -> list[Checkpoint]:
-    """The entries without those of files that were not seen for too long, and not more than a bounded number."""
+    """The entries that were seen within FORGET_AFTER_S, at most MAX_ENTRIES of them."""
     kept = [entry for entry in entries if now - entry.seen_at < FORGET_AFTER_S]
-    return sorted(kept, key=lambda entry: -entry.seen_at)[:KEEP_AT_MOST]
+    return sorted(kept, key=lambda entry: -entry.seen_at)[:MAX_ENTRIES]
 
 
 class Registry:
     """The positions of one shipper. Holds the lock of its folder until `close()`.
 
-    Raises StateError when the folder cannot be used or another shipper has it.
+    Raises StateError if the folder cannot be used or another shipper uses it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -74,11 +74,11 @@ class Registry:
         self.entries = self._load()
 
     def holds(self, entries: list[Checkpoint]) -> bool:
-        """Whether this is what was saved, but for when each file was seen."""
+        """Whether these entries are saved already, regardless of `seen_at`."""
         return [replace(one, seen_at=0.0) for one in self.entries] == [replace(one, seen_at=0.0) for one in entries]
 
     def save(self, entries: Iterable[Checkpoint]) -> None:
-        """Replace what is on disk. Durable when it returns."""
+        """Replace the registry on disk. Durable when it returns. Raises OSError."""
         self.entries = list(entries)
         content = {"format": FORMAT, "files": [asdict(entry) for entry in self.entries]}
         aside = self.file.with_suffix(".new")
@@ -106,7 +106,7 @@ class Registry:
             return []
 
     def _set_aside(self, error: Exception) -> None:
-        """Move a corrupt registry aside and read all files again: what is indexed already is not indexed twice."""
+        """Move a corrupt registry aside. All files are read again, and indexed lines become duplicates."""
         kept = self.file.with_suffix(f".unreadable-{time.time_ns()}")
         with contextlib.suppress(OSError):
             self.file.rename(kept)
@@ -126,7 +126,7 @@ def _checkpoint(fields: dict[str, Any]) -> Checkpoint:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the state folder, for this account alone. Raises StateError if it cannot be made or written."""
+    """Create the state folder with mode 0700. Raises StateError if it cannot be created or written."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):

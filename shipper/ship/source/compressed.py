@@ -1,4 +1,4 @@
-"""A rotated file that was compressed: read once, and only from where it was left when it was not compressed yet."""
+"""Reads a compressed rotated file once, from the position that was reached before it was compressed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEAL_LENGTH = 64  # bytes
-TICK_S = 0.05  # of a file system's clock, generously
+TICK_S = 0.05  # upper bound of a file system's timestamp granularity
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 Version = tuple[int, int, int]
-"""Inode, size and time of the last change: what tells a compressed file from one that took its place."""
+"""(inode, size, mtime in ns): distinguishes a compressed file from one that replaced it."""
 
 
 _GONE: Version = (0, 0, 0)
@@ -38,11 +38,10 @@ class _End(enum.Enum):
 
 
 class CompressedFile:
-    """A source whose positions count the bytes that come out of it.
+    """A source whose positions count uncompressed bytes.
 
-    `emptied` turns true when another file was compressed under the same name. While somebody is still
-    compressing it ends too early; then it is read on when it has grown. It is held open until it was read to its
-    end: whatever becomes of its name, it is read.
+    `emptied`: another file was compressed under the same name. While the file is still being compressed, it ends too
+    early; reading continues when it has grown. It is kept open until its end was read, even if it is renamed.
     """
 
     at_end = False  # the end is found by reading it
@@ -55,33 +54,33 @@ class CompressedFile:
         self._multiline = multiline
         self._suffix = path.suffix
         self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        found = os.fstat(self._descriptor)
-        self.device, self.inode, self.compressed_size = found.st_dev, found.st_ino, found.st_size
-        self.seal = _seal(self._descriptor, found.st_size)
+        status = os.fstat(self._descriptor)
+        self.device, self.inode, self.compressed_size = status.st_dev, status.st_ino, status.st_size
+        self.seal = _seal(self._descriptor, status.st_size)
         self.read_to = self.acknowledged = 0
         self.emptied = self.final = self.ended = False
         self.moved_at = time.monotonic()
         self.head: Fingerprint = NOTHING
         self._tail = NOTHING
         self._stream: IO[bytes] | None = None
-        self._rest = b""  # what was taken from the stream beyond the last line's end
-        self._tried: Version | None = None  # which ended too early
-        self._read_whole: Version | None = None  # which was read to its end
-        self._surely_another_at = 0.0
+        self._rest = b""  # read from the stream, after the last newline
+        self._tried: Version | None = None  # the version that ended too early
+        self._read_whole: Version | None = None  # the version that was read to its end
+        self._new_mtime_from = 0.0  # Unix time from which a write gets another mtime
         self._id: str | None = None
 
     def begin(self) -> bytes:
-        """The first bytes that come out, which are its head. None while somebody is only making it."""
+        """Read the first bytes, and set `head` from them. b"" if it is empty or still being created."""
         try:
             with self._open() as stream:
-                begins = stream.read(HEAD_LIMIT)
+                first_bytes = stream.read(HEAD_LIMIT)
         except _BROKEN:
             return b""
-        self.head = fingerprint(begins)
-        return begins
+        self.head = fingerprint(first_bytes)
+        return first_bytes
 
     def is_continued_by(self, entry: Checkpoint) -> bool:
-        """Whether an entry speaks of what is in here: one pass up to its position."""
+        """Whether the checkpoint is of this content. Decompresses up to its position."""
         try:
             with self._open() as stream:
                 head = stream.read(entry.head.length)
@@ -105,24 +104,24 @@ class CompressedFile:
         if entry.whole is not None:
             self._was_read(self._version())
 
-    def read(self, *, to_the_end: bool = False) -> Block | None:  # noqa: ARG002 - it always is
-        """The next whole lines; at the end of the file the rest, whatever it is."""
-        version = self._version()  # before it is read: what is written meanwhile makes another
+    def read(self, *, to_the_end: bool = False) -> Block | None:  # noqa: ARG002 - always read to the end
+        """The next whole lines; at the end of the file also a line without a newline. None if there is nothing new."""
+        version = self._version()  # before reading, so that a concurrent write gives another version
         if self.ended or self._tried == version:
             self.emptied = self._read_whole not in (None, version, _GONE) or self._was_overwritten()
             return None
         if self._stream is None:
             self._stream, self._rest = self._open(), b""
             self._skip(self._stream)
-        data, how = self._next(self._stream)
-        cut = len(data) if how is _End.WHOLE or len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
-        if self._multiline and how is not _End.WHOLE:
+        data, end = self._next(self._stream)
+        cut = len(data) if end is _End.WHOLE or len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
+        if self._multiline and end is not _End.WHOLE:
             cut = whole_records(data[:cut]) or cut
         self._rest = data[cut:]
-        if how is _End.TOO_EARLY:
-            self._tried = version  # when this has changed there may be more
+        if end is _End.TOO_EARLY:
+            self._tried = version  # try again when the file has changed
             self._close_stream()
-        if how is _End.WHOLE:
+        if end is _End.WHOLE:
             self._was_read(version)
         if not cut:
             return None
@@ -131,27 +130,28 @@ class CompressedFile:
         return block
 
     def _was_read(self, version: Version) -> None:
-        """All of it, and nothing will come but from another file in its place."""
+        """Note that this version was read to its end."""
         self.compressed_size, self._read_whole = version[1], version
         if self._descriptor is not None:
             self.seal = _seal(self._descriptor, self.compressed_size)
-        self._surely_another_at = version[2] / 1e9 + TICK_S
+        self._new_mtime_from = version[2] / 1e9 + TICK_S
         self._end()
 
     def _was_overwritten(self) -> bool:
-        """Whether others than were read stand there, though size and time are the same: the clock of a file system
-        ticks some hundred times a second, and what is written within one tick has one time.
+        """Whether the content was replaced though size and mtime are the same.
+
+        That is possible within one tick of the file system's clock, which ticks some hundred times a second.
         """
-        if not self.ended or time.time() > self._surely_another_at:
+        if not self.ended or time.time() > self._new_mtime_from:
             return False
         return not self.is_continued_by(self.checkpoint())
 
     def _skip(self, stream: IO[bytes]) -> None:
-        with contextlib.suppress(*_BROKEN):  # the next read says so
+        with contextlib.suppress(*_BROKEN):  # the next read fails, too, and handles it
             stream.seek(self.read_to)
 
     def _next(self, stream: IO[bytes]) -> tuple[bytes, _End | None]:
-        """Bytes with at least one line's end among them, and whether these are the last, or the last for now."""
+        """(bytes with at least one newline, the kind of end that was reached or None)."""
         data = self._rest
         while len(data) < LINE_LIMIT:
             try:
@@ -171,7 +171,7 @@ class CompressedFile:
 
     def file_id(self) -> str:
         if self._id is None:
-            with contextlib.suppress(*_BROKEN), self._open() as stream:  # it may be gone by now, or another's
+            with contextlib.suppress(*_BROKEN), self._open() as stream:  # it may be deleted or replaced by now
                 self._id = file_id(stream.read(FIRST_LINE_LIMIT).split(b"\n", 1)[0])
         return self._id or ""
 
@@ -180,7 +180,7 @@ class CompressedFile:
         raise NotImplementedError
 
     def copy(self, start: int, length: int, to: int) -> None:
-        """Its blocks hold all there is."""
+        """Not needed: the blocks contain all bytes of too long lines."""
         raise NotImplementedError
 
     def changed_at(self) -> float:
@@ -193,7 +193,7 @@ class CompressedFile:
                 while data := stream.read(BLOCK):
                     yield data
         except _BROKEN:
-            return  # the block that is broken says so
+            return  # reading that block reports it
 
     def behind(self, block: Block) -> Iterator[Block]:
         return pieces(self, block.start, self.ahead(Block(self, 0, b"")))
@@ -209,7 +209,7 @@ class CompressedFile:
         return self._version()[1] or self.compressed_size
 
     def backlog(self, size: int) -> int:
-        """Bytes that are not indexed yet, as far as one can know before reading them."""
+        """Bytes that are not acknowledged; the compressed size until the file was read."""
         return self.read_to - self.acknowledged if self.ended else size
 
     @property
@@ -227,13 +227,13 @@ class CompressedFile:
 
     def _version(self) -> Version:
         try:
-            found = os.fstat(self._descriptor) if self._descriptor is not None else self.path.stat()
+            status = os.fstat(self._descriptor) if self._descriptor is not None else self.path.stat()
         except OSError:
             return _GONE
-        return found.st_ino, found.st_size, found.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def _open(self) -> IO[bytes]:
-        """The bytes that come out. By the descriptor, so that it does not matter what became of the name."""
+        """A stream of the uncompressed bytes. Opened by the descriptor, so that a rename does not matter."""
         where = self.path if self._descriptor is None else f"/proc/self/fd/{self._descriptor}"
         return OPENERS[self._suffix](where, "rb")  # type: ignore[operator, no-any-return]
 
@@ -244,9 +244,9 @@ class CompressedFile:
 
 
 def _seal(descriptor: int, size: int) -> int:
-    """What tells a compressed file from another in its place: its size, and a check of its last bytes.
+    """Identifies the content of a compressed file: its size, and a CRC of its last bytes.
 
-    Among them is, in all three formats, a check of the content: files of one size that hold other lines differ.
+    In all three formats the last bytes contain a checksum of the content.
     """
     return size << 32 | zlib.crc32(os.pread(descriptor, SEAL_LENGTH, max(0, size - SEAL_LENGTH)))
 

@@ -1,4 +1,4 @@
-"""Globs → open files: new ones are found, known ones are recognised, finished ones are let go."""
+"""Evaluates the globs and keeps the files open: opens new files, recognises known ones, closes finished ones."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .tail import TailedFile
 
 log = logging.getLogger("shipper")
 
-LEFT_ALONE = (".zst", ".lz4")  # compressed in ways that the standard library cannot read
+LEFT_ALONE = (".zst", ".lz4")  # compressed formats that the standard library cannot read
 
-GONE_GRACE_S = 10.0  # a writer looks at the name of its file once a second
-LOOK_ANYWAY_S = 30.0  # between two looks where no folder has changed: in a ** there are folders that we do not know
-COPY_GRACE_S = 10.0  # for which a file that begins as another does may be a copy that is still being made
+GONE_GRACE_S = 10.0  # writers check the name of their file once a second
+LOOK_ANYWAY_S = 30.0  # evaluate the globs at least this often: a ** may match folders that are not watched
+COPY_GRACE_S = 10.0  # a file with the same beginning as another may be an incomplete copy for this long
 
 Key = tuple[int, int]  # device and inode
 File = TailedFile | CompressedFile
 
 
 def check_folders(globs: Iterable[str]) -> None:
-    """Raise SourceError if no file could ever match, because a folder is missing or closed to us."""
+    """Raise SourceError if a folder of the globs is missing or cannot be read."""
     for pattern in globs:
         folder = Path(pattern).parent
         if glob.has_magic(str(folder)):
@@ -50,18 +50,18 @@ def check_folders(globs: Iterable[str]) -> None:
 
 
 def allow_many_files() -> None:
-    """Let this process hold as many files open as the system allows it; most give 1024 to begin with."""
+    """Raise the limit of open files to the hard limit; the default is usually 1024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class CheckpointIndex:
-    """Entries by what tells files: device and inode, or the bytes that they begin with."""
+    """Checkpoints by device and inode, and by the fingerprint of the file's first bytes."""
 
     def __init__(self, checkpoints: Iterable[Checkpoint] = ()) -> None:
         self._by_key: dict[Key, list[Checkpoint]] = {}
         self._by_head: dict[Fingerprint, list[Checkpoint]] = {}
-        self._lengths: set[int] = set()  # of the heads: few, however many files there are
+        self._lengths: set[int] = set()  # of the heads; few different ones
         for checkpoint in checkpoints:
             self.add(checkpoint)
 
@@ -75,7 +75,7 @@ class CheckpointIndex:
             self._lengths.add(checkpoint.head.length)
 
     def remove(self, checkpoint: Checkpoint) -> None:
-        """Take an entry out, if it is in here."""
+        """Remove a checkpoint, if it is present."""
         for checkpoints in (
             self._by_key.get((checkpoint.device, checkpoint.inode)),
             self._by_head.get(checkpoint.head),
@@ -84,11 +84,11 @@ class CheckpointIndex:
                 checkpoints.remove(checkpoint)
 
     def of(self, key: Key) -> list[Checkpoint]:
-        """Those of this device and inode."""
+        """The checkpoints with this device and inode."""
         return list(self._by_key.get(key, ()))
 
     def beginning_with(self, data: bytes) -> list[Checkpoint]:
-        """Those whose file began as this one does."""
+        """The checkpoints of files whose first bytes were the same, longest first."""
         lengths = sorted((length for length in self._lengths if length <= len(data)), reverse=True)
         return [checkpoint for length in lengths for checkpoint in self._of_head(data[:length])]
 
@@ -97,7 +97,10 @@ class CheckpointIndex:
 
 
 class Discovery:
-    """The files that the globs name, each held open once."""
+    """The files that the globs match, each opened once.
+
+    `changes` is a counter that grows when the set of files, or a file's path, may have changed.
+    """
 
     def __init__(self, globs: Iterable[str], remembered: Iterable[Checkpoint], *, multiline: bool = False) -> None:
         self._globs = tuple(globs)
@@ -110,30 +113,30 @@ class Discovery:
         self._parents: set[Path] = set()
         self._looked_at: dict[Path, int] = {}
         self._looked = 0.0
-        self.changes = 0  # grows when the files may be others than before
+        self.changes = 0
 
     @property
     def files(self) -> list[File]:
-        """The open ones. One that was emptied begins a new life here."""
+        """The open files. A file that was emptied is replaced by a new TailedFile here."""
         for key, tailed in list(self._open.items()):
             if tailed.emptied:
                 log.info("%s was emptied: read anew.", tailed.path, extra={"event.action": "file-emptied"})
-                # A copy of it may be about; what took the place of a compressed file is not to pass for it by its size.
+                # There may be a copy of it. `whole=None`: the file that replaced it must not match by its seal.
                 self._remembered.add(replace(tailed.checkpoint(), whole=None))
                 self.changes += 1
                 if isinstance(tailed, TailedFile):
                     self._open[key] = TailedFile(tailed.path, tailed.descriptor, multiline=self._multiline)
                 else:
                     tailed.close()
-                    del self._open[key]  # found again at the next look
+                    del self._open[key]  # the next refresh opens it again
         return list(self._open.values())
 
     def snapshot(self) -> list[File]:
-        """The open ones as they are; may be asked from another thread."""
+        """The open files. Thread-safe."""
         return list(self._open.values())
 
     def look(self) -> None:
-        """Look at the globs again if something may have changed: a folder, or a file's not being safe to let go."""
+        """Call `refresh` if a folder has changed, a file waits to be opened or closed, or LOOK_ANYWAY_S is over."""
         folders = self._folders()
         now = time.monotonic()
         if folders != self._looked_at or self._gone_since or self._waiting_since or now - self._looked > LOOK_ANYWAY_S:
@@ -141,7 +144,7 @@ class Discovery:
             self._looked_at, self._looked = folders, now
 
     def _folders(self) -> dict[Path, int]:
-        """When something was last put into, taken from or renamed in the folders of the files and of the globs."""
+        """The mtimes of the folders of the files and the globs."""
         folders = {Path(pattern).parent for pattern in self._globs if not glob.has_magic(str(Path(pattern).parent))}
         changed = {}
         for folder in folders | self._parents:
@@ -150,7 +153,7 @@ class Discovery:
         return changed
 
     def refresh(self) -> None:
-        """Look at the globs again."""
+        """Evaluate the globs: open new files, note renames, close files that are finished."""
         found = {}
         for path, status in self._paths():
             found[status.st_dev, status.st_ino] = path
@@ -158,7 +161,7 @@ class Discovery:
             self.changes += 1
             open_now = CheckpointIndex(tailed.checkpoint() for tailed in self._open.values())
             for key in [key for key in found if key not in self._open]:
-                self._begin(key, found[key], open_now)
+                self._open_file(key, found[key], open_now)
         self._parents = {path.parent for path in found.values()}
         for key, path in found.items():
             if key in self._open:
@@ -166,18 +169,18 @@ class Discovery:
                 self._open[key].path = path  # renamed, perhaps
                 self._gone_since.pop(key, None)
         for key in self._open.keys() - found.keys():
-            self._let_go(key)
+            self._close_if_done(key)
         for key in self._waiting_since.keys() - found.keys():
             del self._waiting_since[key]
 
     def forget(self, tailed: File) -> None:
-        """Close a file that was deleted by us."""
+        """Close a file that the shipper has deleted."""
         self._open.pop((tailed.device, tailed.inode), None)
         tailed.close()
         self.changes += 1
 
     def entries(self) -> list[Checkpoint]:
-        """The registry's content: open files, and those of earlier runs that may yet come back."""
+        """The registry's content: the open files, and files of earlier runs that may come back."""
         return [tailed.checkpoint() for tailed in self._open.values()] + recent(self._remembered, time.time())
 
     def close(self) -> None:
@@ -186,7 +189,7 @@ class Discovery:
         self._open.clear()
 
     def _paths(self) -> list[tuple[Path, os.stat_result]]:
-        """The oldest first: a rotated file before the one that took its place, and what is plain before copies."""
+        """The matching files: plain ones before compressed ones, oldest first, so that rotated files come first."""
         found = []
         for name in {name for pattern in self._globs for name in glob.iglob(pattern)}:
             with contextlib.suppress(OSError):  # it vanished since it was listed
@@ -195,7 +198,7 @@ class Discovery:
                     found.append((path, status))
         return sorted(found, key=_age)
 
-    def _begin(self, key: Key, path: Path, open_now: CheckpointIndex) -> None:
+    def _open_file(self, key: Key, path: Path, open_now: CheckpointIndex) -> None:
         try:
             tailed = (self._compressed if is_compressed(path) else self._plain)(key, path, open_now)
         except OSError as error:
@@ -213,15 +216,16 @@ class Discovery:
     def _plain(self, key: Key, path: Path, open_now: CheckpointIndex) -> TailedFile | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         read = read_at(descriptor)
-        begins = read(HEAD_LIMIT, 0)
-        for checkpoint in self._alike(begins, open_now):
+        first_bytes = read(HEAD_LIMIT, 0)
+        for checkpoint in self._candidates(first_bytes, open_now):
             if is_continuation(checkpoint.head, checkpoint.tail, checkpoint.position, read):
                 tailed = TailedFile(path, descriptor, multiline=self._multiline)
                 self._continue(tailed, checkpoint)
                 return tailed
         size = os.fstat(descriptor).st_size
-        if any(size < checkpoint.position for checkpoint in open_now.beginning_with(begins)) and self._may_wait(key):
-            os.close(descriptor)  # a copy of an open file, as it seems, that is not whole yet
+        is_shorter = any(size < checkpoint.position for checkpoint in open_now.beginning_with(first_bytes))
+        if is_shorter and self._may_wait(key):
+            os.close(descriptor)  # probably an incomplete copy of an open file
             return None
         return TailedFile(path, descriptor, multiline=self._multiline)
 
@@ -232,41 +236,41 @@ class Discovery:
                 tailed.head = checkpoint.head
                 self._continue(tailed, checkpoint)
                 return tailed
-        begins = tailed.begin()
-        if not begins:
+        first_bytes = tailed.begin()
+        if not first_bytes:
             tailed.close()
-            return None  # it is only being made, or empty
-        for checkpoint in self._alike(begins, open_now):
+            return None  # empty, or still being created
+        for checkpoint in self._candidates(first_bytes, open_now):
             if checkpoint.whole is None and tailed.is_continued_by(checkpoint):
                 self._continue(tailed, checkpoint)
                 break
         return tailed
 
     def _continue(self, tailed: File, checkpoint: Checkpoint) -> None:
-        """Read on where an earlier run left off. No other file is to do the same."""
+        """Continue at a checkpoint, and remove it so that no other file does."""
         tailed.continue_at(checkpoint)
         self._remembered.remove(checkpoint)
 
-    def _alike(self, begins: bytes, open_now: CheckpointIndex) -> list[Checkpoint]:
-        """What a file that begins so may be, the one that was read furthest first: of a copy there may be several."""
-        alike = self._remembered.beginning_with(begins) + open_now.beginning_with(begins)
-        return sorted(alike, key=lambda checkpoint: -checkpoint.position)
+    def _candidates(self, first_bytes: bytes, open_now: CheckpointIndex) -> list[Checkpoint]:
+        """The checkpoints that a file with these first bytes may continue, furthest position first."""
+        matching = self._remembered.beginning_with(first_bytes) + open_now.beginning_with(first_bytes)
+        return sorted(matching, key=lambda checkpoint: -checkpoint.position)
 
     def _may_wait(self, key: Key) -> bool:
         since = self._waiting_since.setdefault(key, time.monotonic())
         return time.monotonic() - since < COPY_GRACE_S
 
-    def _let_go(self, key: Key) -> None:
-        """A file that no glob names any more is closed once all of it is safe and nothing more comes.
+    def _close_if_done(self, key: Key) -> None:
+        """Close a file that no glob matches any more, once all of it is acknowledged and no more is written.
 
-        Until then it stays open: its writer may not have noticed yet that it was renamed.
+        Its writer may not have noticed yet that it was renamed.
         """
         tailed, now = self._open[key], time.monotonic()
         quiet_since = max(self._gone_since.setdefault(key, now), tailed.moved_at)
         if now - quiet_since <= GONE_GRACE_S or tailed.acknowledged != tailed.read_to:
             return
         if not tailed.is_safe:
-            tailed.final = True  # it ends in half a line, and nobody is left to write the other half
+            tailed.final = True  # it ends in an incomplete line that nobody will complete
             return
         self._remembered.add(tailed.checkpoint())  # it may have been compressed, or come back under another name
         tailed.close()

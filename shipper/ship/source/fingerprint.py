@@ -1,9 +1,9 @@
-"""Which file is which: a name changes at a rotation, an inode is used again, but what a file holds stays.
+"""Identifies files by their content, as names change at a rotation and inodes are reused.
 
-A fingerprint is a hash of some bytes of a file. Two of them tell a file: that of its first bytes, as many as
-there were (1024 at most), which grows with a young file, and that of the bytes right before the position up to
-which it was shipped. Whatever fits both may be read on from that position: the same file, moved to another
-disk, renamed, copied or compressed. Whatever fits only the first was written anew and is read from its start.
+A fingerprint is a hash of some bytes of a file. A file has two: `head`, of its first bytes (up to 1024, fewer while the
+file is short), and `tail`, of the bytes before the position up to which it was shipped. If both match, reading
+continues at that position: it is the same file, perhaps moved, renamed, copied or compressed. If only the head matches,
+the file was rewritten and is read from its start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Fingerprint:
     digest: str
 
     def fits(self, data: bytes) -> bool:
-        """Whether these are the bytes that this was taken from."""
+        """Whether this is the fingerprint of `data`."""
         return len(data) == self.length and _digest(data) == self.digest
 
 
@@ -42,19 +42,19 @@ def fingerprint(data: bytes) -> Fingerprint:
 
 
 def is_continuation(head: Fingerprint, tail: Fingerprint, position: int, read: ReadAt) -> bool:
-    """Whether a file is the one that was shipped up to `position`: it begins so, and so it reads before that."""
+    """Whether a file is the one that was shipped up to `position`: head and tail match."""
     if position == 0 or head.length == 0:
         return False
     return head.fits(read(head.length, 0)) and tail.fits(read(tail.length, position - tail.length))
 
 
 def read_at(descriptor: int) -> ReadAt:
-    """How the bytes of an open file are read."""
+    """A ReadAt for an open file."""
     return lambda length, offset: os.pread(descriptor, length, offset) if length else b""
 
 
 def file_id(first_line: bytes) -> str:
-    """What stands for a file in the ids of its lines: wherever it is moved, its first line is the same."""
+    """The file's part in the ids of its lines: a hash of its first line, which stays when it is moved."""
     return _digest(first_line.rstrip(b"\r\n"))
 
 

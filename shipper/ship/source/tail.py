@@ -1,4 +1,4 @@
-"""One file, read from where it was left: blocks of whole lines."""
+"""Reads a file or stream from its last position on, in blocks of whole lines."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ...records import LINE_START
 from .checkpoints import Checkpoint
 from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, file_id, fingerprint
 
-BLOCK = 1 << 21  # bytes of one read, and enough for one request: two that are joined are copied once more
-TEXT_BLOCK = 1 << 14  # of text logs: a line of two bytes becomes a document of some hundred
-LINE_LIMIT = 1 << 24  # bytes; a longer line is no record of anybody's, and becomes a dead letter unread
-MORE_S = 0.25  # for which a stream's last line waits for others that belong to it
-SETTLED_S = 5.0  # after which a last line without a newline is taken, if it is a whole record
+BLOCK = 1 << 21  # bytes of one read, enough for one request: joining blocks would copy them
+TEXT_BLOCK = 1 << 14  # for text logs: a line of two bytes becomes a document of some hundred
+LINE_LIMIT = 1 << 24  # bytes; a longer line becomes a dead letter without being parsed
+MORE_S = 0.25  # how long a stream's last line waits for continuation lines
+SETTLED_S = 5.0  # after this, a last line without a newline is read if it is a whole record
 
 
 STDIN = "<stdin>"
@@ -35,15 +35,15 @@ Megabytes that come and go by ever other sizes leave holes in malloc's memory, a
 
 
 class Source(Protocol):
-    """Where lines come from. `acknowledged` is how far all of it is known to be safe."""
+    """A file or stream that lines are read from."""
 
     path: Path
 
     def acknowledge(self, mark: Mark) -> None:
-        """All up to there is safe."""
+        """Note that all lines up to the mark are indexed or dead letters."""
 
     def file_id(self) -> str:
-        """What tells this source from others of the host: a hash of its first line."""
+        """Identifies this source among those of the host: a hash of its first line."""
 
     rereadable: bool
     """Whether `line_at` can be asked."""
@@ -52,26 +52,26 @@ class Source(Protocol):
         """The line that was read there, without its newline. None if it is there no more."""
 
     def copy(self, start: int, length: int, to: int) -> None:
-        """Write these bytes of the source to another descriptor, without holding all of them."""
+        """Copy these bytes of the source to another descriptor, without reading all of them into memory."""
 
     def changed_at(self) -> float:
-        """When it was last written to, in seconds since the epoch."""
+        """The time of the last write, a Unix time."""
 
     def ahead(self, block: Block) -> Iterator[bytes]:
-        """What stands there from this block's start on, as far as it is known by now, in pieces."""
+        """The bytes from this block's start to the current end, in pieces."""
 
     def behind(self, block: Block) -> Iterator[Block]:
-        """What was read before this block, in blocks of whole records."""
+        """The bytes before this block, in blocks of whole records."""
 
 
 def name_of(source: Source) -> str:
-    """The path of a source as text that can be written anywhere: bytes that are no UTF-8 are shown as \\xff."""
+    """The path of a source as text: bytes that are not UTF-8 are shown as \\xff."""
     return os.fsencode(source.path).decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place between two lines, and the bytes that stand before it."""
+    """A position between two lines: `end`, and the `last` bytes before it."""
 
     end: int
     last: bytes
@@ -79,12 +79,11 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines, with their newlines: `data` stands at `start` in `source`.
+    """Whole lines with their newlines, read at the offset `start` of `source`.
 
-    `data` is read before the next block is: what is to be kept of it is to be copied.
-
-    The newline of the last line may be missing where no more will come. `too_long` is the length of a line that
-    is not in `data`, which is empty then.
+    The last line may lack its newline if no more will be written. If `too_long` is not 0, `data` is empty, and the
+    block stands for one line of that length, which is over LINE_LIMIT.
+    `data` is valid until the next block is read: what is kept of it is copied.
     """
 
     source: Source
@@ -103,12 +102,15 @@ class Block:
 
 
 class TailedFile:
-    """A file that is held open: whatever becomes of its name, it is this file that is read on.
+    """A file that is kept open, so that it is read on even if it is renamed.
 
-    It is one life of that file: when somebody empties it (copytruncate), `emptied` turns true, and what is
-    written from then on is another's to read. `read_to` is how far it was read, `acknowledged` how far all of
-    it is known to be safe. `final` says that no more will be written: a torn last line is taken, too. In `multiline`
-    files a record may have several lines, which stay together: the last one waits for what may still belong to it.
+    `read_to`: the offset up to which it was read. `acknowledged`: the offset up to which all lines are safe.
+    `emptied`: it was truncated (copytruncate); a new TailedFile has to read it from its start.
+    `final`: no more will be written, so an incomplete last line is read, too.
+    `at_end`: the last read reached the end of the file.
+    `quiet`: it was not modified since the last read, which found nothing new.
+    `multiline`: a record may have several lines; they stay in one block, so the last record waits for continuation
+    lines.
     """
 
     rereadable = True
@@ -117,23 +119,23 @@ class TailedFile:
         self.path = path
         self.multiline = multiline
         self.descriptor = descriptor
-        found = os.fstat(descriptor)
-        self.device, self.inode = found.st_dev, found.st_ino
+        status = os.fstat(descriptor)
+        self.device, self.inode = status.st_dev, status.st_ino
         self.head = fingerprint(self._bytes(HEAD_LIMIT, 0))
         self.read_to = self.acknowledged = 0
         self.emptied = self.final = False
-        self.at_end = False  # when it was read last
-        self.quiet = False  # nobody had touched it since there was nothing new
+        self.at_end = False
+        self.quiet = False
         self.moved_at = time.monotonic()
         self._id: str | None = None
-        self._last = b""  # the bytes before read_to, to notice when others stand there
-        self._tail = NOTHING  # of those before `acknowledged`
-        self._changed_at: int | None = None  # when it was changed before it had nothing new
-        self._searched = 0  # of a line that is too long: up to where no end was found
-        self._rest: tuple[int, float] | None = None  # size, and since when the file ends in half a line
+        self._last = b""  # the bytes before read_to, to notice if they are replaced
+        self._tail = NOTHING  # fingerprint of the bytes before `acknowledged`
+        self._changed_at: int | None = None  # mtime at the last read that found nothing new
+        self._searched = 0  # offset up to which the end of a too long line was searched
+        self._rest: tuple[int, float] | None = None  # size of the file, and since when it ends in an incomplete line
 
     def continue_at(self, entry: Checkpoint) -> None:
-        """Read on from where an earlier run left off."""
+        """Continue at the position of a checkpoint."""
         self.read_to = self.acknowledged = entry.position
         self._tail = entry.tail
         self._last = self._bytes(min(TAIL_LIMIT, entry.position), max(0, entry.position - TAIL_LIMIT))
@@ -141,19 +143,18 @@ class TailedFile:
     def read(self, *, to_the_end: bool = False) -> Block | None:
         """The next whole lines, or None if there are none yet.
 
-        `to_the_end`: take a last line without a newline too, if it is a whole JSON object (the beginning of
-        one never is).
+        `to_the_end`: also read a last line without a newline, if it is a whole JSON object.
         """
-        found = os.fstat(self.descriptor)
-        self.quiet = found.st_size == self.read_to and found.st_mtime_ns == self._changed_at
+        status = os.fstat(self.descriptor)
+        self.quiet = status.st_size == self.read_to and status.st_mtime_ns == self._changed_at
         if self.quiet:
             return None
-        if not self.multiline and found.st_size - self.read_to >= BLOCK and (block := self._large()) is not None:
+        if not self.multiline and status.st_size - self.read_to >= BLOCK and (block := self._large()) is not None:
             return block
         size = TEXT_BLOCK if self.multiline else BLOCK
         while True:
             data = self._bytes(size, self.read_to)
-            if self._was_emptied():  # asked after reading: what was read before it happened stands where it is read
+            if self._was_emptied():  # checked after reading: data read before a truncation is valid
                 self.emptied = True
                 return None
             cut = self._whole(data, size)
@@ -166,10 +167,10 @@ class TailedFile:
             cut = self._rest_too(data, cut, to_the_end=to_the_end)
         self.at_end = len(data) < size
         if not cut:
-            self._changed_at = found.st_mtime_ns
+            self._changed_at = status.st_mtime_ns
             return None
         lines = BytesIO(data)
-        del data  # whose only owner cuts it where it stands: a slice is a copy, a tenth of what a record costs
+        del data  # as the only owner, BytesIO truncates it in place; a slice would copy, a tenth of a record's cost
         lines.truncate(cut)
         block = Block(self, self.read_to, lines.getvalue())
         return self._block(block, block.mark.last)
@@ -200,7 +201,7 @@ class TailedFile:
         self._tail = fingerprint(mark.last)
 
     def file_id(self) -> str:
-        if self._id is None:  # asked for when a first line is there
+        if self._id is None:  # called when there is a first line
             self._id = file_id(self._bytes(FIRST_LINE_LIMIT, 0).split(b"\n", 1)[0])
         return self._id
 
@@ -209,7 +210,7 @@ class TailedFile:
         while start < end:
             data = self._bytes(min(BLOCK, end - start), start)
             if not data:
-                return  # it was emptied meanwhile
+                return  # it was truncated meanwhile
             os.write(to, data)
             start += len(data)
 
@@ -226,22 +227,22 @@ class TailedFile:
         return pieces(self, block.start, self.ahead(Block(self, 0, b"")))
 
     def checkpoint(self) -> Checkpoint:
-        """This file's line in the registry."""
+        """The position for the registry."""
         return Checkpoint(
             str(self.path), self.device, self.inode, self.head, self._tail, self.acknowledged, time.time()
         )
 
     @property
     def size(self) -> int:
-        return os.lseek(self.descriptor, 0, os.SEEK_END)  # nobody reads from where the descriptor stands
+        return os.lseek(self.descriptor, 0, os.SEEK_END)  # all reads are pread(), so the offset does not matter
 
     def backlog(self, size: int) -> int:
-        """Bytes that are not indexed yet, of a file that has this size."""
+        """Bytes that are not acknowledged, if the file has this size."""
         return max(0, size - self.acknowledged)
 
     @property
     def is_safe(self) -> bool:
-        """Whether all that is there was read and is acknowledged."""
+        """Whether the whole file was read and is acknowledged."""
         return self.acknowledged == self.read_to and self.size <= self.read_to
 
     def close(self) -> None:
@@ -251,20 +252,20 @@ class TailedFile:
         return os.pread(self.descriptor, length, offset)
 
     def _whole(self, data: bytes, size: int) -> int:
-        """How much of what was read is whole lines, and in a multiline file whole records; 0 of a part of one."""
+        """The length of the whole lines in `data`, of whole records in a multiline file."""
         cut = data.rfind(b"\n") + 1
         if not self.multiline:
             return cut
         return whole_records(data[:cut]) or (cut if len(data) == size >= BLOCK else 0)
 
     def _was_emptied(self) -> bool:
-        """Whether the bytes that were read last are there no more: then all that is there now is new."""
+        """Whether the bytes that were read have been replaced, so that the whole content is new."""
         if self._bytes(len(self._last), self.read_to - len(self._last)) != self._last:
             return True
         return self.read_to > 0 and not self.head.fits(self._bytes(self.head.length, 0))
 
     def _rest_too(self, data: bytes, cut: int, *, to_the_end: bool) -> int:
-        """Where to cut when the file ends in half a line: behind it, if that is whole, and nobody writes on."""
+        """The length to read if the file ends without a newline: all, if the last line is whole and settled."""
         if self.final:
             return len(data)
         now, end = time.monotonic(), self.read_to + len(data)
@@ -274,7 +275,7 @@ class TailedFile:
         return len(data) if (to_the_end or settled) and (self.multiline or _is_whole(data[cut:])) else cut
 
     def _beyond_limit(self) -> Block | None:
-        """Look for the end of a line that is too long: a newline, or where the next record begins."""
+        """A block for a too long line, which ends at a newline or the start of a record. None if it has no end yet."""
         at = max(self._searched, self.read_to + 1)
         overlap = len(LINE_START) - 1
         while data := self._bytes(BLOCK, at):
@@ -300,7 +301,7 @@ class TailedFile:
 
 
 class Stream:
-    """Standard input, or any other descriptor that can only be read onwards. It keeps no position."""
+    """Standard input, or another descriptor that cannot seek. Keeps no position."""
 
     rereadable = False
 
@@ -314,7 +315,7 @@ class Stream:
         self._id: str | None = None
 
     def read(self) -> Block | None:
-        """Wait for the next whole lines. None when only a part of a line came; `ended` tells of the end."""
+        """Block until there are bytes, and return whole lines, or None. `ended` is set at the end of the stream."""
         data = os.read(self.descriptor, BLOCK)
         self.ended = not data
         data = self._rest + data
@@ -322,7 +323,7 @@ class Stream:
         if self._multiline and not self.ended and select.select([self.descriptor], [], [], MORE_S)[0]:
             cut = whole_records(data[:cut]) or cut
         if not cut and len(data) > LINE_LIMIT:
-            cut = len(data)  # a line that is too long is refused in pieces
+            cut = len(data)  # a too long line becomes several dead letters
         self._rest = data[cut:]
         if not cut:
             return None
@@ -333,7 +334,7 @@ class Stream:
         return block
 
     def acknowledge(self, mark: Mark) -> None:
-        """There is nothing to keep."""
+        """Does nothing: a stream has no position to keep."""
 
     def file_id(self) -> str:
         return self._id or ""
@@ -343,7 +344,7 @@ class Stream:
         raise NotImplementedError
 
     def copy(self, start: int, length: int, to: int) -> None:
-        """What was read of a stream is never read again: its blocks hold all there is."""
+        """Not possible, and not needed: its blocks contain all bytes of too long lines."""
         raise NotImplementedError
 
     def changed_at(self) -> float:
@@ -357,7 +358,7 @@ class Stream:
 
 
 def pieces(source: Source, end: int, data: Iterator[bytes]) -> Iterator[Block]:
-    """What comes from the start of a source up to `end`, in blocks of whole records."""
+    """The bytes from a source's start up to `end`, in blocks of whole records."""
     start, rest = 0, b""
     for piece in data:
         held = (rest + piece)[: end - start]
