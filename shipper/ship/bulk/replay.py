@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ...settings import Settings
@@ -58,7 +58,8 @@ def _send(
             place = Place(
                 socket.gethostname(), dead_letter.file_id, dead_letter.offset, trusted=not dead_letter.foreign
             )
-            reader.read_line(dead_letter.line, place, dead_letter.path, stored.read_at, parsed)
+            lines = _lines(dead_letter.line)
+            reader.read_lines(lines, place, dead_letter.path, stored.read_at, parsed)
     batch.add_parsed(parsed)
     reasons = {(one.path, one.offset): one.reason for one in [*batch.dead_letters, *pipeline.send(batch)]}
     for states in StateWindow(reader.states).take(everything=True):
@@ -66,6 +67,14 @@ def _send(
     refused += [(stored.id, reasons[where]) for stored in chunk if (where := _place(stored)) in reasons]
     dead_letters.remove({stored.id for stored in chunk} - {identifier for identifier, _ in refused})
     return refused
+
+
+def _lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """The line; the lines if a container engine wrote it in pieces."""
+    at = 0
+    for line in raw.split(b"\n"):
+        yield at, line
+        at += len(line) + 1
 
 
 def _place(stored: StoredDeadLetter) -> tuple[str, int]:

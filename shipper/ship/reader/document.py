@@ -68,13 +68,15 @@ class Place:
     """Where a line stands: makes an id for a line that has none. `file_id` tells files of a host apart.
 
     `trusted`: the file may hold records of jobs, of the audit trail and of the shipper. What another program's file
-    calls so is an application's line (rq.app), and tagged `foreign`.
+    calls so is an application's line (rq.app), and tagged `foreign`. `at` is when the line was written, where something
+    else than the line tells that (envelopes.py).
     """
 
     host: str
     file_id: str
     offset: int
     trusted: bool = True
+    at: datetime | None = None
 
 
 def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tuple[Document, State | None]:
@@ -83,7 +85,7 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
     event = content.get("event")
     claimed = event.get("dataset") if isinstance(event, dict) else None
     dataset = claimed if isinstance(claimed, str) and claimed in PERIODS and place.trusted else DATASET_OF_OTHERS
-    stated = _stated_time(line, content, settings, now)
+    stated = _stated_time(line, content, settings, now) or place.at
     moment = stated or now
     identifier = event.get("id") if isinstance(event, dict) else None
     if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= ID_LIMIT:
@@ -94,6 +96,11 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
     )
     state = state_from_mapping(content, settings.namespace) if settings.states and dataset == "rq.job" else None
     return Document(action, _source(line, content, dataset, moment), moment), state
+
+
+def text_line(text: bytes) -> bytes:
+    """A line of text that a program wrote into its container's output, as the object that it becomes."""
+    return orjson.dumps({"message": text.decode("utf-8", "replace")})
 
 
 def line_id(line: str, place: Place, moment: datetime | None) -> str:

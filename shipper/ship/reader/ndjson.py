@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -11,10 +11,11 @@ from weakref import WeakKeyDictionary
 
 from ...records import LINE_START, TIME_AT, timestamp
 from ...settings import Settings
+from ..source import envelopes
 from ..source.tail import Block, Source, name_of
 from ..source.trust import is_trusted
 from . import state_store, torn
-from .document import NotShippable, Place, document
+from .document import NotShippable, Place, document, text_line
 from .framer import Framed, Framer
 from .items import DeadLetter, FramedLines, Item, Parsed, rejection_reason, too_long
 from .state_store import StateStore
@@ -55,25 +56,33 @@ class NdjsonReader:
                 parsed.framed.append(_framed_lines(block, framed, foreign=not place.trusted))
                 parsed.size = len(framed.body)
         path = name_of(block.source)
-        for at, line in lines:
-            self.read_line(line, replace(place, offset=block.start + at), path, now, parsed)
+        self.read_lines(lines, place, path, now, parsed)
         return parsed
 
-    def read_line(self, line: bytes, place: Place, path: str, now: datetime, parsed: Parsed) -> None:
-        """Add what a line becomes; where records were torn and glued together, what each of them becomes."""
-        for at, part in torn.parts(line):
-            there = replace(place, offset=place.offset + at)
-            try:
-                made, state = document(part, there, self._settings, now)
-            except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
-                reason = rejection_reason(odd)
-                parsed.dead_letters.append(
-                    DeadLetter(reason, part, path, there.offset, None, place.file_id, foreign=not place.trusted)
-                )
-            else:
-                parsed.items.append(Item(made, part, path, there.offset, place.file_id, not place.trusted))
-                if state is not None and self.states is not None:
-                    state_store.put(self.states, state)
+    def read_lines(
+        self, lines: Iterable[tuple[int, bytes]], place: Place, path: str, now: datetime, parsed: Parsed
+    ) -> None:
+        """Add what lines become, each with its place from `place` on: one by one, and closely."""
+        for offset, raw, line, at in envelopes.unwrapped(lines):
+            there = replace(place, offset=place.offset + offset, at=at)
+            if at is None:
+                for begin, part in torn.parts(line):
+                    self._read(part, part, replace(there, offset=there.offset + begin), path, now, parsed)
+            elif line.strip():
+                self._read(raw, line if line.lstrip().startswith(b"{") else text_line(line), there, path, now, parsed)
+
+    def _read(self, raw: bytes, line: bytes, there: Place, path: str, now: datetime, parsed: Parsed) -> None:
+        try:
+            made, state = document(line, there, self._settings, now)
+        except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
+            reason, foreign = rejection_reason(odd), not there.trusted
+            parsed.dead_letters.append(
+                DeadLetter(reason, raw, path, there.offset, None, there.file_id, foreign=foreign)
+            )
+        else:
+            parsed.items.append(Item(made, raw, path, there.offset, there.file_id, not there.trusted))
+            if state is not None and self.states is not None:
+                state_store.put(self.states, state)
 
     def _trusts(self, source: Source) -> bool:
         if self._trusts_all:

@@ -16,6 +16,7 @@ import orjson
 from ...legacy.lines import whole_records
 from ...records import LINE_START
 from .checkpoints import Checkpoint
+from .envelopes import is_envelope, whole
 from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, file_id, fingerprint
 
 BLOCK = 1 << 21  # bytes of one read, enough for one request: joining blocks would copy them
@@ -181,7 +182,7 @@ class TailedFile:
         LARGE.extend(bytes(BLOCK - len(LARGE)))
         size = os.preadv(self.descriptor, [LARGE], self.read_to)
         cut = LARGE.rfind(b"\n") + 1
-        if size < BLOCK or not cut or self._was_emptied():
+        if size < BLOCK or not cut or self._was_emptied() or is_envelope(bytes(LARGE[:64])):
             return None
         self.at_end = False
         del LARGE[cut:]
@@ -255,8 +256,14 @@ class TailedFile:
         """The length of the whole lines in `data`, of whole records in a multiline file."""
         cut = data.rfind(b"\n") + 1
         if not self.multiline:
-            return cut
+            return self._with_all_pieces(data, cut, size)
         return whole_records(data[:cut]) or (cut if len(data) == size >= BLOCK else 0)
+
+    def _with_all_pieces(self, data: bytes, cut: int, size: int) -> int:
+        """The length of the lines in `data` that are whole, also if a container engine wrote them in pieces."""
+        if not is_envelope(data[:64]):
+            return cut
+        return whole(data[:cut]) or (cut if self.final or len(data) == size >= LINE_LIMIT else 0)
 
     def _was_emptied(self) -> bool:
         """Whether the bytes that were read have been replaced, so that the whole content is new."""
@@ -320,6 +327,8 @@ class Stream:
         self.ended = not data
         data = self._rest + data
         cut = len(data) if self.ended else data.rfind(b"\n") + 1
+        if is_envelope(data[:64]) and not self.ended:
+            cut = whole(data[:cut])
         if self._multiline and not self.ended and select.select([self.descriptor], [], [], MORE_S)[0]:
             cut = whole_records(data[:cut]) or cut
         if not cut and len(data) > LINE_LIMIT:
