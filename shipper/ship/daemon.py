@@ -42,6 +42,7 @@ ROTATE_EVERY_S = 3.0  # between two checks of the log's size
 SAVE_EVERY_S = 1.0  # after a crash, lines of this time are sent again; their ids make them duplicates
 WATCH_EVERY_S = 3.0  # between two updates of the status file
 REPORT_EVERY_S = 30.0  # between two status records
+SEND_WAITING_EVERY_S = 15.0
 PREPARE_EVERY_S = 300.0  # between two checks of the index templates, which somebody may delete
 PRUNE_EVERY_S = 86_400.0
 RETRY_TIMEOUT_S = 30.0  # of the runs that end by themselves
@@ -134,6 +135,7 @@ class _Daemon:
             self._save: Interval(SAVE_EVERY_S),
             self._report_status: Interval(REPORT_EVERY_S),
             self._pipeline.prepare: Interval(PREPARE_EVERY_S),
+            self._pipeline.send_waiting: Interval(SEND_WAITING_EVERY_S),
             self._prune: Interval(PRUNE_EVERY_S),
         }
         while not self._stop.is_set():

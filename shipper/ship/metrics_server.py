@@ -23,12 +23,14 @@ _GAUGES = {
     "backlog_age_seconds": "Time for which a position has not moved though there is a backlog.",
     "lag_seconds": "Time from a record's timestamp to its indexing.",
     "memory_bytes": "Resident memory.",
+    "waiting_bytes": "Bytes of documents whose index takes none now.",
     "retrying_seconds": "Time for which requests have been failing and retried.",
 }
 _COUNTERS = {
     "indexed": "Records indexed since the start.",
     "duplicates": "Records that were indexed before.",
     "dead_letters": "Lines stored as dead letters.",
+    "not_indexed": "Records that Elasticsearch took and did not index.",
     "retries": "Requests that were retried.",
 }
 
@@ -82,6 +84,7 @@ class _Collector:
             "backlog_age_seconds": status.backlog_age_s,
             "lag_seconds": None if status.lag_ms is None else status.lag_ms / 1000,
             "memory_bytes": status.memory_bytes,
+            "waiting_bytes": status.waiting_bytes,
             "retrying_seconds": status.retrying_s,
         }
         for name, about in _GAUGES.items():

@@ -20,6 +20,7 @@ from ..errors import DestinationError
 from ..index import setup
 from ..records import Record
 from ..settings import Settings
+from .bulk.backoff import LogThrottle
 from .bulk.batch import Batch, BulkRequest, ItemsRequest
 from .bulk.dead_letters import DeadLetters
 from .bulk.request import Bulk, InvalidRequest, TooLarge
@@ -27,6 +28,7 @@ from .bulk.response import InvalidResponse, dead_letters_of, is_all_well, parse_
 from .bulk.retry import RetryState
 from .bulk.sender_pool import SenderPool
 from .bulk.states import StateBatch, StateWindow
+from .bulk.waiting import Blocked, Waiting
 from .reader.items import DeadLetter, Item
 from .reader.ndjson import NdjsonReader, Reader
 from .source.tail import Block, Mark, Source
@@ -47,7 +49,9 @@ class Delivery:
 
     indexed: int = 0
     duplicates: int = 0
+    not_indexed: int = 0
     dead: list[DeadLetter] = field(default_factory=list)
+    blocked: list[Blocked] = field(default_factory=list)
 
 
 class Pipeline:
@@ -68,6 +72,8 @@ class Pipeline:
         self._batch = Batch(settings)  # the next one
         self._states = StateWindow(self._reader.states)
         self._states_on_their_way = 0
+        self._throttle = LogThrottle()
+        self._waiting = Waiting(dead_letters.file.parent)
         self._marks: dict[Source, Mark] = {}  # of what is safe, but for states
 
     def prepare(self) -> None:
@@ -109,6 +115,8 @@ class Pipeline:
         self._send_off()
         self._send_states(everything=True)
         self._land_all()
+        if self._waiting:
+            self.send_waiting()
 
     def tell(self, record: Record) -> None:
         """Send a record of the shipper's own with the next batch."""
@@ -116,9 +124,8 @@ class Pipeline:
 
     def send(self, batch: Batch | StateBatch) -> list[DeadLetter]:
         """Send a batch that comes from no file; what is refused is returned, and kept by nobody."""
-        delivery = self._send(batch)
-        self.counts.indexed += delivery.indexed
-        self.counts.duplicates += delivery.duplicates
+        delivery = self._send(batch, may_wait=False)
+        self._count(delivery)
         return delivery.dead
 
     def close(self) -> None:
@@ -161,6 +168,7 @@ class Pipeline:
         """
         _, batch, arriving = self._on_their_way[0]
         delivery = arriving.result()
+        self._keep_blocked(delivery)
         self.counts.dead += self._keep([*batch.dead_letters, *delivery.dead])
         self._on_their_way.popleft()
         self._marks |= batch.marks
@@ -170,12 +178,61 @@ class Pipeline:
             for source, mark in self._marks.items():
                 source.acknowledge(mark)
             self._marks = {}
-        self.counts.indexed += delivery.indexed
-        self.counts.duplicates += delivery.duplicates
+        self._count(delivery)
         if isinstance(batch, Batch):
             self.counts.sent_bytes += batch.read
             if newest := batch.newest:
                 self.counts.lag_ms = max(0, round((time.time() - newest.timestamp()) * 1000))
+
+    def _keep_blocked(self, delivery: Delivery) -> None:
+        """Let documents wait whose index takes none; where there is no room for them, until it does."""
+        if not delivery.blocked:
+            return
+        try:
+            kept = self._waiting.append(delivery.blocked)
+        except OSError as error:
+            log.warning("Documents cannot wait in the state folder: %s.", error.strerror)
+            kept = False
+        if not kept:
+            rest = self._send(ItemsRequest([one.item for one in delivery.blocked]), may_wait=False)
+            delivery.indexed += rest.indexed
+            delivery.duplicates += rest.duplicates
+            delivery.dead += rest.dead
+        self.counts.waiting_bytes = self._waiting.size
+
+    def send_waiting(self) -> None:
+        """Try once to send what waits for indices that took nothing; go on with an index as long as it takes some."""
+        for index in self._waiting.indices():
+            try:
+                while self._waiting and (items := self._waiting.first(index)) and self._send_some(index, items):
+                    pass
+            except (DestinationError, InvalidResponse, OSError) as error:
+                log.debug("What waits for %s goes on waiting: %s", index, error)
+        self.counts.waiting_bytes = self._waiting.size
+
+    def _send_some(self, index: str, items: list[Item]) -> bool:
+        """Whether all of them are done, and out of the way."""
+        request = ItemsRequest(items)
+        outcome = parse_bulk_response(items, self._bulk.send(request.body()))
+        if outcome.retryable or outcome.blocked:
+            return False
+        delivery = Delivery(outcome.done - outcome.duplicates, outcome.duplicates, outcome.not_indexed, outcome.dead)
+        if outcome.rescued:
+            delivery.dead += self._send(ItemsRequest(outcome.rescued), may_wait=False).dead
+        self.counts.dead += self._keep(delivery.dead)
+        self._waiting.remove(index, items)
+        self._count(delivery)
+        return index in self._waiting.indices()
+
+    def _count(self, delivery: Delivery) -> None:
+        self.counts.indexed += delivery.indexed - delivery.not_indexed
+        self.counts.duplicates += delivery.duplicates
+        self.counts.not_indexed += delivery.not_indexed
+        if delivery.not_indexed and self._throttle.due():
+            log.warning(
+                "Elasticsearch took %d records and did not index them: a pipeline dropped them, or a failure store has "
+                "them.", delivery.not_indexed, extra={"event.action": "not-indexed"},
+            )  # fmt: skip
 
     def _keep(self, dead_letters: list[DeadLetter]) -> int:
         """Keep the dead letters, however long the disk takes to have room for them."""
@@ -190,8 +247,11 @@ class Pipeline:
                 attempts.done()
                 return kept
 
-    def _send(self, batch: Batch | StateBatch) -> Delivery:
-        """Send until each document is indexed or refused for good. In a thread of its own."""
+    def _send(self, batch: BulkRequest, *, may_wait: bool = True) -> Delivery:
+        """Send until each document is indexed or refused for good. In a thread of its own.
+
+        `may_wait`: those whose index takes none are left to wait.
+        """
         delivery = Delivery()
         requests: list[BulkRequest] = [batch] if batch.count else []
         attempts = self._retry_state.attempts()
@@ -199,7 +259,7 @@ class Pipeline:
             request = requests.pop()
             try:
                 answer = self._bulk.send(request.body())
-                if is_all_well(answer, request.count):
+                if is_all_well(answer, request.count, created=request.records > 0):
                     delivery.indexed += request.records
                     continue
                 outcome = parse_bulk_response(request.items(), answer)
@@ -212,7 +272,15 @@ class Pipeline:
                 continue
             delivery.indexed += outcome.done - outcome.duplicates
             delivery.duplicates += outcome.duplicates
+            delivery.not_indexed += outcome.not_indexed
             delivery.dead += outcome.dead
+            if outcome.rescued:
+                requests.append(ItemsRequest(outcome.rescued))
+            if may_wait:
+                delivery.blocked += outcome.blocked
+            elif outcome.blocked:
+                outcome.retryable += [one.item for one in outcome.blocked]
+                outcome.error = outcome.blocked[0].reason
             if outcome.retryable:
                 requests.append(ItemsRequest(outcome.retryable))
                 attempts.failed(f"Elasticsearch puts documents off ({outcome.error}).")

@@ -26,6 +26,7 @@ class Counts:
     """Counters since the start.
 
     `indexed`, `duplicates`, `dead`: records indexed, already indexed before, and lines in the dead letters.
+    `not_indexed`: records that Elasticsearch took and did not index. `waiting_bytes`: documents whose index takes none.
     `retries`: requests that were retried. `sent_bytes`: bytes of acknowledged lines.
     `lag_ms`: from the newest record's timestamp to its indexing.
     `error`: why requests fail now; None if they succeed. `error_since`: a Unix time.
@@ -34,6 +35,8 @@ class Counts:
     indexed: int = 0
     duplicates: int = 0
     dead: int = 0
+    not_indexed: int = 0
+    waiting_bytes: int = 0
     retries: int = 0
     sent_bytes: int = 0
     lag_ms: int | None = None
@@ -70,6 +73,10 @@ class Status:
     indexed: int = 0
     duplicates: int = 0
     dead_letters: int = 0
+    not_indexed: int = 0
+    """Records that Elasticsearch took and did not index: a pipeline dropped them, or a failure store has them."""
+    waiting_bytes: int = 0
+    """Documents whose index takes none now, in the state folder."""
     retries: int = 0
     lag_ms: int | None = None
     records_per_s: float = 0.0
@@ -114,6 +121,8 @@ class Watcher:
             backlog_age_s=max((one.backlog_age_s for one in statuses), default=0.0),
             indexed=counts.indexed,
             duplicates=counts.duplicates,
+            not_indexed=counts.not_indexed,
+            waiting_bytes=counts.waiting_bytes,
             dead_letters=counts.dead,
             retries=counts.retries,
             lag_ms=counts.lag_ms,

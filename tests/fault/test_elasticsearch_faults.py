@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,41 @@ def test_an_index_that_takes_nothing_for_a_while_loses_nothing(
     (index,) = own_search.indices.get(index=f"rq-job-{namespace}-*")
     shut(own_search, index)  # type: ignore[operator]
     append(programs, lines(100, start=100))
-    wait_for(lambda: status(programs)["state"] == "waiting", "the shipper to notice")
+    wait_for(
+        lambda: status(programs)["state"] == "waiting" or status(programs)["waiting_bytes"], "the shipper to notice"
+    )
     opened(own_search, index)  # type: ignore[operator]
     arrived(own_search, namespace, 200)
     assert status(programs)["dead_letters"] == 0
+
+
+def test_a_day_whose_index_takes_nothing_holds_up_no_other(
+    own_server: Server, own_search: Elasticsearch, programs: Programs, namespace: str
+) -> None:
+    """Lines of yesterday and today in one file, yesterday's index blocked: today's flow, yesterday's come later."""
+    now = datetime.now(UTC)
+    programs.log.touch()
+    programs.start("shipper", "run", SHIPPER_ELASTICSEARCH=own_server.url)
+    append(programs, of_day(lines(100), now - timedelta(days=1)))
+    arrived(own_search, namespace, 100)
+    (blocked,) = own_search.indices.get(index=f"rq-job-{namespace}-*")
+    own_search.indices.put_settings(index=blocked, settings={"index.blocks.write": True})
+    append(programs, of_day(lines(50, start=100), now - timedelta(days=1)) + of_day(lines(200, start=150), now))
+    arrived(own_search, namespace, 300)
+    wait_for(lambda: status(programs)["waiting_bytes"], "yesterday's to wait")
+    wait_for(lambda: status(programs)["backlog_bytes"] == 0, "the positions")
+    own_search.indices.put_settings(index=blocked, settings={"index.blocks.write": None})
+    arrived(own_search, namespace, 350)
+    wait_for(lambda: status(programs)["waiting_bytes"] == 0, "nothing to wait any more")
+    assert status(programs)["dead_letters"] == 0
+
+
+def of_day(data: bytes, day: datetime) -> bytes:
+    """The lines with the same time of another day."""
+    start = len(records.LINE_START)
+    return b"".join(
+        line[:start] + f"{day:%Y-%m-%d}".encode() + line[start + 10 :] for line in data.splitlines(keepends=True)
+    )
 
 
 def test_templates_that_somebody_deleted_are_there_again_before_the_next_index(

@@ -111,3 +111,75 @@ def test_of_an_answer_that_all_is_well_the_count_has_to_be_right() -> None:
 def test_a_state_that_is_refused_is_no_dead_letter() -> None:
     state = Item(Document(b"{}", b"{}", is_record=False), b"", "<state>", 0)
     assert parse_bulk_response([state], answered(error(400))).dead == []
+
+
+TO_YESTERDAY = Item(Document(b'{"create":{"_index":"rq-job-shop-2026.11.20","_id":"a"}}', b"{}"), b"{}", "/log", 7)
+
+
+def refused(status: int, kind: str, reason: str) -> bytes:
+    return answered({"status": status, "error": {"type": kind, "reason": reason}})
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (403, "cluster_block_exception", "index [rq-job-shop-2026.11.20] blocked by: [FORBIDDEN/8/index write (api)];"),
+        (400, "index_closed_exception", "closed"),
+        (400, "validation_exception", "this action would add [2] shards, but this cluster has [1000]/[1000] shards"),
+        (403, "security_exception", "action [bulk] is unauthorized for API key on indices [rq-job-shop-2026.11.20]"),
+        (404, "index_not_found_exception", "no such index [rq-job-shop-2026.11.20]"),
+    ],
+)
+def test_what_one_index_alone_does_not_take_waits_beside_the_others(status: int, kind: str, reason: str) -> None:
+    outcome = parse_bulk_response([TO_YESTERDAY], refused(status, kind, reason))
+    (blocked,) = outcome.blocked
+    assert (blocked.item, blocked.index) == (TO_YESTERDAY, "rq-job-shop-2026.11.20")
+    assert (outcome.retryable, outcome.dead, outcome.done) == ([], [], 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (403, "cluster_block_exception", "blocked by: [FORBIDDEN/6/cluster read-only (api)];"),
+        (
+            429,
+            "cluster_block_exception",
+            "index [rq-job-shop-2026.11.20] blocked by: [TOO_MANY_REQUESTS/12/disk usage]",
+        ),
+        (409, "some_other_conflict", "why"),
+    ],
+)
+def test_what_all_indices_do_not_take_is_tried_again(status: int, kind: str, reason: str) -> None:
+    outcome = parse_bulk_response([TO_YESTERDAY], refused(status, kind, reason))
+    assert (outcome.retryable, outcome.blocked, outcome.duplicates) == ([TO_YESTERDAY], [], 0)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{"status": 201, "failure_store": "used"}, {"status": 201, "result": "noop"}, {"status": 200, "result": "noop"}],
+)
+def test_what_was_taken_and_not_indexed_is_counted_apart(result: dict[str, object]) -> None:
+    outcome = parse_bulk_response([TO_YESTERDAY], answered(result))
+    assert (outcome.done, outcome.not_indexed) == (1, 1)
+
+
+def test_a_record_that_is_only_taken_is_not_all_well() -> None:
+    taken = b'{"errors":false,"items":[{"create":{"status":200}}]}'
+    assert is_all_well(taken, 1)
+    assert not is_all_well(taken, 1, created=True)
+
+
+LINE = Document(
+    b'{"create":{"_index":"rq-app-shop-2026.11.20","_id":"a"}}', b'{"@timestamp":"t","a":1,"message":"m","a":2.50}'
+)
+
+
+def test_an_application_s_line_is_given_another_form_and_then_a_third() -> None:
+    item = Item(LINE, b"the line", "/log", 7)
+    (second,) = parse_bulk_response([item], refused(400, "document_parsing_exception", "Duplicate field 'a'")).rescued
+    assert second.document.source == b'{"@timestamp":"t","a":2.50,"message":"m"}'
+    (third,) = parse_bulk_response([second], refused(400, "document_parsing_exception", "why")).rescued
+    source = orjson.loads(third.document.source)
+    assert source == {"@timestamp": "t", "message": "m", "app": {"line": second.document.source.decode()}}
+    (letter,) = parse_bulk_response([third], refused(400, "document_parsing_exception", "why")).dead
+    assert letter.line == b"the line"

@@ -20,7 +20,7 @@ from ..reader.items import Buffer
 
 _REASON_LIMIT = 1000  # characters; a reason may contain a very long id
 # Only what response.py needs. The items keep their order and number.
-_PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+_PATH = "/_bulk?filter_path=errors,items.*.status,items.*.failure_store,items.*.error.type,items.*.error.reason"
 
 
 class TooLarge(DestinationError):

@@ -3,9 +3,12 @@
 | response for the document                   | result                                                      |
 |---------------------------------------------|-------------------------------------------------------------|
 | 2xx                                         | indexed                                                     |
-| 409                                         | duplicate: the document, or a later state, is indexed       |
-| 429, 5xx, a block on the cluster            | retry                                                       |
+| 2xx with `failure_store`, 200 for `create`  | taken, but not indexed: an ingest pipeline had it otherwise |
+| 409 version_conflict_engine_exception       | duplicate: the document, or a later state, is indexed       |
+| 429, 5xx, any other 409, a cluster's block  | retry                                                       |
+| the index is blocked, closed, not allowed   | it waits beside the others (waiting.py)                     |
 | 401, 403, 404, the index cannot be created  | retry; the error is logged, as somebody has to act          |
+| 400 for an application's line               | once more, in a form that Elasticsearch cannot refuse       |
 | 400 or 413 for this document alone          | dead letter                                                 |
 """
 
@@ -13,12 +16,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
+from ..reader.document import rescue
 from ..reader.items import DeadLetter, Item
+from .waiting import Blocked, index_of
 
 log = logging.getLogger("shipper")
 
@@ -31,6 +36,8 @@ _RETRYABLE = frozenset({
     "validation_exception",
 })  # fmt: skip
 
+_OF_ONE_INDEX = _RETRYABLE - {"unavailable_shards_exception"} | {"security_exception"}
+
 
 @dataclass(slots=True)
 class BulkResponse:
@@ -41,7 +48,10 @@ class BulkResponse:
 
     done: int = 0
     duplicates: int = 0
+    not_indexed: int = 0
     retryable: list[Item] = field(default_factory=list)
+    blocked: list[Blocked] = field(default_factory=list)
+    rescued: list[Item] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     error: str = ""
 
@@ -50,12 +60,16 @@ class InvalidResponse(ValueError):
     """The response does not match the request, so that no part of it can be used."""
 
 
-_WELL, _END, _DONE = b'{"errors":false,"items":[', b"]}", b'"status":20'
+_WELL, _END, _DONE, _CREATED = b'{"errors":false,"items":[', b"]}", b'"status":20', b'"status":201'
 
 
-def is_all_well(answer: bytes, count: int) -> bool:
-    """Whether each of `count` documents was indexed, by comparing bytes. If not, the response has to be parsed."""
-    return answer.startswith(_WELL) and answer.endswith(_END) and answer.count(_DONE) == count == answer.count(b"}}")
+def is_all_well(answer: bytes, count: int, *, created: bool = False) -> bool:
+    """Whether each of `count` documents was indexed, by comparing bytes. If not, the response has to be parsed.
+
+    `created`: nothing but 201 will do, as for `create`.
+    """
+    done = _CREATED if created else _DONE
+    return answer.startswith(_WELL) and answer.endswith(_END) and answer.count(done) == count == answer.count(b"}}")
 
 
 def parse_bulk_response(items: Sequence[Item], raw: bytes) -> BulkResponse:
@@ -75,21 +89,43 @@ def parse_bulk_response(items: Sequence[Item], raw: bytes) -> BulkResponse:
             error = result.get("error") or {}
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InvalidResponse("an item has no status") from None
-        _sort(item, status, error, outcome)
+        if 200 <= status < 300:
+            outcome.done += item.document.is_record
+            outcome.not_indexed += item.document.is_record and _is_not_indexed(result, status)
+        else:
+            _sort(item, status, error, outcome)
     return outcome
 
 
+def _is_not_indexed(result: dict[str, Any], status: int) -> bool:
+    """Whether Elasticsearch took a record and did not index it: its pipeline dropped it, or it is a failure now."""
+    return status == 200 or result.get("result") == "noop" or result.get("failure_store") in ("used", "failed")
+
+
 def _sort(item: Item, status: int, error: dict[str, Any], outcome: BulkResponse) -> None:
-    if 200 <= status < 300 or status == 409:
+    kind, reason = str(error.get("type", "")), str(error.get("reason", ""))
+    if status == 409 and kind in ("", "version_conflict_engine_exception"):
         outcome.done += item.document.is_record
-        outcome.duplicates += item.document.is_record and status == 409
-        return
-    kind, reason = error.get("type", ""), error.get("reason", "")
-    if status in (401, 403, 404, 429) or status >= 500 or kind in _RETRYABLE:
+        outcome.duplicates += item.document.is_record
+    elif _is_blocked(item, status, kind, reason):
+        outcome.blocked.append(Blocked(item, index_of(item.document), f"{kind}: {reason}"))
+    elif status in (401, 403, 404, 409, 429) or status >= 500 or kind in _RETRYABLE:
         outcome.retryable.append(item)
         outcome.error = f"{status} {kind}: {reason}"
+    elif status == 400 and (rescued := rescue(item.document)) is not None:
+        outcome.rescued.append(replace(item, document=rescued))
     else:
         outcome.dead += dead_letters_of(item, f"{kind}: {reason}", status)
+
+
+def _is_blocked(item: Item, status: int, kind: str, reason: str) -> bool:
+    """Whether it is this document's index alone that takes nothing: other indices do."""
+    if kind not in _OF_ONE_INDEX or status == 429:  # 429: the disk is full, and all indices are blocked
+        return False
+    index = index_of(item.document)
+    if kind == "validation_exception":
+        return "shards" in reason  # the cluster has as many as it may have, and a new index needs one
+    return bool(index) and (kind == "index_closed_exception" or f"[{index}]" in reason)
 
 
 def dead_letters_of(item: Item, reason: str, status: int | None) -> list[DeadLetter]:

@@ -15,10 +15,11 @@ what it lacks, and only that:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import orjson
 
 from ...index.mapping import mapped
@@ -101,6 +102,34 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
 def text_line(text: bytes) -> bytes:
     """A line of text that a program wrote into its container's output, as the object that it becomes."""
     return orjson.dumps({"message": text.decode("utf-8", "replace")})
+
+
+def rescue(document: Document) -> Document | None:
+    """A form of an application's document that Elasticsearch cannot refuse, after it refused the document.
+
+    Of several members of one name the last one stays. Where that was not it, all of it goes into `app.line` as text,
+    but for its time, its event and its message. None of a document that cannot be helped.
+    """
+    if _APPLICATION not in document.action:
+        return None
+    try:
+        once = fitting.once(document.source)
+        if once == document.source:
+            parts = fitting.members(document.source)
+            if parts.get(fitting.ASIDE, b"").startswith(b'{"line":'):
+                return None
+            kept = {name: raw for name, raw in parts.items() if name in ("@timestamp", "event")}
+            if parts.get("message", b"n").startswith(b'"'):
+                kept["message"] = parts["message"]
+            text = orjson.dumps(document.source.decode()[:_RESCUED_LIMIT])
+            once = fitting.joined({**kept, fitting.ASIDE: b'{"line":%b}' % text})
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+    return replace(document, source=once)
+
+
+_APPLICATION = b'"_index":"rq-app-'
+_RESCUED_LIMIT = 1_000_000  # characters
 
 
 def line_id(line: str, place: Place, moment: datetime | None) -> str:

@@ -24,11 +24,21 @@ Members = dict[str, bytes]
 """The members of a JSON object: name → JSON."""
 
 _Raw = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_RawList = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def members(line: bytes) -> Members:
     """The members of a line that is known to be a JSON object. Of those with one name the last."""
     return {name: bytes(raw) for name, raw in _Raw(line).items()}
+
+
+def once(raw: bytes) -> bytes:
+    """A JSON value without members of one name in one object: of those the last stays. Raises ValueError."""
+    if raw.startswith(b"{"):
+        return joined({name: once(inner) for name, inner in members(raw).items()})
+    if raw.startswith(b"["):
+        return b"[%b]" % b",".join(once(bytes(inner)) for inner in _RawList(raw))
+    return raw
 
 
 def joined(parts: Mapping[str, bytes]) -> bytes:
