@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,7 +16,7 @@ from elastic_transport.client_utils import basic_auth_to_header, parse_cloud_id,
 from elasticsearch import Elasticsearch, OrjsonSerializer
 
 from .errors import DestinationError, Refused, SettingsError, Unreachable
-from .settings import Settings
+from .settings import Settings, load
 
 VERSION = version("elasticsearch")
 REQUEST_TIMEOUT_S = 30.0
@@ -32,6 +33,15 @@ def connect(settings: Settings) -> Elasticsearch:
         max_retries=len(configs) - 1,
         serializer=OrjsonSerializer(),  # with json, half of the time of reading a whole audit trail is spent on parsing
     )
+
+
+def with_current_credentials(settings: Settings) -> Settings:
+    """The settings with the credentials that the settings file and the environment have now, if those are valid."""
+    try:
+        now = load()
+    except SettingsError:
+        return settings
+    return replace(settings, api_key=now.api_key, username=now.username, password=now.password)
 
 
 def nodes(settings: Settings) -> list[NodeConfig]:

@@ -82,15 +82,16 @@ class Pipeline:
         And of the ingest pipeline, if text logs go through it.
         """
         attempts = self._retry_state.attempts()
-        with client.connect(self._settings) as elasticsearch:
-            while True:
-                try:
+        while True:
+            try:
+                with client.connect(self._settings) as elasticsearch:
                     changes = setup.plan(elasticsearch, self._settings, pipeline=self._settings.format == "legacy")
                     setup.apply(elasticsearch, self._settings, changes)
-                except DestinationError as error:
-                    attempts.failed(str(error), error)
-                else:
-                    return attempts.done()
+            except DestinationError as error:
+                attempts.failed(str(error), error)
+                self._settings = client.with_current_credentials(self._settings)
+            else:
+                return attempts.done()
 
     def ship(self, blocks: Iterable[Block], for_s: float = math.inf) -> bool:
         """Carry all of the blocks, and return when they are safe. False if there were none.

@@ -7,6 +7,7 @@ A dead letter is one JSON object in `deadletters.jsonl`. Lines over LINE_LIMIT a
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import hashlib
 import os
@@ -24,6 +25,8 @@ from ...records import parse_timestamp, timestamp
 from ..reader.items import DeadLetter
 from ..source.checkpoints import make_folder
 from ..source.tail import Block
+
+SIZE_LIMIT = 1 << 28  # bytes of the file. What would make it larger stays where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class DeadLetters:
         """Store dead letters; durable when it returns. Returns their number without duplicates. Raises OSError."""
         lines = dict(self._line(one) for one in dead_letters)  # one, if a record and its state are refused
         if lines:
+            self._check_room(sum(map(len, lines.values())))
             with self._locked():
                 descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 with open(descriptor, "ab") as out:
@@ -116,6 +120,13 @@ class DeadLetters:
                 os.fsync(out.fileno())
             aside.rename(self.file)
         return changed
+
+    def _check_room(self, size: int) -> None:
+        """Raises OSError if so much more would be too much: a file that holds no records must not fill the disk."""
+        there = self.file.stat().st_size if self.file.exists() else 0
+        if there + size > max(SIZE_LIMIT, size):
+            how = "`shipper deadletter list` shows them; replay or purge some"
+            raise OSError(errno.EDQUOT, f"there are {there} bytes of them, and {SIZE_LIMIT} is the limit; {how}")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

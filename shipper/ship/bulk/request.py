@@ -45,9 +45,13 @@ class Bulk:
             self._headers["content-encoding"] = "gzip"
             self._compress = _gzip()
         self._through_proxy = settings.proxy is not None  # requests takes no other buffer than bytes
+        self._settings = settings
+        self._transport = self._connected()
+
+    def _connected(self) -> Transport:
         # The pipeline decides when to retry, the transport to which node: failed nodes are skipped for a while.
-        self._transport = Transport(
-            client.nodes(settings), node_class=_without_log(client.node_class(settings)), max_retries=0,
+        return Transport(
+            client.nodes(self._settings), node_class=_without_log(client.node_class(self._settings)), max_retries=0,
             serializers={"application/json": _RawSerializer(), "application/x-ndjson": _RawSerializer()},
         )  # fmt: skip
 
@@ -63,6 +67,8 @@ class Bulk:
         status = answer.meta.status
         if status == 413:
             raise TooLarge(f"Elasticsearch at {self._where} takes no request of {len(body)} bytes.", status)
+        if status in (401, 403):
+            self._take_up_credentials()
         if not 200 <= status < 300:
             kind, reason = _error(answer.body)
             if status == 400 and kind and not kind.startswith("media_type_header"):
@@ -72,6 +78,13 @@ class Bulk:
 
     def close(self) -> None:
         self._transport.close()
+
+    def _take_up_credentials(self) -> None:
+        """Use what somebody has put into the settings file since: an API key that replaces one that is past."""
+        now = client.with_current_credentials(self._settings)
+        if now != self._settings:
+            self._settings = now
+            self._transport = self._connected()
 
 
 def _without_log(node_class: type[BaseNode]) -> type[BaseNode]:

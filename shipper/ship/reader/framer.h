@@ -7,7 +7,7 @@
 
 #include "fields.h"
 
-enum { DATASET_LIMIT = 8, STATE_LIMIT = 32 };
+enum { DATASET_LIMIT = 8, STATE_LIMIT = 32, DAY_BITS = 4096 };
 
 struct dataset { char *name, *prefix; Py_ssize_t name_length, prefix_length; int daily; };
 struct job_state { char *action, *state; Py_ssize_t action_length, state_length; int rank; };
@@ -24,6 +24,7 @@ typedef struct {
     /* of one call */
     int trusted;
     int64_t earliest, latest, now;
+    const unsigned char *days; /* a bit for each that lines may be of: by its number since 1970, modulo DAY_BITS; NULL: any */
     const char *file_id;
     Py_ssize_t file_id_length;
     char *state_room; /* for a state that is written */

@@ -80,7 +80,14 @@ class Framer:
         )  # fmt: skip
 
     def frame(
-        self, block: Block, file_id: str, now: datetime, states: StateStore | None, *, trusted: bool
+        self,
+        block: Block,
+        file_id: str,
+        now: datetime,
+        states: StateStore | None,
+        *,
+        trusted: bool,
+        days: bytes | None = None,
     ) -> Framed | None:
         """What of the block is ready; None where there is nothing that could say. States of jobs go to `states`."""
         if self._native is None:
@@ -88,7 +95,7 @@ class Framer:
         now_us = _microseconds(now)
         body, taken, odd, newest, verbatim = self._native.frame(
             block.data, block.start, file_id.encode("utf-8", "surrogatepass"), trusted, states,
-            now_us - self._past_us, now_us + self._future_us, now_us,
+            now_us - self._past_us, now_us + self._future_us, now_us, days,
         )  # fmt: skip
         return Framed(
             body, memoryview(taken).cast("I"), memoryview(odd).cast("I"),

@@ -71,6 +71,9 @@ static enum taken take(Framer *f, at p, at end, int64_t offset, char **out, Stat
     if (f->trusted && l.event_open && is_text(l.slots[DATASET]) && !has(l.slots[DATASET], "rq.app")
         && (!is_plain(l.slots[DATASET]) || dataset_of(f, l.slots[DATASET].start + 1, size_of(l.slots[DATASET]) - 2)))
         return ODD; /* a record of ours in another shape */
+    int day = (int)(us / 86400000000 % DAY_BITS);
+    if (f->days && !(f->days[day / 8] >> (day % 8) & 1))
+        return ODD;
     char *written = put_application(*out, &l, app, us, none, keeps, offset, p, verbatim);
     if (!written)
         return ODD;
@@ -101,9 +104,14 @@ static PyObject *frame(PyObject *self, PyObject *args)
     PyObject *kept, *result = NULL;
     Py_buffer block;
     long long start_offset, earliest, latest, now;
-    if (!PyArg_ParseTuple(args, "y*Ly#pOLLL:frame", &block, &start_offset, &f->file_id, &f->file_id_length, &f->trusted,
-                          &kept, &earliest, &latest, &now))
+    Py_ssize_t days_length;
+    if (!PyArg_ParseTuple(args, "y*Ly#pOLLLz#:frame", &block, &start_offset, &f->file_id, &f->file_id_length, &f->trusted,
+                          &kept, &earliest, &latest, &now, (const char **)&f->days, &days_length))
         return NULL;
+    if (f->days && days_length != DAY_BITS / 8) {
+        PyBuffer_Release(&block);
+        return PyErr_SetString(PyExc_ValueError, "the days are of another size"), NULL;
+    }
     if (kept != Py_None && !PyObject_TypeCheck(kept, f->store_type)) {
         PyBuffer_Release(&block);
         return PyErr_SetString(PyExc_TypeError, "states go to a StateStore, or are None"), NULL;

@@ -34,11 +34,13 @@ class Framer:
         earliest_us: int,
         latest_us: int,
         now_us: int,
+        days: bytes | None,
         /,
     ) -> tuple[Body, bytes, bytes, int, int]:
         """(body, where lines taken begin, where odd ones do, time of the last or -1, whether all are verbatim).
 
         Places are 32-bit numbers, from the block's start; times are microseconds since 1970. States go to `states`.
+        `days`: a bit for each day that an application's line may be of (since 1970, modulo 4096); None: any.
         """
 
 class Body:

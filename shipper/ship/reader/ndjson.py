@@ -15,6 +15,7 @@ from ..source import envelopes
 from ..source.tail import Block, Source, name_of
 from ..source.trust import is_trusted
 from . import state_store, torn
+from .days import PAST_DAYS_LIMIT, ForeignDays
 from .document import NotShippable, Place, document, text_line
 from .framer import Framed, Framer
 from .items import DeadLetter, FramedLines, Item, Parsed, rejection_reason, too_long
@@ -40,6 +41,7 @@ class NdjsonReader:
         self._host = socket.gethostname()
         self._framer = Framer(settings, self._host)
         self.states = state_store.make(settings.namespace) if settings.states else None
+        self._days = ForeignDays()
         self._trusted: WeakKeyDictionary[Source, bool] = WeakKeyDictionary()
 
     def read(self, block: Block) -> Parsed:
@@ -47,7 +49,8 @@ class NdjsonReader:
             return too_long(block)
         now, parsed = datetime.now(UTC), Parsed(size=len(block.data))
         place = Place(self._host, block.source.file_id(), block.start, trusted=self._trusts(block.source))
-        framed = self._framer.frame(block, place.file_id, now, self.states, trusted=place.trusted)
+        days = None if place.trusted else self._days.bits(now)
+        framed = self._framer.frame(block, place.file_id, now, self.states, trusted=place.trusted, days=days)
         if framed is None:
             lines = _lines(block.data, 0)
         else:
@@ -74,6 +77,11 @@ class NdjsonReader:
     def _read(self, raw: bytes, line: bytes, there: Place, path: str, now: datetime, parsed: Parsed) -> None:
         try:
             made, state = document(line, there, self._settings, now)
+            if not there.trusted and made.moment is not None and not self._days.allows(made.moment, now):
+                raise NotShippable(
+                    f"other programs' lines were of {PAST_DAYS_LIMIT} past days already, and this one of another: "
+                    "`shipper import` takes old files"
+                )
         except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
             reason, foreign = rejection_reason(odd), not there.trusted
             parsed.dead_letters.append(

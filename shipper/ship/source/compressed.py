@@ -6,6 +6,7 @@ import bz2
 import contextlib
 import enum
 import gzip
+import logging
 import lzma
 import os
 import time
@@ -30,6 +31,12 @@ Version = tuple[int, int, int]
 
 
 _GONE: Version = (0, 0, 0)
+
+
+log = logging.getLogger("shipper")
+
+EXPANDED_MIN = 1 << 26  # bytes that any compressed file may become
+EXPANDED_RATIO = 200  # and by how much it may grow: logs compress to a tenth or a hundredth
 
 
 class _End(enum.Enum):
@@ -110,6 +117,9 @@ class CompressedFile:
         if self.ended or self._tried == version:
             self.emptied = self._read_whole not in (None, version, _GONE) or self._was_overwritten()
             return None
+        if self.read_to > max(EXPANDED_MIN, EXPANDED_RATIO * version[1]):
+            self._stop_expanding(version)
+            return None
         if self._stream is None:
             self._stream, self._rest = self._open(), b""
             self._skip(self._stream)
@@ -128,6 +138,15 @@ class CompressedFile:
         block = Block(self, self.read_to, data[:cut])
         self.read_to = block.end
         return block
+
+    def _stop_expanding(self, version: Version) -> None:
+        """Leave the rest of the file alone: whoever can put a file there must not fill the disk with what is in it."""
+        self._tried = version
+        self._close_stream()
+        log.warning(
+            "%s became %d bytes, %d times its size: that is no log. What follows stays there unread.",
+            self.path, self.read_to, self.read_to // max(1, version[1]), extra={"event.action": "file-expands"},
+        )  # fmt: skip
 
     def _was_read(self, version: Version) -> None:
         """Note that this version was read to its end."""
