@@ -13,6 +13,7 @@ from typing import Any
 from rq import Queue, Retry, get_current_job
 
 import shipper
+from shipper.sink import Sink
 
 
 def add(left: int, right: int) -> int:
@@ -42,6 +43,22 @@ def note_fields(job: Any, *_exc_info: Any) -> bool:
 
 def be_killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def be_killed_while_telling(when: str, how: str = "returned") -> str:
+    """End, and be killed at the instant `before` or `after` the closing record is written: by this work-horse."""
+    append = Sink.append
+
+    def append_or_die(sink: Sink, line: bytes) -> bool:
+        if when == "after":
+            append(sink, line)
+        be_killed()
+        return True
+
+    Sink.append = append_or_die  # type: ignore[method-assign]
+    if how == "raised":
+        raise ValueError("no such order")
+    return "a word"
 
 
 def ask_for_retry() -> Retry:

@@ -1,8 +1,13 @@
 """What we keep of a worker's executions, and who writes each one's closing record.
 
 The work-horse writes it in most cases; its parent does when the work-horse was killed or left without a word. Both
-share one byte of memory for each execution: whoever sets it first writes. A SpawnWorker's child does not inherit that
-memory; then the parent goes by the job's status in Redis instead.
+share one byte of memory for each execution. Whoever is to write the record claims it there before, saying how the
+execution ended, and says so again when the record is written. What is claimed and not written by a work-horse that is
+gone, its parent writes. The record's id follows from job and execution, so that one which was written in the
+instant before the kill, and not marked yet, makes one document with the parent's.
+
+A SpawnWorker's child does not inherit that memory; then the parent goes by the job's status in Redis and the child's
+exit status instead.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import itertools
 import mmap
 import time
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from rq.worker import SpawnWorker
@@ -29,25 +35,49 @@ _SLOTS = 4096  # executions of one worker at a time, at most; one page of memory
 _AT_MOST = 1000  # that are kept, of a worker whose executions end in ways that we do not see
 
 
+class Claim(IntEnum):
+    """What the byte says of an execution's closing record. RETURNED and RAISED: somebody is writing that it did."""
+
+    FREE = 0
+    RETURNED = 1
+    RAISED = 2  # or was killed, stopped, abandoned: whatever is no success
+    WRITTEN = 3
+
+
+_FREE, _WRITTEN = int(Claim.FREE), int(Claim.WRITTEN)
+
+
 class EndingClaim:
-    """One shared byte: has this execution's closing record been written?"""
+    """One shared byte: is this execution's closing record being written, or has it been?"""
 
     __slots__ = ("_at", "_memory")
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory, self._at = memory, at
-        memory[at] = 0
+        memory[at] = _FREE
 
     @property
-    def taken(self) -> bool:
-        return self._memory[self._at] == 1
+    def state(self) -> Claim:
+        return Claim(self._memory[self._at])
 
-    def acquire(self) -> bool:
-        """Whether the caller is to write the record. False if somebody has."""
-        if self._memory[self._at]:
+    @property
+    def is_written(self) -> bool:
+        return self._memory[self._at] == _WRITTEN
+
+    def acquire(self, ending: Claim, *, from_the_dead: bool = False) -> bool:
+        """Whether the caller is to write the record, and call `written` then. False if somebody else is, or has.
+
+        `from_the_dead`: whoever else may have claimed it is gone, and writes nothing any more.
+        """
+        state = self._memory[self._at]
+        if state != _FREE and (state == _WRITTEN or not from_the_dead):
             return False
-        self._memory[self._at] = 1
+        self._memory[self._at] = ending
         return True
+
+    def written(self) -> None:
+        """The record is written, or was lost on its way to the file: nobody is to write it again."""
+        self._memory[self._at] = _WRITTEN
 
 
 @dataclass(slots=True)
@@ -68,6 +98,11 @@ class ExecutionState:
     horse_pid: int = 0
     exit_status: ExitStatus | None = None
     overdue: bool = False
+
+    @property
+    def has_lost_its_horse(self) -> bool:
+        """Whether the work-horse is gone, as far as its parent has noticed."""
+        return self.exit_status is not None
 
     def may_have_lost_its_lease(self) -> bool:
         """Whether it ran for long enough that it is worth asking Redis."""

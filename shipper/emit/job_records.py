@@ -13,6 +13,7 @@ from ..job_fields import Progress
 from ..records import Record, begin, record_id, shorten, timestamp
 from ..service import ServiceInfo
 from .events import Ending, ExceptionInfo, ExitStatus, Failure, Success
+from .raised import from_text
 from .snapshot import JobSnapshot
 
 NS_PER_US = 1000
@@ -377,7 +378,9 @@ def _error(raised: ExceptionInfo) -> dict[str, str | None]:
 
 
 def _raised_from(text: str) -> ExceptionInfo:
-    """What RQ says of an ending that raised nothing, such as a killed work-horse."""
+    """What RQ says of an ending: a traceback, or (where nothing was raised) a sentence of its own."""
+    if (raised := from_text(text)) is not None:
+        return raised
     lines = text.strip("; \n").splitlines()
     return ExceptionInfo(type="", message=lines[-1] if lines else "", stack_trace=text)
 

@@ -363,6 +363,18 @@ ROWS = (
         "killed, with a retry", enqueued(work.be_killed, retry=Retry(max=1)),
         START + "job-retried killed will_retry, " + START + "job-dead killed exhausted",
     ),
+    Row(
+        "killed before its success was written", enqueued(work.be_killed_while_telling, "before"),
+        START + "job-finished",
+    ),
+    Row(
+        "killed before its success was written, no result kept",
+        enqueued(work.be_killed_while_telling, "before", result_ttl=0), START + "job-finished",
+    ),
+    Row(
+        "killed before its failure was written", enqueued(work.be_killed_while_telling, "before", "raised"),
+        START + "job-dead exception no_retry",
+    ),
     Row("exited", enqueued(work.exit_with, 3), START + "job-dead exited no_retry"),
     Row("exited as if all were well", left_without_a_word, START + "job-dead exited no_retry"),
     Row(
@@ -410,6 +422,11 @@ ROWS = (
     Row(
         "SpawnWorker, killed", enqueued(work.be_killed, flags=("--worker-class", "rq.SpawnWorker")),
         START + "job-dead killed no_retry",
+    ),
+    Row(
+        "SpawnWorker, killed before its success was written",
+        enqueued(work.be_killed_while_telling, "before", flags=("--worker-class", "rq.SpawnWorker")),
+        START + "job-finished",
     ),
     Row(
         "SpawnWorker, exited as if all were well",
@@ -464,6 +481,35 @@ def test_a_kill_tells_signal_and_memory(scene: Scene) -> None:
     assert record["rq"]["signal"] == "SIGKILL"
     assert record["rq"]["max_rss_kb"] > 1000
     assert record["code"]["function"]["name"] == "tests.work.be_killed"
+
+
+def test_a_failure_that_the_work_horse_could_not_write_is_told_as_redis_has_it(scene: Scene) -> None:
+    record = scene.of(enqueued(work.be_killed_while_telling, "before", "raised")(scene))[-1]
+    assert (record["error"]["type"], record["error"]["message"]) == ("ValueError", "no such order")
+    assert "be_killed_while_telling" in record["error"]["stack_trace"]
+    assert "signal" not in record["rq"]
+
+
+@pytest.mark.parametrize("how", ["returned", "raised"])
+@pytest.mark.parametrize("kind", ["rq.Worker", "rq.SpawnWorker"])
+def test_an_ending_that_was_written_an_instant_before_the_kill_is_one_document(
+    how: str, kind: str, scene: Scene, search: Elasticsearch, namespace: str
+) -> None:
+    job = enqueued(work.be_killed_while_telling, "after", how, flags=("--worker-class", kind))(scene)
+    closing = [record for record in scene.of(job) if _closes(record)]
+    assert {told(record) for record in closing} == {told(closing[0])}
+    assert {record["event"]["id"] for record in closing} == {closing[0]["event"]["id"]}
+    scene.programs.run("shipper", "run", "--once")
+    query = {"term": {"messaging.message.id": job.id}}
+    assert count(search, f"rq-job-{namespace}-*", query) == len(("enqueued", "started", "ended"))
+
+
+def test_a_kill_before_a_retry_is_written_leaves_no_execution_without_an_ending(scene: Scene) -> None:
+    job = enqueued(work.be_killed_while_telling, "before", "raised", retry=Retry(max=1))(scene)
+    started = [one["rq"]["execution_id"] for one in scene.of(job) if one["event"]["action"] == "job-started"]
+    closed = [record["rq"]["execution_id"] for record in scene.of(job) if _closes(record)]
+    assert len(started) > 1
+    assert sorted(closed) == sorted(started)
 
 
 @pytest.mark.parametrize("status", [0, 3])

@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
+import zlib
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -19,13 +20,16 @@ from typing import Any
 
 from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
+from rq.results import Result
 
 from ... import context
 from ...guard import never_raise
 from .. import ending, sentry, snapshot
 from ..descriptors import as_function, is_ours, mark
-from ..ending import ExecutionState
-from ..events import ExceptionInfo, ExitStatus, Failure, Success, observers
+from ..ending import Claim, ExecutionState
+from ..events import ExitStatus, Failure, Success, observers
+from ..raised import from_exc_info, from_text
+from ..snapshot import JobSnapshot
 from . import enqueue
 
 Wrapper = Callable[..., Any]
@@ -160,33 +164,72 @@ def _is_stopped(worker: Any, job: Any) -> bool:
 
 def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> None:
     """The work-horse is gone. If neither it nor its parent recorded how, do it now."""
-    if execution.execution_id is None or execution.claim.taken:
+    claim = execution.claim
+    if execution.execution_id is None or claim.is_written:
         return
-    status = _status(job)
-    if not execution.shared and status != JobStatus.STARTED:
+    status, left = _status(job), claim.state
+    if not execution.shared and status != JobStatus.STARTED and _exited_well(execution):
         return  # the spawned child recorded it; it has no way to say so
-    if not execution.claim.acquire():
+    if status == JobStatus.FINISHED or left == Claim.RETURNED:
+        if claim.acquire(Claim.RETURNED, from_the_dead=True):
+            _record_lost_success(worker, job, execution, status)
         return
-    if status == JobStatus.FINISHED:  # killed after Redis knew and before the record was written
+    if not claim.acquire(Claim.RAISED, from_the_dead=True):
+        return
+    known, failure = _lost_failure(worker, job, execution, status)
+    _write(execution, known, failure)
+    if status == JobStatus.STARTED:
+        ending.remember(job.connection, execution.execution_id)  # RQ will come across it and declare it abandoned
+
+
+def _record_lost_success(worker: Any, job: Any, execution: ExecutionState, status: JobStatus | None) -> None:
+    """The function returned. The work-horse went after Redis knew, or as it was about to say so."""
+    is_saved = status != JobStatus.STARTED
+    if status is None:
+        job.ended_at = datetime.now(UTC)  # no result was to be kept: RQ has deleted the job
+    elif is_saved:
         job.refresh()
-        success = Success(execution_id=execution.execution_id, worker=worker.name)
-        observers.succeeded(snapshot.from_job(job), success)
-        return
-    job.ended_at = datetime.now(UTC)
+    success = Success(execution_id=execution.execution_id, worker=worker.name, status_saved=is_saved)
+    _write(execution, snapshot.from_job(job), success)
+    if not is_saved and execution.execution_id is not None:
+        ending.remember(job.connection, execution.execution_id)
+
+
+def _lost_failure(
+    worker: Any, job: Any, execution: ExecutionState, status: JobStatus | None
+) -> tuple[JobSnapshot, Failure]:
+    """What is known of an execution that did not succeed, and whose work-horse is gone."""
     stopped = _is_stopped(worker, job)
-    raised = _exception_info(sys.exc_info(), "callback") if stopped else None
+    raised = from_exc_info(sys.exc_info(), "callback") if stopped else None
+    if status == JobStatus.FAILED:  # its work-horse went after Redis knew
+        raised = from_text(_stored_traceback(job))
+        job.refresh()
+    else:
+        job.ended_at = datetime.now(UTC)
     failure = Failure(
         execution_id=execution.execution_id,
         worker=worker.name,
-        retry_in_s=snapshot.retry_in_s(job) if not stopped else None,
+        retry_in_s=None if stopped or status == JobStatus.FAILED else snapshot.retry_in_s(job),
         stopped=stopped,
         text="The work-horse ended without telling RQ.",
         raised=raised,
-        killed=execution.exit_status or _UNKNOWN,
+        killed=None if status == JobStatus.FAILED and raised is not None else execution.exit_status or _UNKNOWN,
     )
-    observers.failed(snapshot.from_job(job), failure)
-    if status == JobStatus.STARTED:
-        ending.remember(job.connection, execution.execution_id)  # RQ will come across it and declare it abandoned
+    return snapshot.from_job(job), failure
+
+
+def _stored_traceback(job: Any) -> str:
+    """What RQ has stored of the latest failure; read by plain commands, as a result beside it is a pickle."""
+    with never_raise("failed"):
+        key = Result.get_key(job.id)  # type: ignore[no-untyped-call]
+        for _, stored in job.connection.xrevrange(key, count=1):
+            if compressed := stored.get(b"exc_string"):
+                return zlib.decompress(b64decode(compressed)).decode()
+    return ""
+
+
+def _exited_well(execution: ExecutionState) -> bool:
+    return execution.exit_status is not None and execution.exit_status.status == os.EX_OK
 
 
 def _status(job: Any) -> JobStatus | None:
@@ -232,7 +275,7 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
         _is_performing.reset(performing)
         context.running.reset(before)
         with never_raise("failed"):
-            if execution is not None and not execution.claim.taken:
+            if execution is not None and not execution.claim.is_written:
                 _record_unnoticed_ending(worker, job, execution, escaping, went_well=went_well)
             if not worker.is_horse:
                 state.end(job.id)
@@ -242,20 +285,22 @@ def _record_unnoticed_ending(
     worker: Any, job: Any, execution: ExecutionState, escaping: Any, *, went_well: bool
 ) -> None:
     """The function was run, and none of RQ's methods that handle an ending was called, or came to an end."""
-    if execution.started is None or not execution.claim.acquire():
+    went_well = went_well or execution.claim.state == Claim.RETURNED  # it was about to say so, and was interrupted
+    # Nobody else writes: the parent waits until this process is gone.
+    ended = Claim.RETURNED if went_well else Claim.RAISED
+    if execution.started is None or not execution.claim.acquire(ended, from_the_dead=True):
         return
     job.ended_at = _ended_at(job)
     known, execution_id = snapshot.from_job(job), execution.execution_id
     if went_well:
-        success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
-        observers.succeeded(known, success)
+        _write(execution, known, Success(execution_id=execution_id, worker=worker.name, status_saved=False))
     else:
         failure = Failure(
             execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
-            raised=_exception_info(snapshot.marks_of(job).raised or escaping),
+            raised=from_exc_info(snapshot.marks_of(job).raised or escaping),
             text="RQ was not told of this ending.", ended_at=job.ended_at,
         )  # fmt: skip
-        observers.failed(known, failure)
+        _write(execution, known, failure)
     if execution_id is not None:
         ending.remember(job.connection, execution_id)
 
@@ -309,17 +354,18 @@ def handle_execution_ended(original: Wrapper, worker: Any, job: Any, *args: Any,
 
 def _record_before_going_down(worker: Any, job: Any, raised: Any, error: Exception) -> None:
     known, execution_id = snapshot.from_job(job), _execution_id(worker, job)
-    if not _claim(worker, job):
-        return
+    execution = ending.of_worker(worker).of(job.id)
     if raised[0] is None:
-        success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
-        observers.succeeded(known, success)
+        if _claim(execution, Claim.RETURNED):
+            _write(execution, known, Success(execution_id=execution_id, worker=worker.name, status_saved=False))
+        return
+    if not _claim(execution, Claim.RAISED):
         return
     failure = Failure(
         execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
-        raised=_exception_info(raised), text=f"Redis could not be told: {error}", ended_at=job.ended_at,
+        raised=from_exc_info(raised), text=f"Redis could not be told: {error}", ended_at=job.ended_at,
     )  # fmt: skip
-    observers.failed(known, failure)
+    _write(execution, known, failure)
 
 
 def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -334,7 +380,7 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
     finally:
         # If Redis could not be told, RQ goes on to its failure path; the work was done all the same.
         with never_raise("succeeded"):
-            if _claim(worker, job):
+            if _claim(execution, Claim.RETURNED):
                 success = Success(
                     execution_id=execution_id,
                     worker=worker.name,
@@ -344,23 +390,24 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
                     result_bytes=_stored_results.pop(job.id, None),
                 )
                 started = execution.started if execution is not None else None
-                observers.succeeded(snapshot.at_ending(job, started), success)
+                _write(execution, snapshot.at_ending(job, started), success)
 
 
 def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """The function returned a Retry: RQ calls that a failure without an exception."""
     before, marks = None, snapshot.marks_of(job)
+    execution = ending.of_worker(worker).of(job.id)
     with never_raise("failed"):
         before = snapshot.from_job(job)
         execution_id = _execution_id(worker, job, kwargs.get("execution"))
-        late = _is_late(ending.of_worker(worker).of(job.id), job)
+        late = _is_late(execution, job)
         marks.asked_for_retry = True  # RQ before 2.12 goes on to handle_job_failure at the limit
     try:
         return original(worker, job, *args, **kwargs)
     finally:
         marks.asked_for_retry = False
         with never_raise("failed"):
-            if before is not None and _claim(worker, job):
+            if before is not None and _claim(execution, Claim.RAISED):
                 spent = job._status == JobStatus.FAILED
                 failure = Failure(
                     execution_id=execution_id,
@@ -370,7 +417,7 @@ def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwa
                     text="The function returned a Retry.",
                     reason="retry_limit" if spent else None,
                 )
-                observers.failed(before, failure)
+                _write(execution, before, failure)
 
 
 def handle_job_failure(
@@ -378,14 +425,24 @@ def handle_job_failure(
     **kwargs: Any,
 ) -> Any:  # fmt: skip
     before = failure = None
+    execution = ending.of_worker(worker).of(job.id)
     with never_raise("failed"):  # all of it before RQ acts: it counts the retry down and forgets the rest
         before, failure = snapshot.from_job(job), _failure(worker, job, exc_string, kwargs.get("execution"))
     try:
         return original(worker, job, queue, started_job_registry=started_job_registry, exc_string=exc_string, **kwargs)
     finally:
         with never_raise("failed"):
-            if before is not None and failure is not None and _claim(worker, job):
-                observers.failed(before, failure)
+            if before is not None and failure is not None:
+                _record_failure(worker, execution, before, failure)
+
+
+def _record_failure(worker: Any, execution: ExecutionState | None, before: JobSnapshot, failure: Failure) -> None:
+    if execution is None or execution.claim.state != Claim.RETURNED or not execution.has_lost_its_horse:
+        if _claim(execution, Claim.RAISED):
+            _write(execution, before, failure)
+    elif _claim(execution, Claim.RETURNED):  # its function returned, whatever RQ takes its work-horse's end for
+        success = Success(execution_id=failure.execution_id, worker=worker.name, late=failure.late, status_saved=False)
+        _write(execution, before._replace(ended_at=failure.ended_at), success)
 
 
 def execute_stopped_callback(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -402,11 +459,11 @@ def _failure(worker: Any, job: Any, text: str, of_rq: Any) -> Failure:
     stopped = _is_stopped(worker, job)
     execution_id = _execution_id(worker, job, of_rq)
     gone = execution is not None and execution.exit_status is not None
-    raised = _exception_info(marks.raised)
+    raised = from_exc_info(marks.raised)
     if raised is None and not gone:
-        raised = _exception_info(sys.exc_info())  # a class of its own may have passed over handle_exception
+        raised = from_exc_info(sys.exc_info())  # a class of its own may have passed over handle_exception
     if raised is None:
-        raised = _exception_info(marks.callback_raised, "callback")
+        raised = from_exc_info(marks.callback_raised, "callback")
     marks.raised = marks.callback_raised = None
     reason = None
     if execution is not None and execution.overdue:
@@ -468,7 +525,7 @@ def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any)
     finally:
         with never_raise("failed"):
             job.ended_at = job.ended_at or datetime.now(UTC)
-            raised = _exception_info(snapshot.marks_of(job).raised)
+            raised = from_exc_info(snapshot.marks_of(job).raised)
             if raised is None:
                 success = Success(
                     execution_id=None,
@@ -512,10 +569,19 @@ def _for_whom(job: Any) -> Iterator[None]:
         yield
 
 
-def _claim(worker: Any, job: Any) -> bool:
-    """Whether it is ours to record how this job ended."""
-    execution = ending.of_worker(worker).of(job.id)
-    return execution is None or execution.claim.acquire()  # None: an ending outside of any execution of this worker's
+def _claim(execution: ExecutionState | None, ended: Claim) -> bool:
+    """Whether it is ours to record how an execution ended. None: an ending outside of any of this worker's."""
+    return execution is None or execution.claim.acquire(ended, from_the_dead=execution.has_lost_its_horse)
+
+
+def _write(execution: ExecutionState | None, known: JobSnapshot, ended: Success | Failure) -> None:
+    """Tell how an execution ended, and then that it was told."""
+    if isinstance(ended, Success):
+        observers.succeeded(known, ended)
+    else:
+        observers.failed(known, ended)
+    if execution is not None:
+        execution.claim.written()
 
 
 def _is_late(execution: ExecutionState | None, job: Any) -> bool:
@@ -534,29 +600,3 @@ def _execution_id(worker: Any, job: Any, of_rq: Any = None) -> str | None:
         return known.execution_id
     execution = getattr(worker, "execution", None)
     return execution.id if execution is not None and execution.job_id == job.id else None
-
-
-def _exception_info(exc_info: Any, where: str | None = None) -> ExceptionInfo | None:
-    """An exception for a record; None if there was none."""
-    if exc_info is None or exc_info[0] is None:
-        return None
-    kind, value, trace = exc_info
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    try:
-        message = str(value)
-    except Exception:  # somebody else's __str__ may do anything
-        message = "(an exception that cannot be shown)"
-    stack = "".join(traceback.format_exception(kind, value, trace))
-    return ExceptionInfo(name, message, stack, where or _where(trace))
-
-
-# Functions of RQ whose frames tell which part of the work was going on.
-_PARTS = {"import_attribute": "import", "execute_success_callback": "callback"}
-
-
-def _where(trace: Any) -> str | None:
-    """Which part of the work raised: RQ's import of the function, its callback, or (None) the function itself."""
-    for frame, _ in traceback.walk_tb(trace):
-        if "rq" in frame.f_code.co_filename and (part := _PARTS.get(frame.f_code.co_name)):
-            return part
-    return None
