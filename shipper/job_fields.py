@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from .forking import no_fork
+
 CARRIED_FIELD = "shipper"
 """The field of a job's hash that carries the enqueuer's context, as JSON. Absent when there is none."""
 
@@ -45,7 +47,23 @@ def attempts(retries_left: int, returned: int, known_most: object) -> tuple[int,
 
 def progress_key(job_id: str) -> str:
     """The Redis hash of a job's progress: `percent`, `message`, `count`."""
-    return f"shipper:progress:{job_id}"
+    return own_key(f"progress:{job_id}")
+
+
+def own_key(name: str) -> str:
+    """The name of a key of ours: `shipper:…`.
+
+    Behind RQ's own prefix if that is another than usual (RQ_KEY_PREFIX, RQ 3): it may be all that an account is allowed
+    to touch, and its braces keep all keys in one slot of a Redis Cluster.
+    """
+    with no_fork:
+        from rq.job import Job  # its prefix is one of several names for it, and every release has it
+
+    prefix = Job.redis_job_namespace_prefix.removesuffix("job:")
+    return f"{'' if prefix == _USUAL_PREFIX else prefix}shipper:{name}"
+
+
+_USUAL_PREFIX = "rq:"
 
 
 def read_progress(connection: Any, job_id: str) -> Progress | None:

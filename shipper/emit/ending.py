@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from rq.worker import SpawnWorker
 
+from ..job_fields import own_key
+
 if TYPE_CHECKING:
     from .events import ExitStatus
     from .snapshot import JobSnapshot
@@ -172,4 +174,4 @@ def is_remembered(connection: Any, execution_id: str) -> bool:
 
 
 def _key(execution_id: str) -> str:
-    return f"shipper:told:{execution_id}"
+    return own_key(f"told:{execution_id}")

@@ -159,7 +159,8 @@ def after_execute(pipeline: Any, tell: Callable[[Any], None]) -> None:
 
         def execute_and_tell(*args: Any, **kwargs: Any) -> Any:
             due = waiting.copy()
-            answer = execute(*args, **kwargs)  # which resets, on success as on failure
+            waiting.clear()  # executed or not, they are done; not every pipeline calls its reset for that
+            answer = execute(*args, **kwargs)
             for told in due:
                 with never_raise("pipeline"):
                     told(answer)

@@ -52,7 +52,7 @@ def promote(original: Wrapper, registry: Any, *args: Any, **kwargs: Any) -> Any:
         if pipeline is None:
             _tell_pushed(registry.connection, answer, own, cause)
         else:
-            at = len(pipeline.command_stack) - 1
+            at = len(pipeline) - 1
             after_execute(pipeline, lambda answers: _tell_pushed(registry.connection, answers[at], own, cause))
     return answer
 

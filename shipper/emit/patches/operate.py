@@ -121,7 +121,7 @@ def fetched(connection: Any, job_id: Any) -> Job | None:
     """The job, without its payload ever being unpickled; None if it is gone or cannot be asked for."""
     with never_raise("operated"):
         job = Job(str(job_id), connection=connection)
-        raw = connection.hgetall(job.key)
+        raw = remove.hash_of(connection, job)
         if raw:
             job.restore(raw)
             return job

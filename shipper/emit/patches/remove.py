@@ -128,8 +128,15 @@ def _tell_removed(job: Any, how: str, pipeline: Any) -> None:
 def _waiting(queue: Any) -> Iterator[Job]:
     ids = [as_text(raw) for raw in queue.connection.lrange(queue.key, 0, -1)]
     for chunk in _chunks(ids):
-        found = queue.job_class.fetch_many(chunk, connection=queue.connection, serializer=queue.serializer)
-        yield from (job for job in found if job is not None)
+        jobs = [queue.job_class(job_id, connection=queue.connection, serializer=queue.serializer) for job_id in chunk]
+        with queue.connection.pipeline(transaction=False) as pipeline:
+            for job in jobs:
+                hash_of(pipeline, job)
+            hashes = pipeline.execute()
+        for job, raw in zip(jobs, hashes, strict=True):
+            if raw:
+                job.restore(raw)
+                yield job
 
 
 def _expired(registry: Any, until: float) -> Iterator[tuple[Job, str, float]]:
@@ -140,6 +147,11 @@ def _expired(registry: Any, until: float) -> Iterator[tuple[Job, str, float]]:
         for job in registry.job_class.fetch_many([job_id], registry.connection, registry.serializer):
             if job is not None:
                 yield job, execution_id, score
+
+
+def hash_of(connection: Any, job: Job) -> Any:
+    """A job's hash as bytes, which RQ reads it from: also where the connection's `decode_responses` is on."""
+    return connection.execute_command("HGETALL", job.key, NEVER_DECODE=True)
 
 
 def _chunks(items: list[Any]) -> Iterator[list[Any]]:
