@@ -5,6 +5,7 @@ Written by the process that enqueues or runs the job (emit/), read by whoever as
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,18 @@ def parse_carried(found: bytes | str | None) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return carried if isinstance(carried, dict) else {}
+
+
+_CALL = re.compile(r"([^\W\d]\w*(?:\.\w+)+)\(")
+
+
+def called_function(description: str | None) -> str | None:
+    """The function's dotted name in the description that RQ makes of a call; None of any other.
+
+    Nothing else of it may be shown: behind the name stand the arguments, and in another anything may.
+    """
+    called = _CALL.match(description or "")
+    return called[1] if called else None
 
 
 def attempts(retries_left: int, returned: int, known_most: object) -> tuple[int, int]:

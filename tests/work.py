@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import signal
 import time
 from pathlib import Path
@@ -116,6 +117,22 @@ def leave_a_word() -> str:
 
 def sign_in(user: str, password: str, *, headers: dict[str, str]) -> str:
     return f"{user} is in"
+
+
+def sign_in_and_be_killed(user: str, password: str, headers: dict[str, str]) -> None:
+    be_killed()
+
+
+class OfItsOwn:
+    """A serializer of the application's: nobody else can read its payloads."""
+
+    @staticmethod
+    def dumps(*values: object, **options: Any) -> bytes:
+        return pickle.dumps(*values, **options)[::-1]
+
+    @staticmethod
+    def loads(data: bytes, *values: object, **options: Any) -> Any:
+        return pickle.loads(data[::-1], *values, **options)  # noqa: S301 - as RQ's own does
 
 
 def tell_progress(then: str = "") -> None:

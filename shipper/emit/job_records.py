@@ -320,7 +320,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def _name(facts: JobSnapshot) -> str:
-    return facts.function or facts.description or facts.job_id
+    return facts.function or facts.job_id
 
 
 def _microseconds(start: datetime | None, end: datetime | None) -> int | None:

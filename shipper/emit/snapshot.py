@@ -6,6 +6,7 @@ about to run the job anyway, does that (through RQ itself); everybody else reads
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from rq.job import UNEVALUATED
 
 from ..context import Actor, RunningJob
 from ..forking import no_fork
-from ..job_fields import CARRIED_FIELD, attempts, parse_carried
+from ..job_fields import CARRIED_FIELD, attempts, called_function, parse_carried
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -69,7 +70,6 @@ class JobSnapshot(NamedTuple):
     job_id: str
     queue: str
     function: str | None = None
-    description: str | None = None
     payload_bytes: int | None = None
     created_at: datetime | None = None
     enqueued_at: datetime | None = None
@@ -182,7 +182,6 @@ def from_job(job: Job) -> JobSnapshot:
         job_id=job.id,
         queue=job.origin or "",
         function=function_name(job),
-        description=job.description,
         payload_bytes=_payload_bytes(job),
         created_at=job.created_at,
         enqueued_at=job.enqueued_at,
@@ -299,17 +298,20 @@ def _payload_bytes(job: Job) -> int | None:
 
 
 def function_name(job: Job) -> str | None:
-    """The dotted name of the job's function: as RQ has it if it was read already, else from the payload's bytes."""
+    """The dotted name of the job's function: as RQ has it if it was read already, else from the payload's bytes.
+
+    Of a payload that only the job's own serializer can read, from the description that RQ has made of the call.
+    """
     known = _method_name(job) or _carried(job).get("function")
     if isinstance(known, str):
         return known
     known = job._func_name
     if isinstance(known, str):
         return known
-    try:
-        return function_in_payload(job.data)
-    except Exception:  # a payload may be anything at all
-        return None
+    with contextlib.suppress(Exception):  # a payload may be anything at all
+        if known := function_in_payload(job.data):
+            return known
+    return called_function(job.description)
 
 
 def _method_name(job: Job) -> str | None:

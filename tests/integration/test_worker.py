@@ -139,6 +139,25 @@ def test_secrets_in_arguments_are_never_written(queue: Queue, programs: Programs
     assert "s3cret" not in programs.log.read_text()
 
 
+@pytest.mark.parametrize("description", [None, "Sign in bob with s3cret-3"])
+def test_a_payload_that_nobody_else_can_read_shows_no_secret_by_its_description(
+    description: str | None, queue: Queue, programs: Programs
+) -> None:
+    """Who tells of a killed job, or of one that was deleted, knows its description, where its arguments are."""
+    theirs = Queue(queue.name, connection=queue.connection, serializer=work.OfItsOwn)
+    named = {"user": "bob", "password": "s3cret-1", "headers": {"Authorization": "s3cret-2"}}
+    theirs.enqueue(work.sign_in_and_be_killed, *named.values(), job_id="kept", description=description)
+    theirs.enqueue(work.sign_in_and_be_killed, kwargs=named, description=description)
+    programs.work("letters", "--serializer", "tests.work.OfItsOwn")
+    theirs.enqueue(work.sign_in_and_be_killed, *named.values(), description=description)
+    queue.empty()
+    ends = [record for record in programs.records() if record["event"]["type"] == ["end"]]
+    assert [record["event"]["action"] for record in ends] == ["job-dead", "job-dead", "job-deleted"]
+    assert "s3cret" not in programs.log.read_text()
+    name = "tests.work.sign_in_and_be_killed" if description is None else "kept"
+    assert ends[0]["message"].startswith(f"{name} failed for good after ")
+
+
 def test_a_log_that_cannot_be_written_changes_no_job(queue: Queue, programs: Programs) -> None:
     job = queue.enqueue(work.add, 1, 2)
     done = programs.work("letters", SHIPPER_LOG="/dev/full")

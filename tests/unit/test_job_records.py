@@ -32,7 +32,6 @@ FACTS = JobSnapshot(
     job_id="3f2b8c1e-6d3a-4b52-9e0f-0a1b2c3d4e5f",
     queue="payments",
     function="shop.jobs.charge_card",
-    description="shop.jobs.charge_card(42)",
     payload_bytes=51,
     created_at=CREATED,
     enqueued_at=ENQUEUED,
@@ -184,7 +183,7 @@ def test_a_work_horse_that_exited_by_itself_was_not_killed() -> None:
 
 def test_facts_that_are_missing_leave_a_valid_record() -> None:
     bare = FACTS._replace(
-        function=None, description=None, payload_bytes=None, created_at=None, enqueued_at=None,
+        function=None, payload_bytes=None, created_at=None, enqueued_at=None,
         started_at=None, ended_at=None, context={},
     )  # fmt: skip
     record = job_records.finished(bare, Success(execution_id=None, worker=WORKER), WRITTEN, ORIGIN)
