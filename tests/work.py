@@ -111,6 +111,10 @@ def raising_callback(*_: object) -> None:
     raise RuntimeError("the callback failed")
 
 
+def note_nothing(*_: object) -> None:
+    """A callback of a job's."""
+
+
 def leave_a_word() -> str:
     return "a word"
 

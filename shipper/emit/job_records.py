@@ -373,7 +373,7 @@ def _error(raised: ExceptionInfo) -> dict[str, str | None]:
     return {
         "type": raised.type or None,
         "message": shorten(raised.message),
-        "stack_trace": shorten(raised.stack_trace),
+        "stack_trace": shorten(raised.stack_trace) or None,
     }
 
 

@@ -29,6 +29,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from shipper import settings
+from shipper.emit import callbacks
 from shipper.emit.events import observers
 from shipper.emit.recorder import Recorder
 from shipper.state import state_from_mapping
@@ -528,6 +529,30 @@ def test_an_abandoned_execution_is_marked_as_inferred(scene: Scene) -> None:
     assert dead["rq"]["inferred"] is True
     assert dead["rq"]["execution_id"] == started["rq"]["execution_id"]
     assert dead["messaging"]["client"]["id"] == started["messaging"]["client"]["id"]
+
+
+@pytest.mark.parametrize("retry", [None, Retry(max=1)])
+def test_an_abandoned_execution_is_told_with_its_error_whatever_rq_hands_to_handlers(
+    retry: Retry | None, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ 3 gives an exception to callbacks and handlers that nobody raised: without a traceback."""
+    given: list[tuple[Any, ...]] = []
+    told_of: list[dict[str, Any]] = []
+    monkeypatch.setitem(callbacks._registered, "on_fail", [told_of.append])
+    job = both_down(scene, retry=retry, on_failure=Callback(work.note_nothing))
+    handlers = [lambda job, *exc_info: given.append(exc_info)]
+    StartedJobRegistry(queue=scene.queue).cleanup(timestamp=time.time() + YEARS, exception_handlers=handlers)
+    ended = next(record for record in scene.of(job) if _closes(record))
+    assert told(ended) == f"job-{'retried' if retry else 'dead'} abandoned {'will_retry' if retry else 'no_retry'}"
+    assert ended["error"] == {
+        "type": "rq.exceptions.AbandonedJobError", "message": "its worker was not heard of any more",
+    }  # fmt: skip
+    assert ended["message"].endswith(": rq.exceptions.AbandonedJobError: its worker was not heard of any more")
+    assert [record["event"]["id"] for record in told_of] == [ended["event"]["id"]]
+    ((kind, _, _),) = given
+    assert kind.__name__ == "AbandonedJobError"
+    assert job.get_status() == ("queued" if retry else "failed")
+    scene.connection.delete(scene.queue.key)
 
 
 def test_a_retry_with_a_wait_tells_when_it_comes(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from .. import snapshot
 from ..events import Operation, observers
 from ..snapshot import JobSnapshot
 from . import remove
-from .enqueue import after_execute
+from .enqueue import after_execute, with_cause
 
 Wrapper = Callable[..., Any]
 
@@ -58,6 +58,15 @@ def requeue(wrapped: Wrapper) -> Wrapper:
         )  # fmt: skip
 
     return wrapper
+
+
+def requeued(job: Job, push: Callable[[], Any]) -> Any:
+    """Do `push`, by which somebody has a job pushed again past BaseRegistry.requeue."""
+    known = _facts(job)
+    return _told(
+        lambda: with_cause("requeue")(lambda _: push(), None), "job-requeued", "change", known,
+        ("job", job.id, known.function if known else None),
+    )  # fmt: skip
 
 
 def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from rq.utils import as_text, utcformat
 
 from ...guard import never_raise
 from .. import ending, snapshot
-from ..events import Failure, observers
+from ..events import ExceptionInfo, Failure, observers
 from .enqueue import after_execute
 
 Wrapper = Callable[..., Any]
@@ -28,6 +28,8 @@ _OPEN = frozenset(
     if hasattr(JobStatus, name)
 )  # fmt: skip
 _ABANDONED = frozenset({JobStatus.STARTED, JobStatus.QUEUED})  # queued: its worker was killed before it started it
+# What RQ gives to callbacks and handlers, and nobody raised (RQ 3), or RQ itself just then: its traceback says nothing.
+_NOT_HEARD_OF = ExceptionInfo("rq.exceptions.AbandonedJobError", "its worker was not heard of any more", "")
 CHUNK = 1000  # jobs of an emptied queue that are read at once
 
 # RQ itself deletes what has no result to keep: that is housekeeping after an ending, not an ending.
@@ -99,7 +101,7 @@ def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args
                 execution_id=execution_id,
                 worker=job.worker_name or "",
                 retry_in_s=retry,
-                text="Moved to FailedJobRegistry, due to AbandonedJobError: its worker was not heard of any more.",
+                raised=_NOT_HEARD_OF,
                 reason="abandoned",
                 inferred=True,
                 # The same for whoever finds it, so that two who do make one document.
