@@ -148,6 +148,10 @@ def tell_progress(then: str = "") -> None:
     shipper.progress(100, "done")
 
 
+def log_a_line(text: str) -> None:
+    logging.getLogger("shop").warning(text)
+
+
 def write_log(path: str) -> None:
     log = logging.getLogger("shop")
     handler = logging.FileHandler(path)
