@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,14 @@ def enqueue_another() -> None:
     job = get_current_job()
     assert job is not None
     Queue(job.origin, connection=job.connection).enqueue(add, 1, 2)
+
+
+def schedule_another() -> None:
+    from rq_scheduler import Scheduler
+
+    job = get_current_job()
+    assert job is not None
+    Scheduler(job.origin, connection=job.connection).enqueue_in(timedelta(0), add, 1, 2)
 
 
 def raising_callback(*_: object) -> None:
