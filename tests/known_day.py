@@ -347,7 +347,7 @@ def index(day: Day, search: Elasticsearch, settings: Settings) -> None:
     lines: list[bytes] = []
     now = datetime.now(UTC)
     for record in day.records:
-        record_document, state = document(records.encode(record), Place("h", b"", 0), settings, now)
+        record_document, state = document(records.encode(record), Place("h", "", 0), settings, now)
         made = [record_document, *([state_document(state, settings)] if state else [])]
         lines += [part for one in made for part in (one.action, one.source)]
     answer = search.perform_request(

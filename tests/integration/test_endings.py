@@ -190,7 +190,8 @@ def both_killed_with_a_retry_left(scene: Scene) -> Job:
 def abandoned_by_another_s_count(scene: Scene) -> Job:
     job = both_down(scene)
     key = StartedJobRegistry(queue=scene.queue).key
-    for member in scene.connection.zrange(key, 0, -1):
+    members: Any = scene.connection.zrange(key, 0, -1)
+    for member in members:
         scene.connection.zadd(key, {member: time.time()})
     time.sleep(1.1)  # RQ looks at whole seconds
     assert StartedJobRegistry(queue=scene.queue).count == 0

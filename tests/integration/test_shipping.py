@@ -235,7 +235,12 @@ def test_one_document_for_which_elasticsearch_refuses_a_whole_request_holds_noth
     pipeline.prepare()
     sent: list[int] = []
     send = pipeline._bulk.send
-    monkeypatch.setattr(pipeline._bulk, "send", lambda body: (sent.append(len(body)), send(body))[1])
+
+    def note_and_send(body: Any) -> Any:
+        sent.append(len(body))
+        return send(body)
+
+    monkeypatch.setattr(pipeline._bulk, "send", note_and_send)
     batch = Batch(made)
     for number, line in enumerate(whole):
         index = records.index_name("rq.job", datetime.now(UTC), namespace)

@@ -21,6 +21,7 @@ def test_a_job_that_works_is_enqueued_started_and_finished(queue: Queue, program
     programs.work("letters")
     enqueued, started, finished = programs.records()
     assert programs.actions() == ["job-enqueued", "job-started", "job-finished"]
+    assert job.enqueued_at is not None
     for record in (enqueued, started, finished):
         assert record["messaging"]["message"] == {"id": job.id, "body": {"size": len(job.data)}}
         assert record["messaging"]["destination"]["name"] == "letters"

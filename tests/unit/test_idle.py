@@ -19,7 +19,7 @@ class Run:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(idle.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("shipper.ship.source.idle.time.monotonic", lambda: self.now)
         self.folder = folder
         self.discovery = Discovery([f"{folder}/*.log"], [])
         self.quiet = IdleFiles(self.discovery)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ KILL_TEXT = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); 
 LAST_ATTEMPT = FACTS._replace(attempt=3, retries_left=0)
 
 
-def _failed(facts: JobSnapshot = LAST_ATTEMPT, **changes: object) -> Record:
+def _failed(facts: JobSnapshot = LAST_ATTEMPT, **changes: Any) -> Record:
     failure = Failure(execution_id=EXECUTION, worker=WORKER, text=DECLINED.stack_trace, raised=DECLINED)
     return job_records.failed(facts, replace(failure, **changes), WRITTEN, ORIGIN)
 
