@@ -5,10 +5,13 @@ Written by the process that enqueues or runs the job (emit/), read by jobs.py.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
+from .forking import no_fork
 
 CARRIED_FIELD = "shipper"
 """The field of a job's hash that holds the enqueuer's context, as a JSON object. Absent if there is none."""
@@ -32,6 +35,18 @@ def parse_carried(value: bytes | str | None) -> dict[str, Any]:
     return carried if isinstance(carried, dict) else {}
 
 
+_CALL = re.compile(r"([^\W\d]\w*(?:\.\w+)+)\(")
+
+
+def called_function(description: str | None) -> str | None:
+    """The function's dotted name from the description that RQ makes of a call; None for any other description.
+
+    The rest is never shown: it has the arguments, and a description that the application wrote may have anything.
+    """
+    call = _CALL.match(description or "")
+    return call[1] if call else None
+
+
 def attempts(retries_left: int, returned: int, max_attempts: object) -> tuple[int, int]:
     """(max attempts, this attempt).
 
@@ -45,7 +60,23 @@ def attempts(retries_left: int, returned: int, max_attempts: object) -> tuple[in
 
 def progress_key(job_id: str) -> str:
     """The Redis hash of a job's progress: `percent`, `message`, `count`."""
-    return f"shipper:progress:{job_id}"
+    return own_key(f"progress:{job_id}")
+
+
+def own_key(name: str) -> str:
+    """The name of one of our keys: `shipper:<name>`.
+
+    If RQ's prefix is not `rq:` (RQ_KEY_PREFIX, RQ 3), it stands before that: an account may be allowed only keys with
+    RQ's prefix, and braces in the prefix keep all keys in one slot of a Redis Cluster.
+    """
+    with no_fork:
+        from rq.job import Job  # every RQ has the prefix in this class
+
+    prefix = Job.redis_job_namespace_prefix.removesuffix("job:")
+    return f"{'' if prefix == _USUAL_PREFIX else prefix}shipper:{name}"
+
+
+_USUAL_PREFIX = "rq:"
 
 
 def read_progress(connection: Any, job_id: str) -> Progress | None:

@@ -6,7 +6,6 @@ for state in shipper.jobs.find(user="bob", state="dead"): …       # from Elast
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import settings as settings_module
 from .forking import no_fork
-from .job_fields import CARRIED_FIELD, attempts, parse_carried, read_progress, text
+from .job_fields import CARRIED_FIELD, attempts, called_function, parse_carried, read_progress, text
 from .records import parse_timestamp
 from .settings import Settings
 from .state import document_id, index_name, job_id_of
@@ -31,7 +30,6 @@ _FIELDS = (
     "status", "description", "origin", "worker_name", "created_at", "enqueued_at", "started_at", "ended_at",
     "retries_left", "number_of_retries", "shipper",
 )  # fmt: skip
-_CALL = re.compile(r"([A-Za-z_][\w.]*)\(")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,12 +145,11 @@ def _from_redis(job_id: str, config: Settings, redis: Redis | None) -> JobState 
     left, returned = int(values.get("retries_left", 0)), int(values.get("number_of_retries", 0))
     _, attempt = attempts(left, returned, carried.get("max_attempts"))
     times = [_datetime(values.get(name)) for name in ("ended_at", "started_at", "enqueued_at", "created_at")]
-    call = _CALL.match(values.get("description", ""))
     return JobState(
         job_id=job_id,
         state=_STATES.get(values["status"], values["status"]),
         live=True,
-        function=call[1] if call else None,
+        function=carried.get("function") or called_function(values.get("description")),
         queue=values.get("origin"),
         worker=values.get("worker_name"),
         user=context.get("user"),

@@ -29,8 +29,21 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("patient")
 
 
+# Marker → the fixtures that start a server. A test is marked if it uses one, directly or through other fixtures.
+SERVERS = {
+    "redis": {"redis_url", "own_redis", "sentinel", "cluster"},
+    "elasticsearch": {"elasticsearch_url", "own_server", "kibana_url"},
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: what begins last should not be what takes longest."""
+    """Mark tests that need a server. Sort files with slow tests first, so that the longest do not begin last."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        for marker, fixtures in SERVERS.items():
+            if used & fixtures:
+                item.add_marker(marker)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -119,7 +119,8 @@ def _file(content_type: str, body: bytes) -> Message:
     whole = message_from_bytes(b"content-type: " + content_type.encode() + b"\r\n\r\n" + body, policy=HTTP)
     assert whole.is_multipart(), "not multipart"
     assert not whole.defects, whole.defects
-    (part,) = whole.get_payload()
+    payload: Any = whole.get_payload()
+    (part,) = payload
     assert isinstance(part, Message)
     assert part.get_param("name", header="content-disposition") == "file"
     return part

@@ -348,8 +348,11 @@ def index(day: Day, search: Elasticsearch, settings: Settings) -> None:
     lines: list[bytes] = []
     now = datetime.now(UTC)
     for record in day.records:
-        record_document, state = document(records.encode(record), Place("h", b"", 0), settings, now)
-        made = [record_document, *([Document(*state.body.split(b"\n")[:2])] if state else [])]
+        record_document, state = document(records.encode(record), Place("h", "", 0), settings, now)
+        made = [record_document]
+        if state:
+            action, source = state.body.split(b"\n")[:2]
+            made.append(Document(action, source))
         lines += [part for one in made for part in (one.action, one.source)]
     answer = search.perform_request(
         "POST", "/_bulk?refresh=true", body=b"\n".join(lines) + b"\n",

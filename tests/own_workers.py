@@ -15,9 +15,9 @@ from rq.utils import now
 class ForgetsTheStop(Worker):
     """A stopped job is no failure to it: it clears RQ's mark, and leaves RQ's handling out."""
 
-    def handle_job_failure(self, job: Any, queue: Any, **kwargs: Any) -> Any:
+    def handle_job_failure(self, job: Any, queue: Any, *args: Any, **kwargs: Any) -> Any:
         if self._stopped_job_id != job.id:
-            return super().handle_job_failure(job, queue, **kwargs)
+            return super().handle_job_failure(job, queue, *args, **kwargs)
         self._stopped_job_id = None
         return None
 
@@ -62,7 +62,7 @@ class SwallowsExceptions(SimpleWorker):
 class HandlesFailuresByItself(SimpleWorker):
     """RQ never hears of a failure, and keeps the job as started."""
 
-    def handle_job_failure(self, job: Any, queue: Any, **kwargs: Any) -> None:
+    def handle_job_failure(self, job: Any, queue: Any, *args: Any, **kwargs: Any) -> None:
         return None
 
 

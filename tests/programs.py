@@ -48,9 +48,13 @@ class Programs:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def run(
-        self, *command: str, check: bool = True, stdin: bytes = b"", **environment: str
+        self, *command: str, check: Any = True, stdin: Any = b"", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program of the virtual environment to its end."""
+        """Run a program of the virtual environment to its end.
+
+        `check` (bool) and `stdin` (bytes) are Any because of `**environment`: mypy cannot know that no variable has one
+        of these names.
+        """
         done = subprocess.run(
             [BIN / command[0], *command[1:]],
             input=stdin.decode(),

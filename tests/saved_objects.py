@@ -56,7 +56,8 @@ class Placed:
     def reference(self, name: str) -> dict[str, str]:
         """The page's reference of that name for this panel. KeyError if there is none."""
         wanted = f"{self.panel['panelIndex']}:{name}"
-        return {one["name"]: one for one in self.page["references"]}[wanted]
+        found: dict[str, str] = {one["name"]: one for one in self.page["references"]}[wanted]
+        return found
 
     def view_of(self, layer: str) -> dict[str, Any]:
         return view(self.reference(f"indexpattern-datasource-layer-{layer}")["id"])

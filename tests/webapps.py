@@ -7,6 +7,7 @@ a job and is audited, `GET /stream`, which records while its answer is being mad
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from redis import Redis
 from rq import Queue
 
 import shipper
+from tests.programs import ROOT
 
 TRUSTED = ["127.0.0.0/8"]
 
@@ -144,19 +146,75 @@ def fastapi() -> Any:
     return app
 
 
+def documented_flask() -> Any:
+    """An application with a login and a job, set up by the lines in docs/beside.md, word for word."""
+    import flask
+
+    app = flask.Flask("tests")
+    app.secret_key = "x" * 50
+
+    @app.post("/login")
+    def login() -> str:
+        flask.session["user_id"] = flask.request.args["user"]
+        return "ok"
+
+    @app.post("/order/<number>")
+    def order(number: str) -> str:
+        enqueue(number)
+        return "ok"
+
+    exec(snippet("Flask"), {"app": app, "flask": flask})  # noqa: S102 - our own documentation
+    return app
+
+
+def documented_fastapi() -> Any:
+    from fastapi import FastAPI
+    from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
+    from starlette.middleware.authentication import AuthenticationMiddleware
+    from starlette.requests import HTTPConnection
+
+    class ByHeader(AuthenticationBackend):
+        async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
+            user = conn.headers.get("x-user")
+            return (AuthCredentials(), SimpleUser(user)) if user else None
+
+    app = FastAPI()
+    app.add_middleware(AuthenticationMiddleware, backend=ByHeader())
+
+    @app.post("/order/{number}")
+    def order(number: str) -> str:
+        enqueue(number)
+        return "ok"
+
+    exec(snippet("FastAPI"), {"app": app})  # noqa: S102 - our own documentation
+    return app
+
+
+def enqueue(number: str) -> None:
+    Queue("letters", connection=Redis.from_url(os.environ["SHIPPER_REDIS"])).enqueue("tests.work.audited", number)
+
+
+def snippet(framework: str) -> str:
+    """The lines for a framework in docs/beside.md."""
+    (shown,) = re.findall(rf"```python\n# {framework}\n(.*?)```", (ROOT / "docs/beside.md").read_text(), re.DOTALL)
+    return str(shown)
+
+
 class Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         return
 
 
 def main(name: str, port: int) -> None:
-    shipper.instrument()
-    if name == "fastapi":
+    if not name.startswith("documented"):  # the documented lines do it themselves
+        shipper.instrument()
+    if name.endswith("fastapi"):
         import uvicorn
 
-        uvicorn.run(fastapi(), host="127.0.0.1", port=port, log_level="warning")
+        application = documented_fastapi() if name.startswith("documented") else fastapi()
+        uvicorn.run(application, host="127.0.0.1", port=port, log_level="warning")
         return
-    application = {"flask": flask, "django": django}[name]()
+    application = {"flask": flask, "django": django, "documented_flask": documented_flask}[name]()
     with make_server("127.0.0.1", port, application, handler_class=Quiet) as server:
         server.serve_forever()
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from rq import Queue, Retry, get_current_job
 
 import shipper
+from shipper.sink import Sink
 
 
 def add(left: int, right: int) -> int:
@@ -42,6 +45,22 @@ def note_fields(job: Any, *_exc_info: Any) -> bool:
 
 def be_killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def be_killed_while_telling(when: str, how: str = "returned") -> str:
+    """Be killed right `before` or `after` this work-horse writes its closing record."""
+    append = Sink.append
+
+    def append_or_die(sink: Sink, line: bytes) -> bool:
+        if when == "after":
+            append(sink, line)
+        be_killed()
+        return True
+
+    setattr(Sink, "append", append_or_die)  # noqa: B010 - only in this process, which is killed
+    if how == "raised":
+        raise ValueError("no such order")
+    return "a word"
 
 
 def ask_for_retry() -> Retry:
@@ -89,8 +108,20 @@ def enqueue_another() -> None:
     Queue(job.origin, connection=job.connection).enqueue(add, 1, 2)
 
 
+def schedule_another() -> None:
+    from rq_scheduler import Scheduler
+
+    job = get_current_job()
+    assert job is not None
+    Scheduler(job.origin, connection=job.connection).enqueue_in(timedelta(0), add, 1, 2)
+
+
 def raising_callback(*_: object) -> None:
     raise RuntimeError("the callback failed")
+
+
+def note_nothing(*_: object) -> None:
+    """A job's callback that does nothing."""
 
 
 def leave_a_word() -> str:
@@ -101,6 +132,22 @@ def sign_in(user: str, password: str, *, headers: dict[str, str]) -> str:
     return f"{user} is in"
 
 
+def sign_in_and_be_killed(user: str, password: str, headers: dict[str, str]) -> None:
+    be_killed()
+
+
+class ReversedPickle:
+    """A serializer of the application. Other processes cannot read its payloads."""
+
+    @staticmethod
+    def dumps(value: object, *options: Any, **more: Any) -> bytes:
+        return pickle.dumps(value, *options, **more)[::-1]
+
+    @staticmethod
+    def loads(data: bytes, **options: Any) -> Any:
+        return pickle.loads(data[::-1], **options)  # noqa: S301 - like RQ's own serializer
+
+
 def tell_progress(then: str = "") -> None:
     """Four changes at once, of which the first and the last are worth a record."""
     for percent in (10, 20, 30):
@@ -108,6 +155,10 @@ def tell_progress(then: str = "") -> None:
     if then == "be killed":
         be_killed()
     shipper.progress(100, "done")
+
+
+def log_a_line(text: str) -> None:
+    logging.getLogger("shop").warning(text)
 
 
 def write_log(path: str) -> None:

@@ -14,7 +14,7 @@ from ..emit.instrument import instrument
 from ..emit.patches import spawn as spawn_patch
 from ..guard import never_raise
 from ..settings import set_application_settings
-from . import checks, middleware, on_commit, registry
+from . import checks, dashboard, middleware, on_commit, registry
 
 
 class ShipperConfig(AppConfig):
@@ -31,7 +31,7 @@ class ShipperConfig(AppConfig):
 
     def ready(self) -> None:
         # Each step on its own, so that a failure affects neither the other steps nor the application.
-        for step in (_instrument, _carry_contexts, _follow_sign_in, registry.install, _register_checks):
+        for step in _STEPS:
             with never_raise(f"django: {step.__name__}"):
                 step()
 
@@ -54,3 +54,13 @@ def _follow_sign_in() -> None:
 
 def _register_checks() -> None:
     register(checks.check, checks.TAG)
+
+
+_STEPS = (
+    _instrument,
+    _carry_contexts,
+    _follow_sign_in,
+    dashboard.wrap_requeue,
+    registry.install,
+    _register_checks,
+)

@@ -1,8 +1,13 @@
 """Per-worker execution state, and the claim that makes exactly one process write each closing record.
 
 The work-horse usually writes it. Its parent does if the work-horse was killed or exited before. Both share one byte of
-memory per execution: the process that sets it first writes the record. A SpawnWorker's child does not inherit that
-memory, so there the parent relies on the job's status in Redis.
+memory per execution. A process claims the record there before it writes it, with how the execution ended, and marks it
+as written afterwards. If a work-horse exits after its claim and before that mark, its parent writes the record. The
+record's id follows from job and execution: if the work-horse was killed between the write and the mark, the two
+records become one document.
+
+A SpawnWorker's child does not inherit that memory, so there the parent relies on the job's status in Redis and on the
+child's exit status.
 """
 
 from __future__ import annotations
@@ -11,9 +16,12 @@ import itertools
 import mmap
 import time
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from rq.worker import SpawnWorker
+
+from ..job_fields import own_key
 
 if TYPE_CHECKING:
     from .events import ExitStatus
@@ -29,25 +37,49 @@ _SLOTS = 4096  # concurrent executions of one worker; one page of memory
 _MAX_EXECUTIONS = 1000  # bounds the memory of a worker whose executions end without our wrappers being called
 
 
+class Claim(IntEnum):
+    """The value of the shared byte. RETURNED and RAISED: a process is writing the record of such an ending."""
+
+    FREE = 0
+    RETURNED = 1
+    RAISED = 2  # or killed, stopped, abandoned: any ending but success
+    WRITTEN = 3
+
+
+_FREE, _WRITTEN = int(Claim.FREE), int(Claim.WRITTEN)
+
+
 class EndingClaim:
-    """One shared byte: has this execution's closing record been written?"""
+    """The shared byte of one execution: whether its closing record is claimed or written."""
 
     __slots__ = ("_at", "_memory")
 
     def __init__(self, memory: mmap.mmap, at: int) -> None:
         self._memory, self._at = memory, at
-        memory[at] = 0
+        memory[at] = _FREE
 
     @property
-    def taken(self) -> bool:
-        return self._memory[self._at] == 1
+    def state(self) -> Claim:
+        return Claim(self._memory[self._at])
 
-    def acquire(self) -> bool:
-        """True if the caller has to write the record, False if another process has claimed it."""
-        if self._memory[self._at]:
+    @property
+    def is_written(self) -> bool:
+        return self._memory[self._at] == _WRITTEN
+
+    def acquire(self, ending: Claim, *, take_over: bool = False) -> bool:
+        """True if the caller has to write the record, and then `mark_written`. False if another process does or did.
+
+        `take_over`: any process that may hold the claim has exited, so only a written record counts.
+        """
+        state = self._memory[self._at]
+        if state != _FREE and (state == _WRITTEN or not take_over):
             return False
-        self._memory[self._at] = 1
+        self._memory[self._at] = ending
         return True
+
+    def mark_written(self) -> None:
+        """The record is written, or could not be written to the file: no other process tries again."""
+        self._memory[self._at] = _WRITTEN
 
 
 @dataclass(slots=True)
@@ -71,6 +103,11 @@ class ExecutionState:
     horse_pid: int = 0
     exit_status: ExitStatus | None = None
     overdue: bool = False
+
+    @property
+    def horse_has_exited(self) -> bool:
+        """Whether the work-horse has exited and its parent has seen it."""
+        return self.exit_status is not None
 
     def may_have_lost_its_lease(self) -> bool:
         """Whether it ran so long that `lost_its_lease` is worth a request to Redis."""
@@ -143,4 +180,4 @@ def is_remembered(connection: Any, execution_id: str) -> bool:
 
 
 def _key(execution_id: str) -> str:
-    return f"shipper:told:{execution_id}"
+    return own_key(f"told:{execution_id}")

@@ -17,6 +17,7 @@ from ..job_fields import Progress
 from ..records import Record, begin, record_id, shorten, timestamp
 from ..service import ServiceInfo
 from .events import Ending, ExceptionInfo, ExitStatus, Failure, Success
+from .raised import from_text
 from .snapshot import JobSnapshot
 
 NS_PER_US = 1000
@@ -326,7 +327,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def _name(job: JobSnapshot) -> str:
-    return job.function or job.description or job.job_id
+    return job.function or job.job_id
 
 
 def _microseconds(start: datetime | None, end: datetime | None) -> int | None:
@@ -379,12 +380,14 @@ def _error(raised: ExceptionInfo) -> dict[str, str | None]:
     return {
         "type": raised.type or None,
         "message": shorten(raised.message),
-        "stack_trace": shorten(raised.stack_trace),
+        "stack_trace": shorten(raised.stack_trace) or None,
     }
 
 
 def _raised_from(text: str) -> ExceptionInfo:
-    """RQ's own message as an exception without a type, where nothing was raised: a killed work-horse."""
+    """RQ's text of an ending: a traceback, or (where nothing was raised) a message as an exception without a type."""
+    if (raised := from_text(text)) is not None:
+        return raised
     lines = text.strip("; \n").splitlines()
     return ExceptionInfo(type="", message=lines[-1] if lines else "", stack_trace=text)
 

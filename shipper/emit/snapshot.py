@@ -6,6 +6,7 @@ to run the job anyway. Everything here reads the fields beside the payload.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -16,7 +17,7 @@ from rq.job import UNEVALUATED
 
 from ..context import Actor, RunningJob
 from ..forking import no_fork
-from ..job_fields import CARRIED_FIELD, attempts, parse_carried
+from ..job_fields import CARRIED_FIELD, attempts, called_function, parse_carried
 
 if TYPE_CHECKING:
     from rq.job import Job
@@ -73,7 +74,6 @@ class JobSnapshot(NamedTuple):
     job_id: str
     queue: str
     function: str | None = None
-    description: str | None = None
     payload_bytes: int | None = None
     created_at: datetime | None = None
     enqueued_at: datetime | None = None
@@ -185,7 +185,6 @@ def from_job(job: Job) -> JobSnapshot:
         job_id=job.id,
         queue=job.origin or "",
         function=function_name(job),
-        description=job.description,
         payload_bytes=_payload_bytes(job),
         created_at=job.created_at,
         enqueued_at=job.enqueued_at,
@@ -302,17 +301,20 @@ def _payload_bytes(job: Job) -> int | None:
 
 
 def function_name(job: Job) -> str | None:
-    """The dotted name of the job's function: RQ's if it has read it already, else from the payload's bytes."""
+    """The dotted name of the job's function: RQ's if it has read it already, else from the payload's bytes.
+
+    If only the job's own serializer can read the payload, the name is taken from the description that RQ made.
+    """
     name = _method_name(job) or _carried(job).get("function")
     if isinstance(name, str):
         return name
     name = job._func_name
     if isinstance(name, str):
         return name
-    try:
-        return function_in_payload(job.data)
-    except Exception:  # a payload may be anything at all
-        return None
+    with contextlib.suppress(Exception):  # a payload may be anything at all
+        if name := function_in_payload(job.data):
+            return name
+    return called_function(job.description)
 
 
 def _method_name(job: Job) -> str | None:

@@ -61,7 +61,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of an environment that has the wheel and nothing of this checkout."""
     home = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", home], check=True)
-    pip = [home / "bin/pip", "install", "-q", "--disable-pip-version-check", wheel, client_requirement()]
+    pip = [str(home / "bin/pip"), "install", "-q", "--disable-pip-version-check", str(wheel), client_requirement()]
     subprocess.run(pip, check=True)
     return home / "bin"
 

@@ -34,9 +34,9 @@ def main(arguments: list[str]) -> int:
         rest.write(sysconfig.get_path("purelib") + "\n")  # found after what is in the environment itself
     wanted = [TOGETHER_WITH.get(name, f"{name}=={least}") for name, least in _least().items()]
     print(f"The oldest that we work with: {', '.join(wanted)}", flush=True)
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "-q"]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "install", "-q"]
     subprocess.run([*pip, *wanted], check=True)
-    subprocess.run([*pip, "--no-deps", "-e", ROOT], check=True)
+    subprocess.run([*pip, "--no-deps", "-e", str(ROOT)], check=True)
     return subprocess.run(
         ending_with_us([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *(arguments or SUITES)]),
         cwd=ROOT, env=dict(os.environ), check=False,

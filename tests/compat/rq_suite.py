@@ -20,6 +20,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from stack.elasticsearch import cache_folder
@@ -86,8 +87,8 @@ def _archive() -> Path:
     archive = kept / f"rq-{version}.tar.gz"
     if not archive.exists():
         kept.mkdir(parents=True, exist_ok=True)
-        fetch = [BIN / "pip", "download", "-q", "--no-deps", "--no-binary", "rq", "-d", kept, f"rq=={version}"]
-        if subprocess.run(fetch, check=False).returncode != 0:
+        fetch = [str(BIN / "pip"), "download", "-q", "--no-deps", "--no-binary", "rq", "-d", str(kept)]
+        if subprocess.run([*fetch, f"rq=={version}"], check=False).returncode != 0:
             raise StackError(f"The source of rq {version} could not be fetched. Is the network there?")
     return archive
 
@@ -97,7 +98,8 @@ def _source(folder: Path) -> Path:
     archive = _archive()
     with tarfile.open(archive) as tar:
         # The filter came with Python 3.11.4; the archive is the package index's own.
-        tar.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # noqa: S202
+        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        tar.extractall(folder, **safely)  # noqa: S202
     source = folder / archive.name.removesuffix(".tar.gz")
     shutil.rmtree(source / "rq")
     return source

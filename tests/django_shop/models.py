@@ -102,7 +102,7 @@ class ApiToken(models.Model):
     key = models.CharField(max_length=50)
 
     def __str__(self) -> str:
-        return self.key
+        return str(self.key)
 
 
 class Plain(models.Model):

@@ -33,3 +33,5 @@ SHIPPER = {"log": _folder / "records.jsonl", "service": "shop", "trusted_proxies
 RQ_QUEUES = {"letters": {"URL": os.environ.get("SHIPPER_REDIS", "redis://127.0.0.1:1/0")}}
 
 globals().update(json.loads(os.environ.get("SHOP_SETTINGS", "{}")))
+INSTALLED_APPS += globals().get("MORE_APPS", [])
+MIDDLEWARE += globals().get("MORE_MIDDLEWARE", [])

@@ -13,7 +13,7 @@ from stack import elasticsearch
 from stack.processes import birth, wait_until
 from tests.programs import LIMIT_S, ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.redis, pytest.mark.elasticsearch]  # starts its own servers
 
 SERVER_OF_ITS_OWN = """
 import sys, time

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 from rq import Queue
@@ -16,7 +14,7 @@ from tests.programs import Programs
 
 
 @pytest.fixture
-def queue(connection: redis.Redis, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+def queue(connection: redis.Redis, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> Queue:
     """A queue of this process, which is instrumented and writes to this test's file."""
     shipper.instrument()
     recorder = Recorder(settings.load(environment=programs.environment))

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -38,7 +39,7 @@ def serving_tls(folder: Path) -> Iterator[tuple[BulkServer, Path, str]]:
         yield server, authority_file, hashlib.sha256(der).hexdigest()
 
 
-def ship(programs: Programs, *, check: bool = True, **environment: str) -> str:
+def ship(programs: Programs, *, check: Any = True, **environment: str) -> str:
     append(programs, lines(10))
     done = programs.run("shipper", "run", "--once", check=check, **environment)
     return done.stderr

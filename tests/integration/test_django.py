@@ -193,3 +193,57 @@ def test_a_job_that_waits_for_the_end_of_the_request_carries_it(serve: Callable[
     (record,) = project.records()
     assert record["user"]["id"] == "1"
     assert record["organization"]["id"] == "42"
+
+
+WITH_PAGES = {
+    "ROOT_URLCONF": "tests.django_shop.dashboard_urls",
+    "MORE_APPS": ["django.contrib.messages"],
+    "MORE_MIDDLEWARE": ["django.contrib.messages.middleware.MessageMiddleware"],
+}
+FAILED = [f"failed-{number}" for number in range(5)]
+MAKE_JOBS = f"""
+import django_rq
+queue = django_rq.get_queue("letters")
+for name in {FAILED!r}:
+    queue.enqueue("tests.work.fail", job_id=name)
+queue.enqueue("tests.work.add", 1, 2, job_id="finished")
+queue.enqueue("tests.work.add", 1, 2, job_id="deferred", depends_on="failed-0")
+"""
+USE_PAGES = """
+from django.contrib.auth.models import User
+from django.test import Client
+client = Client()
+client.force_login(User.objects.create(username="olga", is_staff=True))
+def post(page, **form):
+    answer = client.post(f"/rq/queues/{page}", form)
+    assert answer.status_code == 302, (page, answer.status_code, answer.content)
+    assert "login" not in answer.url, answer.url
+post("0/failed-0/requeue/")
+post("0/failed-1/delete/")
+post("actions/0/", action="requeue", job_ids=["failed-2", "finished"])
+post("actions/0/", action="delete", job_ids=["failed-3"])
+post("0/deferred/enqueue/")
+post("0/requeue-all/")
+post("0/empty/")
+"""
+
+
+def test_what_is_done_on_django_rq_s_pages_is_done_by_who_has_signed_in(project: Project) -> None:
+    project.python(MAKE_JOBS, **project.settings(**WITH_PAGES))
+    project.rqworker()
+    before = len(project.records())
+    project.python(USE_PAGES, **project.settings(**WITH_PAGES))
+    done = [record for record in project.audit() if record["audit"]["resource"]["type"] in ("job", "queue")]
+    assert [(record["event"]["action"], record["audit"]["resource"]["id"]) for record in done] == [
+        ("job-requeued", "failed-0"), ("job-deleted", "failed-1"), ("job-requeued", "failed-2"),
+        ("job-requeued", "finished"), ("job-deleted", "failed-3"), ("job-requeued", "deferred"),
+        ("job-requeued", "failed-4"), ("queue-emptied", "letters"),
+    ]  # fmt: skip
+    assert {(record["user"]["name"], record["audit"]["actor"]["type"]) for record in done} == {("olga", "user")}
+    pushed = [record for record in project.records()[before:] if record["event"]["action"] == "job-enqueued"]
+    assert {record["rq"]["cause"] for record in pushed} == {"requeue"}
+    assert {record["messaging"]["message"]["id"] for record in pushed} == {
+        "failed-0", "failed-2", "finished", "deferred", "failed-4",
+    }  # fmt: skip
+    assert {record["url"]["path"] for record in done} >= {"/rq/queues/actions/0/", "/rq/queues/0/empty/"}
+    follow(project.audit())

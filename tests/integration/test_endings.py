@@ -29,6 +29,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
 from shipper import settings
+from shipper.emit import callbacks
 from shipper.emit.events import observers
 from shipper.emit.recorder import Recorder
 from shipper.state import state_from_mapping
@@ -189,7 +190,8 @@ def both_killed_with_a_retry_left(scene: Scene) -> Job:
 def abandoned_by_another_s_count(scene: Scene) -> Job:
     job = both_down(scene)
     key = StartedJobRegistry(queue=scene.queue).key
-    for member in scene.connection.zrange(key, 0, -1):
+    members: Any = scene.connection.zrange(key, 0, -1)
+    for member in members:
         scene.connection.zadd(key, {member: time.time()})
     time.sleep(1.1)  # RQ looks at whole seconds
     assert StartedJobRegistry(queue=scene.queue).count == 0
@@ -363,6 +365,18 @@ ROWS = (
         "killed, with a retry", enqueued(work.be_killed, retry=Retry(max=1)),
         START + "job-retried killed will_retry, " + START + "job-dead killed exhausted",
     ),
+    Row(
+        "killed before its success was written", enqueued(work.be_killed_while_telling, "before"),
+        START + "job-finished",
+    ),
+    Row(
+        "killed before its success was written, no result kept",
+        enqueued(work.be_killed_while_telling, "before", result_ttl=0), START + "job-finished",
+    ),
+    Row(
+        "killed before its failure was written", enqueued(work.be_killed_while_telling, "before", "raised"),
+        START + "job-dead exception no_retry",
+    ),
     Row("exited", enqueued(work.exit_with, 3), START + "job-dead exited no_retry"),
     Row("exited as if all were well", left_without_a_word, START + "job-dead exited no_retry"),
     Row(
@@ -410,6 +424,11 @@ ROWS = (
     Row(
         "SpawnWorker, killed", enqueued(work.be_killed, flags=("--worker-class", "rq.SpawnWorker")),
         START + "job-dead killed no_retry",
+    ),
+    Row(
+        "SpawnWorker, killed before its success was written",
+        enqueued(work.be_killed_while_telling, "before", flags=("--worker-class", "rq.SpawnWorker")),
+        START + "job-finished",
     ),
     Row(
         "SpawnWorker, exited as if all were well",
@@ -466,6 +485,35 @@ def test_a_kill_tells_signal_and_memory(scene: Scene) -> None:
     assert record["code"]["function"]["name"] == "tests.work.be_killed"
 
 
+def test_a_failure_that_the_work_horse_could_not_write_is_told_as_redis_has_it(scene: Scene) -> None:
+    record = scene.of(enqueued(work.be_killed_while_telling, "before", "raised")(scene))[-1]
+    assert (record["error"]["type"], record["error"]["message"]) == ("ValueError", "no such order")
+    assert "be_killed_while_telling" in record["error"]["stack_trace"]
+    assert "signal" not in record["rq"]
+
+
+@pytest.mark.parametrize("how", ["returned", "raised"])
+@pytest.mark.parametrize("kind", ["rq.Worker", "rq.SpawnWorker"])
+def test_an_ending_that_was_written_an_instant_before_the_kill_is_one_document(
+    how: str, kind: str, scene: Scene, search: Elasticsearch, namespace: str
+) -> None:
+    job = enqueued(work.be_killed_while_telling, "after", how, flags=("--worker-class", kind))(scene)
+    closing = [record for record in scene.of(job) if _closes(record)]
+    assert {summary(record) for record in closing} == {summary(closing[0])}
+    assert {record["event"]["id"] for record in closing} == {closing[0]["event"]["id"]}
+    scene.programs.run("shipper", "run", "--once")
+    query = {"term": {"messaging.message.id": job.id}}
+    assert count(search, f"rq-job-{namespace}-*", query) == len(("enqueued", "started", "ended"))
+
+
+def test_a_kill_before_a_retry_is_written_leaves_no_execution_without_an_ending(scene: Scene) -> None:
+    job = enqueued(work.be_killed_while_telling, "before", "raised", retry=Retry(max=1))(scene)
+    started = [one["rq"]["execution_id"] for one in scene.of(job) if one["event"]["action"] == "job-started"]
+    closed = [record["rq"]["execution_id"] for record in scene.of(job) if _closes(record)]
+    assert len(started) > 1
+    assert sorted(closed) == sorted(started)
+
+
 @pytest.mark.parametrize("status", [0, 3])
 def test_an_exit_tells_its_code(scene: Scene, status: int) -> None:
     record = scene.of(enqueued(work.exit_with, status)(scene))[-1]
@@ -482,6 +530,30 @@ def test_an_abandoned_execution_is_marked_as_inferred(scene: Scene) -> None:
     assert dead["rq"]["inferred"] is True
     assert dead["rq"]["execution_id"] == started["rq"]["execution_id"]
     assert dead["messaging"]["client"]["id"] == started["messaging"]["client"]["id"]
+
+
+@pytest.mark.parametrize("retry", [None, Retry(max=1)])
+def test_an_abandoned_execution_is_told_with_its_error_whatever_rq_hands_to_handlers(
+    retry: Retry | None, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ 3 passes callbacks and handlers an exception that nobody raised, so it has no traceback."""
+    given: list[tuple[Any, ...]] = []
+    failures: list[dict[str, Any]] = []
+    monkeypatch.setitem(callbacks._registered, "on_fail", [failures.append])
+    job = both_down(scene, retry=retry, on_failure=Callback(work.note_nothing))
+    handlers = [lambda job, *exc_info: given.append(exc_info)]
+    StartedJobRegistry(queue=scene.queue).cleanup(timestamp=time.time() + YEARS, exception_handlers=handlers)
+    ended = next(record for record in scene.of(job) if _closes(record))
+    assert summary(ended) == f"job-{'retried' if retry else 'dead'} abandoned {'will_retry' if retry else 'no_retry'}"
+    assert ended["error"] == {
+        "type": "rq.exceptions.AbandonedJobError", "message": "its worker was not heard of any more",
+    }  # fmt: skip
+    assert ended["message"].endswith(": rq.exceptions.AbandonedJobError: its worker was not heard of any more")
+    assert [record["event"]["id"] for record in failures] == [ended["event"]["id"]]
+    ((kind, _, _),) = given
+    assert kind.__name__ == "AbandonedJobError"
+    assert job.get_status() == ("queued" if retry else "failed")
+    scene.connection.delete(scene.queue.key)
 
 
 def test_a_retry_with_a_wait_tells_when_it_comes(scene: Scene) -> None:
@@ -529,7 +601,7 @@ def test_a_unique_job_that_is_refused_is_told_and_ends_nothing(scene: Scene) -> 
     assert scene.programs.actions() == ["job-enqueued", "job-refused"]
     refused = scene.programs.records()[-1]
     assert (refused["event"]["reason"], refused["event"]["outcome"]) == ("duplicate", "failure")
-    assert state_from_mapping(refused) is None
+    assert state_from_mapping(refused, "shop") is None
 
 
 @pytest.fixture

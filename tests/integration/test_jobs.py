@@ -61,7 +61,7 @@ def test_jobs_are_found_by_what_they_are(
     ship(programs, search, namespace)
 
     def found(**asked: str) -> set[str]:
-        return {state.job_id for state in shipper.jobs.find(settings=made, **asked)}  # type: ignore[arg-type]
+        return {state.job_id for state in shipper.jobs.find(settings=made, **asked)}
 
     assert found(user="bob") == {good.id, bad.id}
     assert found(user="bob", state="dead") == {bad.id}

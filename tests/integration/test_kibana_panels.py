@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -174,13 +174,17 @@ def bucket(one: Happening) -> int:
     return int(one.ms) // INTERVAL_MS * INTERVAL_MS
 
 
+def of_outcome(outcome: str) -> Callable[[Happening], bool]:
+    return lambda one: one.outcome == outcome
+
+
 @dataclass(frozen=True)
 class Expected:
     """Which happenings a panel is about, what they are grouped by, and the figures of each group."""
 
     of: str
     figures: dict[str, Figure]
-    keys: dict[str, Callable[[Happening], Any]] = field(default_factory=dict)
+    keys: Mapping[str, Callable[[Happening], Any]] = field(default_factory=dict)
     where: Callable[[Happening], object] = always
 
 
@@ -367,7 +371,7 @@ EXPECTED = {
         ),
         "When, and how it ended": Expected(
             "rq.audit",
-            {name: n(lambda one, name=name: one.outcome == name) for name in ("success", "failure", "unknown")}, time,
+            {name: n(of_outcome(name)) for name in ("success", "failure", "unknown")}, time,
         ),
         "What was denied, to whom, why?": Expected(
             "rq.audit", {"times": n(), "last": newest},

@@ -16,6 +16,7 @@ from rq.worker import Worker
 
 import shipper
 from shipper import context
+from shipper.audit.writer import login_name
 from tests import work
 from tests.programs import LIMIT_S, Programs, wait_for
 from tests.trail import follow
@@ -59,6 +60,17 @@ def test_rq_s_commands_for_queues_and_workers(queue: Queue, programs: Programs) 
     assert done(programs) == [("queue-emptied", "letters"), ("workers-suspended", "all"), ("workers-resumed", "all")]
     assert programs.audit()[0]["event"]["reason"] == "1 jobs"
     assert {record["user"]["id"] for record in programs.audit()} == {"olga"}
+
+
+def test_where_nobody_is_named_it_was_who_is_logged_in(queue: Queue, programs: Programs) -> None:
+    job = failed_job(queue, programs)
+    where = "--url", programs.environment["SHIPPER_REDIS"]
+    programs.run("rq", "requeue", "--queue", "letters", *where, job.id, RQ_JOB_CLASS="shipper.LoggedJob")
+    programs.run("rq", "empty", "letters", *where, RQ_JOB_CLASS="shipper.LoggedJob")
+    assert done(programs) == [("job-requeued", job.id), ("queue-emptied", "letters")]
+    assert {(one["user"]["id"], one["audit"]["actor"]["type"]) for one in programs.audit()} == {
+        (login_name(), "operator")
+    }  # fmt: skip
 
 
 def test_the_api_of_rq(queue: Queue, programs: Programs, connection: redis.Redis) -> None:

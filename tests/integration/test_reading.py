@@ -22,7 +22,12 @@ def record(number: int, *, action: str = "job-finished", **changes: Any) -> byte
     moment = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5) + timedelta(microseconds=number)
     function, queue = changes.get("function", "shop.jobs.charge"), changes.get("queue", "payments")
     size, seconds, lag_ms = changes.get("size", 100), changes.get("seconds"), changes.get("lag_ms")
-    event = {"id": records.record_id(moment, str(number)), "dataset": "rq.job", "action": action, "outcome": "success"}
+    event: dict[str, Any] = {
+        "id": records.record_id(moment, str(number)),
+        "dataset": "rq.job",
+        "action": action,
+        "outcome": "success",
+    }
     if seconds is not None:
         event["duration"] = int(seconds * SECOND_NS)
     return records.encode({

@@ -123,6 +123,7 @@ def test_a_witness_that_comes_later_is_neither_silenced_nor_overruled(
 ) -> None:
     job = queue.enqueue(work.add, 1, 2)
     list_of_the_queue = queue.connection.dump(queue.key)
+    assert list_of_the_queue is not None
     queue.connection.delete(queue.key)
     programs.run("shipper", "run", "--once")
     count(search, f"rq-state-{namespace}")

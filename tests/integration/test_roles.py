@@ -59,6 +59,7 @@ def shipped(keys: Programs, own_server: OwnElasticsearch, own_search: Elasticsea
     name = keys.environment["SHIPPER_NAMESPACE"]
     own_search.indices.refresh(index=f"rq-*-{name}*")
     assert own_search.count(index=f"rq-state-{name}")["count"] == 1
+    hit: dict[str, Any]
     (hit,) = own_search.search(index=f"rq-audit-{name}-*")["hits"]["hits"]
     return hit
 

@@ -16,10 +16,11 @@ from elasticsearch import Elasticsearch
 
 from shipper import jobs, records
 from shipper.settings import Settings
-from shipper.ship.bulk.batch import Batch, Item
+from shipper.ship.bulk.batch import Batch
 from shipper.ship.bulk.dead_letters import DeadLetters
 from shipper.ship.pipeline import Pipeline
 from shipper.ship.reader.document import Document
+from shipper.ship.reader.items import Item
 from tests.bulk_server import serving, slow
 from tests.programs import LIMIT_S, Programs, count, wait_for
 
@@ -235,7 +236,12 @@ def test_one_document_for_which_elasticsearch_refuses_a_whole_request_holds_noth
     pipeline.prepare()
     sent: list[int] = []
     send = pipeline._bulk.send
-    monkeypatch.setattr(pipeline._bulk, "send", lambda body: (sent.append(len(body)), send(body))[1])
+
+    def note_and_send(body: Any) -> Any:
+        sent.append(len(body))
+        return send(body)
+
+    monkeypatch.setattr(pipeline._bulk, "send", note_and_send)
     batch = Batch(made)
     for number, line in enumerate(whole):
         index = records.index_name("rq.job", datetime.now(UTC), namespace)

@@ -19,8 +19,13 @@ Ask = Callable[..., int]
 @pytest.fixture(params=["flask", "django", "fastapi"])
 def ask(request: pytest.FixtureRequest, programs: Programs, connection: redis.Redis) -> Ask:
     """Puts a request to the application and gives back the status."""
+    return serving(programs, request.param, {})
+
+
+def serving(programs: Programs, application: str, answered: dict[str, str]) -> Ask:
+    """Start an application of tests/webapps.py. `answered` is filled with the headers of the last answer."""
     port = free_port()
-    server = programs.start("python", "-m", "tests.webapps", request.param, str(port))
+    server = programs.start("python", "-m", "tests.webapps", application, str(port))
 
     def put(method: str, path: str, **headers: str) -> int:
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
@@ -28,6 +33,7 @@ def ask(request: pytest.FixtureRequest, programs: Programs, connection: redis.Re
             client.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
             answer = client.getresponse()
             answer.read()
+            answered.update((name.lower(), value) for name, value in answer.headers.items())
             return answer.status
         finally:
             client.close()
@@ -96,3 +102,28 @@ def test_what_was_forbidden_is_a_denial(ask: Ask, programs: Programs) -> None:
     assert ask("GET", "/forbidden", X_User="ann") == 403
     (record,) = programs.audit()
     assert (record["event"]["outcome"], record["event"]["type"]) == ("failure", ["info", "denied"])
+
+
+@pytest.mark.parametrize("framework", ["flask", "fastapi"])
+@pytest.mark.usefixtures("connection")
+def test_the_lines_that_the_documentation_shows_are_all_it_takes(framework: str, programs: Programs) -> None:
+    answered: dict[str, str] = {}
+    ask = serving(programs, f"documented_{framework}", answered)
+    who = {"X_User": "ann"}
+    if framework == "flask":
+        assert ask("POST", "/login?user=ann") == 200
+        who = {"Cookie": answered["set-cookie"].partition(";")[0]}
+    assert ask("POST", "/order/7", X_Request_Id="r-1", traceparent=f"00-{TRACE}-b7ad6b7169203331-01", **who) == 200
+    programs.work("letters")
+    first = [one for one in programs.records() if one["messaging"]["message"]["id"] == _first_job(programs)]
+    assert [one["event"]["action"] for one in first] == ["job-enqueued", "job-started", "job-finished"]
+    for record in programs.written():
+        assert (record["user"]["id"], record["trace"]["id"]) == ("ann", TRACE)
+    printed, posted = programs.audit()
+    for inside in (printed, posted):
+        assert inside["audit"]["actor"] == {"type": "job", "requester": "user"}
+        assert inside["http"]["request"]["id"] == "r-1"
+
+
+def _first_job(programs: Programs) -> str:
+    return str(programs.records()[0]["messaging"]["message"]["id"])

@@ -21,6 +21,7 @@ def test_a_job_that_works_is_enqueued_started_and_finished(queue: Queue, program
     programs.work("letters")
     enqueued, started, finished = programs.records()
     assert programs.actions() == ["job-enqueued", "job-started", "job-finished"]
+    assert job.enqueued_at is not None
     for record in (enqueued, started, finished):
         assert record["messaging"]["message"] == {"id": job.id, "body": {"size": len(job.data)}}
         assert record["messaging"]["destination"]["name"] == "letters"
@@ -137,6 +138,25 @@ def test_secrets_in_arguments_are_never_written(queue: Queue, programs: Programs
     programs.work("letters")
     assert programs.actions().count("job-finished") == 2
     assert "s3cret" not in programs.log.read_text()
+
+
+@pytest.mark.parametrize("description", [None, "Sign in bob with s3cret-3"])
+def test_a_payload_that_nobody_else_can_read_shows_no_secret_by_its_description(
+    description: str | None, queue: Queue, programs: Programs
+) -> None:
+    """The process that records a killed or deleted job has its description, which contains the arguments."""
+    theirs = Queue(queue.name, connection=queue.connection, serializer=work.ReversedPickle)
+    named = {"user": "bob", "password": "s3cret-1", "headers": {"Authorization": "s3cret-2"}}
+    theirs.enqueue(work.sign_in_and_be_killed, *named.values(), job_id="kept", description=description)
+    theirs.enqueue(work.sign_in_and_be_killed, kwargs=named, description=description)
+    programs.work("letters", "--serializer", "tests.work.ReversedPickle")
+    theirs.enqueue(work.sign_in_and_be_killed, *named.values(), description=description)
+    queue.empty()
+    ends = [record for record in programs.records() if record["event"]["type"] == ["end"]]
+    assert [record["event"]["action"] for record in ends] == ["job-dead", "job-dead", "job-deleted"]
+    assert "s3cret" not in programs.log.read_text()
+    name = "tests.work.sign_in_and_be_killed" if description is None else "kept"
+    assert ends[0]["message"].startswith(f"{name} failed for good after ")
 
 
 def test_a_log_that_cannot_be_written_changes_no_job(queue: Queue, programs: Programs) -> None:

@@ -127,7 +127,7 @@ class TailMachine(RuleBasedStateMachine):
             self.discovery.refresh()
             for tailed in self.discovery.files:
                 while block := tailed.read():
-                    self.arrived.update(block.data.splitlines())
+                    self.arrived.update(bytes(block.data).splitlines())
                     tailed.acknowledge(block.mark)
         self.saved.append(self.discovery.entries())
         assert not there - self.arrived.keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_each_line_is_taken_in_once_and_its_place_is_right(seed: int, last: byte
         line for line in lines if line in {OURS, OTHERS}
     )
     assert [letter.line for letter in batch.dead_letters] == [line for line in lines if line == BROKEN]
-    placed = [*batch.items()[: batch.records], *batch.dead_letters]
+    placed: list[Any] = [*batch.items()[: batch.records], *batch.dead_letters]
     assert len({one.offset for one in placed}) == len(placed)
     assert all(data[one.offset - START :].startswith(one.line) for one in placed)
 
@@ -57,15 +58,15 @@ def test_each_line_is_taken_in_once_and_its_place_is_right(seed: int, last: byte
 class Data(bytes):
     """Bytes whose lines count how many of them are copied."""
 
-    def split(self, *how: object) -> list[bytes]:  # type: ignore[override]
-        return Lines(super().split(*how))  # type: ignore[arg-type]
+    def split(self, *how: Any) -> list[bytes]:
+        return Lines(super().split(*how))
 
 
 class Lines(list[bytes]):
     copied = 0
 
-    def __getitem__(self, at: object) -> object:  # type: ignore[override]
-        found = super().__getitem__(at)  # type: ignore[index]
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
         if not isinstance(at, slice):
             return found
         Lines.copied += len(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ class OtherJob:
 
 
 @pytest.fixture
-def warnings(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def warnings(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function that runs the checks with changed settings: {id: message}."""
     from django.core.checks import run_checks
     from django.test import override_settings

@@ -65,7 +65,8 @@ def async_ask(shop: Shop) -> Ask:
 
 @pytest.fixture
 def ask(way: str, request: pytest.FixtureRequest) -> Ask:
-    return request.getfixturevalue(f"{way}_ask")
+    found: Ask = request.getfixturevalue(f"{way}_ask")
+    return found
 
 
 def suffix(way: str) -> str:

@@ -23,7 +23,8 @@ OnCommit = Callable[..., Any]
 @pytest.fixture(params=["transaction", "connection"])
 def on_commit(request: pytest.FixtureRequest) -> OnCommit:
     """Both ways that Django has."""
-    return {"transaction": transaction, "connection": connection}[request.param].on_commit
+    way: OnCommit = {"transaction": transaction, "connection": connection}[request.param].on_commit
+    return way
 
 
 def seen_by(give: Callable[[Callable[[], None]], object], block: Any) -> Mapping[str, str]:
@@ -109,7 +110,7 @@ def test_a_robust_callback_stays_robust(on_commit: OnCommit, caplog: pytest.LogC
     def fail() -> None:
         raise LookupError("no")
 
-    called = []
+    called: list[Any] = []
     with caplog.at_level(logging.ERROR), transaction.atomic(), shipper.log_context(customer="42"):
         on_commit(fail, robust=True)
         on_commit(functools.partial(called.append, 1), robust=True)

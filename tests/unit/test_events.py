@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from rq.timeouts import JobTimeoutException
 
@@ -25,7 +27,8 @@ def test_an_observer_that_fails_hides_nothing_from_the_next() -> None:
     observers, counting = Observers(), Counting()
     observers.add(Broken())
     observers.add(counting)
-    observers.worker_started(None)
+    nobody: Any = None
+    observers.worker_started(nobody)
     assert counting.calls == 1
 
 

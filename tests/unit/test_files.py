@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,18 @@ from shipper.ship.source.discovery import Discovery, check_folders
 from shipper.ship.source.fingerprint import file_id
 from shipper.ship.source.tail import BLOCK, LINE_LIMIT, Stream, TailedFile
 
+OPEN: dict[str, Any] = {**OPENERS}  # for writing, too
+
 
 def opened(path: Path) -> TailedFile:
     return TailedFile(path, os.open(path, os.O_RDONLY))
+
+
+def next_of(file: Any, **how: bool) -> Any:
+    """What is read next, where there is something."""
+    block = file.read(**how)
+    assert block is not None
+    return block
 
 
 def everything(discovery: Discovery) -> bytes:
@@ -52,22 +62,22 @@ def run(pattern: Path, remembered: Iterable[Checkpoint] = ()) -> tuple[bytes, li
 def test_only_whole_lines_are_read(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"one\ntwo\nthr")
     tailed = opened(tmp_path / "log")
-    assert tailed.read().data == b"one\ntwo\n"
+    assert next_of(tailed).data == b"one\ntwo\n"
     assert tailed.read() is None
     with (tmp_path / "log").open("ab") as log:
         log.write(b"ee\n")
-    block = tailed.read()
+    block = next_of(tailed)
     assert (block.start, block.data) == (8, b"three\n")
 
 
 def test_at_the_end_a_whole_record_needs_no_newline(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b'{"a":1}\n{"b":2}')
-    assert opened(tmp_path / "log").read(to_the_end=True).data == b'{"a":1}\n{"b":2}'
+    assert next_of(opened(tmp_path / "log"), to_the_end=True).data == b'{"a":1}\n{"b":2}'
 
 
 def test_at_the_end_half_a_record_is_left_for_its_writer(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b'{"a":1}\n{"b":')
-    assert opened(tmp_path / "log").read(to_the_end=True).data == b'{"a":1}\n'
+    assert next_of(opened(tmp_path / "log"), to_the_end=True).data == b'{"a":1}\n'
 
 
 def test_a_line_may_be_longer_than_a_block(tmp_path: Path) -> None:
@@ -101,10 +111,10 @@ def test_a_line_that_is_too_long_is_passed_over_without_holding_it(tmp_path: Pat
         out.seek(0, os.SEEK_END)
         out.write(b"\nthree\n")
     tailed = opened(tmp_path / "log")
-    assert tailed.read().data == b"one\n"
-    block = tailed.read()
+    assert next_of(tailed).data == b"one\n"
+    block = next_of(tailed)
     assert (block.start, block.data, block.too_long) == (4, b"", length + 1)
-    assert tailed.read().data == b"three\n"
+    assert next_of(tailed).data == b"three\n"
     with (tmp_path / "copy").open("wb") as copy:
         tailed.copy(block.start, block.too_long, copy.fileno())
     assert (tmp_path / "copy").stat().st_size == length + 1
@@ -117,8 +127,8 @@ def test_a_record_behind_a_hole_is_found(tmp_path: Path) -> None:
         out.seek(0, os.SEEK_END)
         out.write(record)
     tailed = opened(tmp_path / "log")
-    assert tailed.read().too_long == LINE_LIMIT + 10
-    assert tailed.read().data == record
+    assert next_of(tailed).too_long == LINE_LIMIT + 10
+    assert next_of(tailed).data == record
 
 
 def test_a_last_line_without_a_newline_is_taken_when_nobody_writes_on(
@@ -126,23 +136,23 @@ def test_a_last_line_without_a_newline_is_taken_when_nobody_writes_on(
 ) -> None:
     monkeypatch.setattr(tail, "SETTLED_S", 0.0)
     (tmp_path / "log").write_bytes(b'{"a":1}')
-    assert opened(tmp_path / "log").read().data == b'{"a":1}'
+    assert next_of(opened(tmp_path / "log")).data == b'{"a":1}'
     (tmp_path / "log").write_bytes(b'{"a":')
     tailed = opened(tmp_path / "log")
     assert tailed.read() is None
     tailed.final = True  # nobody will complete the line
-    assert tailed.read().data == b'{"a":'
+    assert next_of(tailed).data == b'{"a":'
 
 
 def test_a_stream_is_read_to_its_end_and_needs_no_last_newline() -> None:
     reader, writer = os.pipe()
     os.write(writer, b"one\ntw")
     stream = Stream(reader)
-    assert stream.read().data == b"one\n"
+    assert next_of(stream).data == b"one\n"
     os.write(writer, b"o")
     assert stream.read() is None
     os.close(writer)
-    block = stream.read()
+    block = next_of(stream)
     assert (block.start, block.data) == (4, b"two")
     assert stream.ended
     assert stream.file_id() == file_id(b"one")
@@ -212,7 +222,7 @@ def test_a_compressed_file_is_read_once_and_from_where_it_was_left(tmp_path: Pat
     (tmp_path / "log.1").write_bytes(b"one\n")
     read, remembered = run(tmp_path / "log*")
     assert read == b"one\n"
-    with OPENERS[suffix](tmp_path / f"log.1{suffix}", "wb") as out:
+    with OPEN[suffix](tmp_path / f"log.1{suffix}", "wb") as out:
         out.write(b"one\ntwo\n")
     (tmp_path / "log.1").unlink()
     second = Discovery([str(tmp_path / "log*")], remembered)
@@ -228,7 +238,7 @@ def test_a_compressed_file_is_told_from_another_of_its_size_and_time(
     tmp_path: Path, suffix: str, restart: bool
 ) -> None:
     path = tmp_path / f"log.1{suffix}"
-    with OPENERS[suffix](path, "wb") as out:
+    with OPEN[suffix](path, "wb") as out:
         out.write(b"one\n")
     before = path.stat()
     discovery = Discovery([str(tmp_path / "log*")], [])
@@ -237,7 +247,7 @@ def test_a_compressed_file_is_told_from_another_of_its_size_and_time(
         remembered = discovery.entries()
         discovery.close()
         discovery = Discovery([str(tmp_path / "log*")], remembered)
-    with OPENERS[suffix](path, "wb") as out:
+    with OPEN[suffix](path, "wb") as out:
         out.write(b"neo\n")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if within one tick of the file system's clock
     assert (path.stat().st_ino, path.stat().st_size) == (before.st_ino, before.st_size)
@@ -392,7 +402,7 @@ def test_a_missing_folder_is_named() -> None:
 def test_positions_survive(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"one\n")
     tailed = opened(tmp_path / "log")
-    tailed.acknowledge(tailed.read().mark)
+    tailed.acknowledge(next_of(tailed).mark)
     registry = Registry(tmp_path / "state")
     registry.save([tailed.checkpoint()])
     registry.close()

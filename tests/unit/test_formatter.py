@@ -14,8 +14,8 @@ from shipper import context
 from shipper.records import ID_AT, LINE_START, TIME_AT
 
 
-def formatted(*args: Any, **changes: Any) -> dict[str, Any]:
-    record = logging.LogRecord("shop", logging.INFO, __file__, 1, *args, changes.pop("exc_info", None))  # type: ignore[misc]
+def formatted(message: str, args: tuple[Any, ...], **changes: Any) -> dict[str, Any]:
+    record = logging.LogRecord("shop", logging.INFO, __file__, 1, message, args, changes.pop("exc_info", None))
     vars(record).update(changes)
     line = shipper.JsonFormatter().format(record)
     assert "\n" not in line

@@ -19,16 +19,17 @@ class Run:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(idle.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("shipper.ship.source.idle.time.monotonic", lambda: self.now)
         self.folder = folder
         self.discovery = Discovery([f"{folder}/*.log"], [])
         self.quiet = IdleFiles(self.discovery)
         self.looked_at: list[str] = []
 
-    def turn(self) -> list[bytes]:
+    def turn(self) -> list[bytes | bytearray]:
         """Read what is awake to its end."""
         self.discovery.refresh()
-        files, read = self.quiet.active(), []
+        files = self.quiet.active()
+        read: list[bytes | bytearray] = []
         self.looked_at = sorted(file.path.name for file in files)
         for file in files:
             while (block := file.read()) is not None:

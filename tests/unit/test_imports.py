@@ -14,7 +14,7 @@ MEETING_POINTS = {"shipper.errors", "shipper.records", "shipper.service", "shipp
 
 def test_no_import_runs_against_the_picture() -> None:
     """The contracts are in pyproject.toml, and so are the imports that break them today."""
-    check = [BIN / "lint-imports", "--no-cache"]
+    check = [str(BIN / "lint-imports"), "--no-cache"]
     done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,6 @@ JOB = JobSnapshot(
     job_id="3f2b8c1e-6d3a-4b52-9e0f-0a1b2c3d4e5f",
     queue="payments",
     function="shop.jobs.charge_card",
-    description="shop.jobs.charge_card(42)",
     payload_bytes=51,
     created_at=CREATED,
     enqueued_at=ENQUEUED,
@@ -62,7 +62,7 @@ KILL_TEXT = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); 
 LAST_ATTEMPT = JOB._replace(attempt=3, retries_left=0)
 
 
-def _failed(job: JobSnapshot = LAST_ATTEMPT, **changes: object) -> Record:
+def _failed(job: JobSnapshot = LAST_ATTEMPT, **changes: Any) -> Record:
     failure = Failure(execution_id=EXECUTION, worker=WORKER, text=DECLINED.stack_trace, raised=DECLINED)
     return job_records.failed(job, replace(failure, **changes), WRITTEN, SERVICE)
 
@@ -186,7 +186,7 @@ def test_a_work_horse_that_exited_by_itself_was_not_killed() -> None:
 
 def test_facts_that_are_missing_leave_a_valid_record() -> None:
     bare = JOB._replace(
-        function=None, description=None, payload_bytes=None, created_at=None, enqueued_at=None,
+        function=None, payload_bytes=None, created_at=None, enqueued_at=None,
         started_at=None, ended_at=None, context={},
     )  # fmt: skip
     record = job_records.finished(bare, Success(execution_id=None, worker=WORKER), WRITTEN, SERVICE)

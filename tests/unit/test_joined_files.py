@@ -46,7 +46,7 @@ def test_a_long_record_is_in_one_block(log: Path, compressed: bool) -> None:
     assert b"".join(block.data for block in found) == data
     assert len(found) > 4
     whole = [record for _, record in records_in(data)]
-    assert [record for block in found for _, record in records_in(block.data)] == whole
+    assert [record for block in found for _, record in records_in(bytes(block.data))] == whole
     behind = list(source.behind(Block(source, len(data), b"")))
     assert b"".join(block.data for block in behind) == data
     source.close()

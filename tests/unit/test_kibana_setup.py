@@ -112,7 +112,8 @@ BASIC = f"Basic {base64.b64encode(b'bob:secret').decode()}"
 )
 def test_credentials_of_each_kind(credentials: str, variables: dict[str, str]) -> None:
     with serving(credentials=credentials) as server:
-        install(server, **variables)
+        given: dict[str, Any] = {**variables}
+        install(server, **given)
         assert server.objects
 
 

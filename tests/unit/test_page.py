@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shipper.read import page
+from shipper.read.entry import entry
 
 
 def record(second: int, action: str, **fields: Any) -> dict[str, Any]:
@@ -31,7 +32,7 @@ STORY = [
 
 
 def test_a_request_and_its_jobs_are_one_group_and_each_is_a_lane() -> None:
-    groups = page.group(map(page.entry, STORY))
+    groups = page.group(map(entry, STORY))
     assert [(one.key, list(one.lanes)) for one in groups] == [
         ("t-1", ["request r-1", "job j-1"]), ("j-0", ["job j-2"]), ("others", ["others"])
     ]  # fmt: skip

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -264,7 +265,12 @@ def test_a_server_that_is_quick_is_given_one_request_after_the_other(
         run.log.write_bytes(lines(6 * few_lines_a_request))
         seen: list[int] = []
         landed = run.pipeline._land
-        run.pipeline._land = lambda: (seen.append(len(run.pipeline._on_their_way)), landed())[0]  # type: ignore[method-assign]
+
+        def land() -> Any:
+            seen.append(len(run.pipeline._on_their_way))
+            landed()
+
+        run.pipeline._land = land  # type: ignore[method-assign]
         run.ship()
         assert set(seen) == {1}
 
@@ -297,7 +303,7 @@ def test_a_turn_that_takes_too_long_leaves_the_rest_alone(tmp_path: Path, few_li
         run.log.write_bytes(lines(3 * few_lines_a_request))
         run.discovery.refresh()
         (tailed,) = run.discovery.files
-        assert run.pipeline.ship(iter(tailed.read, None), for_s=0.0)  # type: ignore[arg-type]
+        assert run.pipeline.ship(iter(tailed.read, None), for_s=0.0)
         assert tailed.read_to == len(lines(few_lines_a_request))
         assert tailed.acknowledged == 0
         assert not run.pipeline.ship(())

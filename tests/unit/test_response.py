@@ -5,9 +5,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from shipper.ship.bulk.batch import Item
 from shipper.ship.bulk.response import InvalidResponse, is_all_well, parse_bulk_response
 from shipper.ship.reader.document import Document
+from shipper.ship.reader.items import Item
 
 ITEM = Item(Document(b"{}", b"{}"), b"{}", "/log", 7)
 

@@ -36,7 +36,8 @@ def test_it_is_over_when_all_that_met_it_are_through() -> None:
     assert counts.error_since is not None
     other.done()
     assert not there
-    assert (counts.error, counts.error_since, counts.retries) == (None, None, 2)
+    ended: tuple[object, ...] = counts.error, counts.error_since, counts.retries
+    assert ended == (None, None, 2)
 
 
 def test_what_comes_and_goes_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from shipper import settings
 from shipper.ship.source import rotation
 from shipper.ship.source.discovery import Discovery
 from shipper.ship.source.rotation import MB, Rotation, is_done_with, is_renamed
+from shipper.ship.source.tail import TailedFile
 
 LINE = b'{"a":1}\n'
 
@@ -118,6 +119,7 @@ def test_without_a_lease_a_quiet_time_has_to_do(tmp_path: Path, monkeypatch: pyt
     run.fill(100)
     run.look()
     (tailed,) = run.discovery.files
+    assert isinstance(tailed, TailedFile)
     assert not is_done_with(tailed, time.time())
     assert is_done_with(tailed, time.time() + rotation.QUIET_S + 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from shipper.errors import SettingsError
 HOME = {"XDG_STATE_HOME": "/var/state"}
 
 
-def load(flags: dict[str, object] | None = None, **variables: str) -> settings.Settings:
+def load(flags: Any = None, **variables: str) -> settings.Settings:
     return settings.load(flags, {**HOME, **variables})
 
 

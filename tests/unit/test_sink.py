@@ -185,8 +185,8 @@ def test_lines_of_many_processes_do_not_mix(tmp_path: Path) -> None:
         writer.join()
     seen = [json.loads(line) for line in path.read_bytes().splitlines()]
     assert len(seen) == WRITERS * EACH
-    for writer in range(WRITERS):
-        assert [line["number"] for line in seen if line["writer"] == writer] == list(range(EACH))
+    for number in range(WRITERS):
+        assert [line["number"] for line in seen if line["writer"] == number] == list(range(EACH))
 
 
 def test_a_fork_that_inherits_the_sink_writes_to_it(tmp_path: Path) -> None:

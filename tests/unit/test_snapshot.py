@@ -76,3 +76,20 @@ def test_a_carried_field_that_is_not_ours_is_ignored(found: bytes) -> None:
     snapshot.restore(job, {b"shipper": found})
     assert snapshot.from_job(job).context == {}
     assert snapshot.from_job(job).attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("description", "function"),
+    [
+        ("shop.jobs.charge('bob', 's3cret')", "shop.jobs.charge"),
+        ("charge('bob', 's3cret')", None),  # a method, or anything
+        ("Charge bob (s3cret)", None),
+        ("s3cret", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_of_a_description_only_the_function_of_rq_s_own_is_read(description: str | None, function: str | None) -> None:
+    job = Job("j", connection=NOWHERE)
+    job.data, job.description = b"of its own", description
+    assert snapshot.from_job(job).function == function

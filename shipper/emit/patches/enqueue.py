@@ -159,7 +159,8 @@ def after_execute(pipeline: Any, callback: Callable[[Any], None]) -> None:
 
         def execute_and_call_back(*args: Any, **kwargs: Any) -> Any:
             due = waiting.copy()
-            results = execute(*args, **kwargs)  # resets the pipeline, whether it succeeds or fails
+            waiting.clear()  # not every pipeline calls its own reset after execute
+            results = execute(*args, **kwargs)
             for function in due:
                 with never_raise("pipeline"):
                     function(results)

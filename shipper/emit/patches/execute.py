@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
+import zlib
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -19,13 +20,16 @@ from typing import Any
 
 from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
+from rq.results import Result
 
 from ... import context
 from ...guard import never_raise
 from .. import ending, sentry, snapshot
 from ..descriptors import as_function, is_ours, mark
-from ..ending import ExecutionState
-from ..events import ExceptionInfo, ExitStatus, Failure, Success, observers
+from ..ending import Claim, ExecutionState
+from ..events import ExitStatus, Failure, Success, observers
+from ..raised import from_exc_info, from_text
+from ..snapshot import JobSnapshot
 from . import enqueue
 
 Wrapper = Callable[..., Any]
@@ -163,33 +167,72 @@ def _is_stopped(worker: Any, job: Any) -> bool:
 
 def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> None:
     """Write the closing record after the work-horse is gone, unless it or its parent has written one."""
-    if execution.execution_id is None or execution.claim.taken:
+    claim = execution.claim
+    if execution.execution_id is None or claim.is_written:
         return
-    status = _status(job)
-    if not execution.shared and status != JobStatus.STARTED:
+    status, claimed = _status(job), claim.state
+    if not execution.shared and status != JobStatus.STARTED and _exited_normally(execution):
         return  # the spawned child wrote the record; it has no shared memory to claim it in
-    if not execution.claim.acquire():
+    if status == JobStatus.FINISHED or claimed == Claim.RETURNED:
+        if claim.acquire(Claim.RETURNED, take_over=True):
+            _record_missing_success(worker, job, execution, status)
         return
-    if status == JobStatus.FINISHED:  # killed between saving the status and writing the record
+    if not claim.acquire(Claim.RAISED, take_over=True):
+        return
+    at_end, failure = _missing_failure(worker, job, execution, status)
+    _record(execution, at_end, failure)
+    if status == JobStatus.STARTED:
+        ending.remember(job.connection, execution.execution_id)  # RQ will find it later and declare it abandoned
+
+
+def _record_missing_success(worker: Any, job: Any, execution: ExecutionState, status: JobStatus | None) -> None:
+    """The function returned; the work-horse was killed after saving the status, or shortly before."""
+    is_saved = status != JobStatus.STARTED
+    if status is None:
+        job.ended_at = datetime.now(UTC)  # the job keeps no result, so RQ has deleted it
+    elif is_saved:
         job.refresh()
-        success = Success(execution_id=execution.execution_id, worker=worker.name)
-        observers.succeeded(snapshot.from_job(job), success)
-        return
-    job.ended_at = datetime.now(UTC)
+    success = Success(execution_id=execution.execution_id, worker=worker.name, status_saved=is_saved)
+    _record(execution, snapshot.from_job(job), success)
+    if not is_saved and execution.execution_id is not None:
+        ending.remember(job.connection, execution.execution_id)
+
+
+def _missing_failure(
+    worker: Any, job: Any, execution: ExecutionState, status: JobStatus | None
+) -> tuple[JobSnapshot, Failure]:
+    """The job and the failure of an execution that did not succeed and whose work-horse has exited."""
     stopped = _is_stopped(worker, job)
-    raised = _exception_info(sys.exc_info(), "callback") if stopped else None
+    raised = from_exc_info(sys.exc_info(), "callback") if stopped else None
+    if status == JobStatus.FAILED:  # the work-horse exited after saving the status
+        raised = from_text(_stored_traceback(job))
+        job.refresh()
+    else:
+        job.ended_at = datetime.now(UTC)
     failure = Failure(
         execution_id=execution.execution_id,
         worker=worker.name,
-        retry_in_s=snapshot.retry_in_s(job) if not stopped else None,
+        retry_in_s=None if stopped or status == JobStatus.FAILED else snapshot.retry_in_s(job),
         stopped=stopped,
         text="The work-horse ended without telling RQ.",
         raised=raised,
-        killed=execution.exit_status or _UNKNOWN,
+        killed=None if status == JobStatus.FAILED and raised is not None else execution.exit_status or _UNKNOWN,
     )
-    observers.failed(snapshot.from_job(job), failure)
-    if status == JobStatus.STARTED:
-        ending.remember(job.connection, execution.execution_id)  # RQ will find it later and declare it abandoned
+    return snapshot.from_job(job), failure
+
+
+def _stored_traceback(job: Any) -> str:
+    """The traceback that RQ stored of the latest failure. Read by plain commands: RQ's own would unpickle a result."""
+    with never_raise("failed"):
+        key = Result.get_key(job.id)  # type: ignore[no-untyped-call]
+        for _, stored in job.connection.xrevrange(key, count=1):
+            if compressed := stored.get(b"exc_string"):
+                return zlib.decompress(b64decode(compressed)).decode()
+    return ""
+
+
+def _exited_normally(execution: ExecutionState) -> bool:
+    return execution.exit_status is not None and execution.exit_status.status == os.EX_OK
 
 
 def _status(job: Any) -> JobStatus | None:
@@ -235,7 +278,7 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
         _is_performing.reset(performing)
         context.running.reset(before)
         with never_raise("failed"):
-            if execution is not None and not execution.claim.taken:
+            if execution is not None and not execution.claim.is_written:
                 _record_unnoticed_ending(worker, job, execution, escaping, returned=returned)
             if not worker.is_horse:
                 state.end(job.id)
@@ -245,20 +288,22 @@ def _record_unnoticed_ending(
     worker: Any, job: Any, execution: ExecutionState, escaping: Any, *, returned: bool
 ) -> None:
     """Write the closing record of a function that ran without any of RQ's `handle_*` methods recording its ending."""
-    if execution.started is None or not execution.claim.acquire():
+    returned = returned or execution.claim.state == Claim.RETURNED  # its record was claimed, but not written
+    ended = Claim.RETURNED if returned else Claim.RAISED
+    # Take over: the parent writes nothing before this process has exited.
+    if execution.started is None or not execution.claim.acquire(ended, take_over=True):
         return
     job.ended_at = _ended_at(job)
     at_end, execution_id = snapshot.from_job(job), execution.execution_id
     if returned:
-        success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
-        observers.succeeded(at_end, success)
+        _record(execution, at_end, Success(execution_id=execution_id, worker=worker.name, status_saved=False))
     else:
         failure = Failure(
             execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
-            raised=_exception_info(snapshot.marks_of(job).raised or escaping),
+            raised=from_exc_info(snapshot.marks_of(job).raised or escaping),
             text="RQ was not told of this ending.", ended_at=job.ended_at,
         )  # fmt: skip
-        observers.failed(at_end, failure)
+        _record(execution, at_end, failure)
     if execution_id is not None:
         ending.remember(job.connection, execution_id)
 
@@ -312,17 +357,18 @@ def handle_execution_ended(original: Wrapper, worker: Any, job: Any, *args: Any,
 
 def _record_before_crash(worker: Any, job: Any, raised: Any, error: Exception) -> None:
     at_end, execution_id = snapshot.from_job(job), _execution_id(worker, job)
-    if not _claim(worker, job):
-        return
+    execution = ending.of_worker(worker).of(job.id)
     if raised[0] is None:
-        success = Success(execution_id=execution_id, worker=worker.name, status_saved=False)
-        observers.succeeded(at_end, success)
+        if _claim(execution, Claim.RETURNED):
+            _record(execution, at_end, Success(execution_id=execution_id, worker=worker.name, status_saved=False))
+        return
+    if not _claim(execution, Claim.RAISED):
         return
     failure = Failure(
         execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
-        raised=_exception_info(raised), text=f"Redis could not be told: {error}", ended_at=job.ended_at,
+        raised=from_exc_info(raised), text=f"Redis could not be told: {error}", ended_at=job.ended_at,
     )  # fmt: skip
-    observers.failed(at_end, failure)
+    _record(execution, at_end, failure)
 
 
 def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -337,7 +383,7 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
     finally:
         # If Redis fails, RQ continues with its failure path. The function did return, so that is what is recorded.
         with never_raise("succeeded"):
-            if _claim(worker, job):
+            if _claim(execution, Claim.RETURNED):
                 success = Success(
                     execution_id=execution_id,
                     worker=worker.name,
@@ -347,23 +393,24 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
                     result_bytes=_stored_results.pop(job.id, None),
                 )
                 started = execution.started if execution is not None else None
-                observers.succeeded(snapshot.at_ending(job, started), success)
+                _record(execution, snapshot.at_ending(job, started), success)
 
 
 def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """The function returned a Retry, which RQ handles as a failure without an exception."""
     before, marks = None, snapshot.marks_of(job)
+    execution = ending.of_worker(worker).of(job.id)
     with never_raise("failed"):
         before = snapshot.from_job(job)
         execution_id = _execution_id(worker, job, kwargs.get("execution"))
-        late = _is_late(ending.of_worker(worker).of(job.id), job)
+        late = _is_late(execution, job)
         marks.asked_for_retry = True  # RQ before 2.12 calls handle_job_failure at the retry limit
     try:
         return original(worker, job, *args, **kwargs)
     finally:
         marks.asked_for_retry = False
         with never_raise("failed"):
-            if before is not None and _claim(worker, job):
+            if before is not None and _claim(execution, Claim.RAISED):
                 spent = job._status == JobStatus.FAILED
                 failure = Failure(
                     execution_id=execution_id,
@@ -373,7 +420,7 @@ def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwa
                     text="The function returned a Retry.",
                     reason="retry_limit" if spent else None,
                 )
-                observers.failed(before, failure)
+                _record(execution, before, failure)
 
 
 def handle_job_failure(
@@ -381,14 +428,24 @@ def handle_job_failure(
     **kwargs: Any,
 ) -> Any:  # fmt: skip
     before = failure = None
+    execution = ending.of_worker(worker).of(job.id)
     with never_raise("failed"):  # before RQ acts: it decrements retries_left and removes the execution
         before, failure = snapshot.from_job(job), _failure(worker, job, exc_string, kwargs.get("execution"))
     try:
         return original(worker, job, queue, started_job_registry=started_job_registry, exc_string=exc_string, **kwargs)
     finally:
         with never_raise("failed"):
-            if before is not None and failure is not None and _claim(worker, job):
-                observers.failed(before, failure)
+            if before is not None and failure is not None:
+                _record_failure(worker, execution, before, failure)
+
+
+def _record_failure(worker: Any, execution: ExecutionState | None, before: JobSnapshot, failure: Failure) -> None:
+    if execution is None or execution.claim.state != Claim.RETURNED or not execution.horse_has_exited:
+        if _claim(execution, Claim.RAISED):
+            _record(execution, before, failure)
+    elif _claim(execution, Claim.RETURNED):  # the function returned, though RQ handles the exit as a failure
+        success = Success(execution_id=failure.execution_id, worker=worker.name, late=failure.late, status_saved=False)
+        _record(execution, before._replace(ended_at=failure.ended_at), success)
 
 
 def execute_stopped_callback(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -405,11 +462,11 @@ def _failure(worker: Any, job: Any, text: str, rq_execution: Any) -> Failure:
     stopped = _is_stopped(worker, job)
     execution_id = _execution_id(worker, job, rq_execution)
     gone = execution is not None and execution.exit_status is not None
-    raised = _exception_info(marks.raised)
+    raised = from_exc_info(marks.raised)
     if raised is None and not gone:
-        raised = _exception_info(sys.exc_info())  # a worker class may skip handle_exception
+        raised = from_exc_info(sys.exc_info())  # a worker class may skip handle_exception
     if raised is None:
-        raised = _exception_info(marks.callback_raised, "callback")
+        raised = from_exc_info(marks.callback_raised, "callback")
     marks.raised = marks.callback_raised = None
     reason = None
     if execution is not None and execution.overdue:
@@ -471,7 +528,7 @@ def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any)
     finally:
         with never_raise("failed"):
             job.ended_at = job.ended_at or datetime.now(UTC)
-            raised = _exception_info(snapshot.marks_of(job).raised)
+            raised = from_exc_info(snapshot.marks_of(job).raised)
             if raised is None:
                 success = Success(
                     execution_id=None,
@@ -515,10 +572,19 @@ def _enqueuer_context(job: Any) -> Iterator[None]:
         yield
 
 
-def _claim(worker: Any, job: Any) -> bool:
-    """Whether this process has to write the closing record."""
-    execution = ending.of_worker(worker).of(job.id)
-    return execution is None or execution.claim.acquire()  # None: not an execution of this worker
+def _claim(execution: ExecutionState | None, ended: Claim) -> bool:
+    """Whether this process has to write the closing record. None: not an execution of this worker."""
+    return execution is None or execution.claim.acquire(ended, take_over=execution.horse_has_exited)
+
+
+def _record(execution: ExecutionState | None, job: JobSnapshot, ended: Success | Failure) -> None:
+    """Report how an execution ended, then mark its closing record as written."""
+    if isinstance(ended, Success):
+        observers.succeeded(job, ended)
+    else:
+        observers.failed(job, ended)
+    if execution is not None:
+        execution.claim.mark_written()
 
 
 def _is_late(execution: ExecutionState | None, job: Any) -> bool:
@@ -537,29 +603,3 @@ def _execution_id(worker: Any, job: Any, rq_execution: Any = None) -> str | None
         return ours.execution_id
     execution = getattr(worker, "execution", None)
     return execution.id if execution is not None and execution.job_id == job.id else None
-
-
-def _exception_info(exc_info: Any, where: str | None = None) -> ExceptionInfo | None:
-    """`sys.exc_info()` as an ExceptionInfo; None if there was no exception."""
-    if exc_info is None or exc_info[0] is None:
-        return None
-    kind, value, trace = exc_info
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    try:
-        message = str(value)
-    except Exception:  # a foreign __str__ may raise anything
-        message = "(an exception that cannot be shown)"
-    stack = "".join(traceback.format_exception(kind, value, trace))
-    return ExceptionInfo(name, message, stack, where or _where(trace))
-
-
-# Functions of RQ whose frames show which part of the work raised.
-_PARTS = {"import_attribute": "import", "execute_success_callback": "callback"}
-
-
-def _where(trace: Any) -> str | None:
-    """Which part of the work raised: `import` of the function, its `callback`, or None for the function itself."""
-    for frame, _ in traceback.walk_tb(trace):
-        if "rq" in frame.f_code.co_filename and (part := _PARTS.get(frame.f_code.co_name)):
-            return part
-    return None

@@ -52,7 +52,7 @@ def promote(original: Wrapper, registry: Any, *args: Any, **kwargs: Any) -> Any:
         if pipeline is None:
             _report_pushed(registry.connection, answer, enqueued_id, cause)
         else:
-            at = len(pipeline.command_stack) - 1
+            at = len(pipeline) - 1
             after_execute(
                 pipeline, lambda results: _report_pushed(registry.connection, results[at], enqueued_id, cause)
             )

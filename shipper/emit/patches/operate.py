@@ -16,7 +16,7 @@ from .. import snapshot
 from ..events import Operation, observers
 from ..snapshot import JobSnapshot
 from . import remove
-from .enqueue import after_execute
+from .enqueue import after_execute, with_cause
 
 Wrapper = Callable[..., Any]
 
@@ -57,6 +57,15 @@ def requeue(wrapped: Wrapper) -> Wrapper:
         )  # fmt: skip
 
     return wrapper
+
+
+def report_requeue(job: Job, push: Callable[[], Any]) -> Any:
+    """Call `push`, which pushes a job again without BaseRegistry.requeue, and report it as a requeue."""
+    before = _snapshot(job)
+    return _run_and_report(
+        lambda: with_cause("requeue")(lambda _: push(), None), "job-requeued", "change", before,
+        ("job", job.id, before.function if before else None),
+    )  # fmt: skip
 
 
 def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
@@ -120,7 +129,7 @@ def fetch(connection: Any, job_id: Any) -> Job | None:
     """The job from Redis, without unpickling its payload. None if it is gone or Redis does not answer."""
     with never_raise("operated"):
         job = Job(str(job_id), connection=connection)
-        raw = connection.hgetall(job.key)
+        raw = remove.read_hash(connection, job)
         if raw:
             job.restore(raw)
             return job

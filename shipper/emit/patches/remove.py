@@ -14,7 +14,7 @@ from rq.utils import as_text, utcformat
 
 from ...guard import never_raise
 from .. import ending, snapshot
-from ..events import Failure, observers
+from ..events import ExceptionInfo, Failure, observers
 from .enqueue import after_execute
 
 Wrapper = Callable[..., Any]
@@ -28,6 +28,8 @@ _OPEN = frozenset(
     if hasattr(JobStatus, name)
 )  # fmt: skip
 _ABANDONED = frozenset({JobStatus.STARTED, JobStatus.QUEUED})  # queued: its worker was killed before the start
+# The same on every RQ: nobody raised it, and where RQ has a traceback (RQ 2) it shows RQ's own maintenance.
+_ABANDONED_ERROR = ExceptionInfo("rq.exceptions.AbandonedJobError", "its worker was not heard of any more", "")
 CHUNK = 1000  # jobs of an emptied queue that are read in one request
 
 # RQ itself deletes jobs that keep no result. That is housekeeping after an ending, not an ending.
@@ -102,7 +104,7 @@ def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args
                 execution_id=execution_id,
                 worker=job.worker_name or "",
                 retry_in_s=retry,
-                text="Moved to FailedJobRegistry, due to AbandonedJobError: its worker was not heard of any more.",
+                raised=_ABANDONED_ERROR,
                 reason="abandoned",
                 inferred=True,
                 # The same in every process that finds it, so that the records of two become one document.
@@ -131,8 +133,15 @@ def _report_removed(job: Any, how: str, pipeline: Any) -> None:
 def _queued_jobs(queue: Any) -> Iterator[Job]:
     ids = [as_text(raw) for raw in queue.connection.lrange(queue.key, 0, -1)]
     for chunk in _chunks(ids):
-        jobs = queue.job_class.fetch_many(chunk, connection=queue.connection, serializer=queue.serializer)
-        yield from (job for job in jobs if job is not None)
+        jobs = [queue.job_class(job_id, connection=queue.connection, serializer=queue.serializer) for job_id in chunk]
+        with queue.connection.pipeline(transaction=False) as pipeline:
+            for job in jobs:
+                read_hash(pipeline, job)
+            hashes = pipeline.execute()
+        for job, raw in zip(jobs, hashes, strict=True):
+            if raw:
+                job.restore(raw)
+                yield job
 
 
 def _expired(registry: Any, until: float) -> Iterator[tuple[Job, str, float]]:
@@ -143,6 +152,11 @@ def _expired(registry: Any, until: float) -> Iterator[tuple[Job, str, float]]:
         for job in registry.job_class.fetch_many([job_id], registry.connection, registry.serializer):
             if job is not None:
                 yield job, execution_id, score
+
+
+def read_hash(connection: Any, job: Job) -> Any:
+    """Send HGETALL for a job's hash. The answer is bytes, as RQ expects them, even with `decode_responses=True`."""
+    return connection.execute_command("HGETALL", job.key, NEVER_DECODE=True)
 
 
 def _chunks(items: list[Any]) -> Iterator[list[Any]]:
