@@ -46,7 +46,7 @@ class JsonFormatter(_JsonFormatter):
         try:
             message = record.getMessage()
         except Exception:  # wrong arguments to a log call must not cost the line
-            message = f"{record.msg} {record.args}"
+            message = f"{safe_text(record.msg)} {safe_text(record.args)}"
         host, job = self._service.host, context.running.get()
         identity = (host["name"], str(os.getpid()), str(record.thread), repr(record.created), message)
         line = begin(timestamp(at), record_id(at, *identity), DATASET, {"kind": "event"})
@@ -63,13 +63,19 @@ class JsonFormatter(_JsonFormatter):
             kind, value, _ = record.exc_info
             line["error"] = {
                 "type": kind.__qualname__,
-                "message": shorten(str(value)),
-                "stack_trace": shorten(logging.Formatter.formatException(self, record.exc_info)),
+                "message": shorten(safe_text(value)),
+                "stack_trace": shorten(self._stack_trace(record)),
             }
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if extra or "labels" in line:
             line["labels"], _ = self._redactor.named({**line.get("labels", {}), **extra})
         return encode(line)[:-1].decode()
+
+    def _stack_trace(self, record: logging.LogRecord) -> str:
+        try:
+            return logging.Formatter.formatException(self, record.exc_info)  # type: ignore[arg-type]
+        except Exception:  # of an exception that breaks whoever shows it, its message is kept
+            return ""
 
 
 def current_fields() -> dict[str, Any]:
@@ -85,11 +91,33 @@ def current_fields() -> dict[str, Any]:
 
 
 def structlog_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor that adds the running job and the log context, under ECS names."""
-    fields = current_fields()
+    """A structlog processor that adds the running job and the log context, under ECS names.
+
+    The event's text becomes `message`. A key of the application's own that is an ECS field's name, such as `user` or
+    `service`, moves under `labels`: what stands there would not have to fit the field.
+    """
+    own = {name: event.pop(name) for name in _RESERVED if name in event}
+    text = own.pop("event", "")
     event["@timestamp"] = timestamp(datetime.now(UTC))
-    event["event"] = {"dataset": DATASET, "kind": "event"} | ({"original": event["event"]} if "event" in event else {})
-    event["message"] = event["event"].pop("original", "")
-    for name, value in fields.items():
-        event.setdefault(name, value)
+    event["event"] = {"dataset": DATASET, "kind": "event"}
+    event["message"] = text if isinstance(text, str) else safe_text(text)
+    event.update(current_fields())
+    if own:
+        labels, _ = Redactor().named({**event.get("labels", {}), **own})
+        event["labels"] = labels
     return event
+
+
+# The names of the objects that rq-app's indices have fields in, and of what is written here.
+_RESERVED = (
+    "@timestamp", "app", "code", "ecs", "error", "event", "host", "labels", "log", "message", "messaging",
+    "organization", "process", "rq", "service", "span", "tags", "trace", "user",
+)  # fmt: skip
+
+
+def safe_text(value: object) -> str:
+    """The text of a value whose `__str__` may raise."""
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__} that cannot be shown>"

@@ -11,7 +11,9 @@ import pytest
 
 import shipper
 from shipper import context
+from shipper.index.mapping import mapped
 from shipper.records import ID_AT, LINE_START, TIME_AT
+from shipper.ship.reader import fitting
 
 
 def formatted(message: str, args: tuple[Any, ...], **changes: Any) -> dict[str, Any]:
@@ -70,3 +72,42 @@ def test_structlog_s_events_get_the_same() -> None:
     assert event["event"] == {"dataset": "rq.app", "kind": "event"}
     assert event["messaging"]["message"]["id"] == "j1"
     assert (event["rq"]["attempt"], event["rq"]["root_job_id"], event["user"]) == (2, "j0", {"id": "bob"})
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_an_exception_without_a_text_costs_no_line() -> None:
+    try:
+        raise Unspeakable
+    except Unspeakable:
+        made = formatted("lost it", (), exc_info=sys.exc_info())
+    assert (made["message"], made["error"]["type"]) == ("lost it", "Unspeakable")
+    assert made["error"]["message"] == "<Unspeakable that cannot be shown>"
+
+
+@pytest.mark.parametrize("args", [(Unspeakable(),), (1, Unspeakable())])
+def test_an_argument_without_a_text_costs_no_line(args: tuple[Any, ...]) -> None:
+    assert "lost it" in formatted("lost it %s", args)["message"]
+
+
+OWN_KEYS = {"service": "table", "user": {"id": {"a": 1}}, "message": "mine", "labels": "x", "error": "boom", "host": 1}
+
+
+def test_structlog_s_own_keys_that_are_fields_of_ecs_go_under_labels() -> None:
+    with shipper.log_context(user="bob", region="eu"):
+        event = shipper.structlog_context(None, "info", {"event": "hello", "order": 7, **OWN_KEYS})
+    assert (event["message"], event["user"], event["order"]) == ("hello", {"id": "bob"}, 7)
+    assert event["labels"] == {"region": "eu", **OWN_KEYS}
+    json.dumps(event)
+
+
+def test_what_our_formatters_write_fits_the_fields_that_are_mapped() -> None:
+    event = shipper.structlog_context(None, "info", {"event": "hello", **OWN_KEYS})
+    lines = [json.dumps(dict(event)), json.dumps(formatted("hello", (), **{**OWN_KEYS, "message": "m"}))]
+    for line in lines:
+        kept, aside = fitting.fit(fitting.members(line.encode()), mapped("rq.app"))
+        assert not aside
+        assert kept
