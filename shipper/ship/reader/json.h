@@ -18,6 +18,7 @@ enum { NAME_LIMIT = 512 };   /* fitting.NAME_LIMIT; in bytes here, which are no 
 /* A line that is read through, and what was met in it since the fields were cleared. */
 struct scan {
     at end;        /* its newline */
+    at name_end;   /* of the last name: its closing quote */
     int depth;     /* objects within each other */
     int odd_names; /* whether a name is long, or anything has the escape u0000: neither may go into a flattened field */
 };
@@ -63,7 +64,7 @@ static at escaped(struct scan *s, at p)
 }
 
 /* Where the next control character, quote, backslash or byte of no ASCII stands. There is one: the newline. */
-static at special(at p, at end)
+static inline at special(at p, at end)
 {
 #ifdef __SSE2__ /* every x86-64 has it */
     for (; end - p >= 16; p += 16) {
@@ -81,16 +82,22 @@ static at special(at p, at end)
     return p;
 }
 
-static at string(struct scan *s, at p)
+/* From where a text has a character that is none of the plain ones. */
+static at string_from(struct scan *s, at p)
 {
-    for (p++;;) {
-        p = special(p, s->end);
-        if (*p == '"')
-            return p + 1;
+    while (*p != '"') {
         p = *p == '\\' ? escaped(s, p) : *p >= 0x80 ? well_encoded(p, s->end) : NULL;
         if (!p)
             return NULL;
+        p = special(p, s->end);
     }
+    return p + 1;
+}
+
+static inline at string(struct scan *s, at p)
+{
+    p = special(p + 1, s->end);
+    return *p == '"' ? p + 1 : string_from(s, p);
 }
 
 static at number(at p)
@@ -123,19 +130,20 @@ static at word(at p, at end, const char *expected, int length)
     return end - p >= length && memcmp(p, expected, length) == 0 ? p + length : NULL;
 }
 
-static at blank(at p)
+static inline at blank(at p)
 {
     while (*p == ' ' || *p == '\t' || *p == '\r')
         p++;
     return p;
 }
 
-/* From a name's opening quote to behind the colon after it. */
-static at name(struct scan *s, at p)
+/* From a name's opening quote to behind the colon after it. s->name_end is where its closing quote stands. */
+static inline at name(struct scan *s, at p)
 {
     at start = p;
     if (*p != '"' || !(p = string(s, p)))
         return NULL;
+    s->name_end = p - 1;
     if (p - start - 2 > NAME_LIMIT)
         s->odd_names = 1;
     p = blank(p);

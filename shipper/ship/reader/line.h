@@ -33,10 +33,20 @@ static int has(struct span s, const char *text) { return is_text(s) && size_of(s
 /* Whether an array or object may stand as it is in a field that is no object: where no object is in it. */
 static int has_object(at start, at end) { return memchr(start, '{', end - start) != NULL; }
 
-/* Whether this is plainly a name that a field can have, of one part. */
-static int is_simple(at text, Py_ssize_t length)
+/* Whether this is plainly a name that a field can have, of one part. It stands in a line that ends at `end`. */
+static inline int is_simple(at text, Py_ssize_t length, at end)
 {
-    for (Py_ssize_t i = 0; i < length; i++)
+    Py_ssize_t i = 0;
+#ifdef __SSE2__
+    for (; i < length && end - text - i >= 16; i += 16) {
+        __m128i part = _mm_loadu_si128((const __m128i *)(text + i));
+        __m128i found = _mm_or_si128(part, _mm_or_si128(_mm_cmpeq_epi8(part, _mm_set1_epi8('.')), _mm_cmpeq_epi8(part, _mm_set1_epi8('\\'))));
+        int which = _mm_movemask_epi8(found), rest = (int)(length - i);
+        if (which & (rest < 16 ? (1 << rest) - 1 : 0xffff))
+            return 0;
+    }
+#endif
+    for (; i < length; i++)
         if (text[i] == '.' || text[i] == '\\' || text[i] >= 0x80)
             return 0;
     return length && text[0] > ' ';
@@ -88,11 +98,8 @@ static at walk(struct line *l, at p, const struct field *in)
         at start = p, after;
         if (!(after = name(&l->scan, p)))
             return NULL;
-        at stop = after - 1; /* the closing quote: behind it there are blanks and the colon alone */
-        while (*stop != '"')
-            stop--;
-        Py_ssize_t length = stop - start - 1;
-        if (l->fits && in->kind == OBJECT && !is_simple(start + 1, length))
+        Py_ssize_t length = l->scan.name_end - start - 1;
+        if (l->fits && in->kind == OBJECT && !is_simple(start + 1, length, l->scan.end))
             return NULL;
         const struct field *field = find(in, start + 1, length);
         if (!(p = member_value(l, after, field, start)))
@@ -114,7 +121,7 @@ static int takes_parts(const struct field *in, at text, Py_ssize_t length)
     at end = text + length;
     for (int first = 1;; first = 0) {
         at dot = memchr(text, '.', end - text), stop = dot ? dot : end;
-        if (!is_simple(text, stop - text))
+        if (!is_simple(text, stop - text, end))
             return -1;
         const struct field *field = in ? find(in, text, stop - text) : NULL;
         if (first && !field)
@@ -146,11 +153,8 @@ static int document(struct line *l, at p, const struct field *fields)
         l->scan.odd_names = 0;
         if (!(m->value = name(&l->scan, p)))
             return 0;
-        at stop = m->value - 1;
-        while (*stop != '"')
-            stop--;
-        m->name_length = stop - p - 1;
-        int simple = is_simple(p + 1, m->name_length), fit = 1;
+        m->name_length = l->scan.name_end - p - 1;
+        int simple = is_simple(p + 1, m->name_length, end), fit = 1;
         if (l->fits && m->name_length && p[1] == '_')
             fit = 0;
         const struct field *field = find(fields, p + 1, m->name_length);

@@ -8,6 +8,14 @@
 
 enum parsed { NO_TIME, A_TIME, PERHAPS_A_TIME }; /* the last one is for Python to say */
 
+/* The number that two digits make. *bad becomes 1 if one is none. */
+static inline int two_digits(at p, unsigned *bad)
+{
+    unsigned tens = p[0] - '0', ones = p[1] - '0';
+    *bad |= (tens > 9) | (ones > 9);
+    return (int)(tens * 10 + ones);
+}
+
 /* The number that these digits make; -1 if one is none. */
 static int digits(at p, int count)
 {
@@ -21,7 +29,7 @@ static int digits(at p, int count)
 }
 
 /* Days since 1970 of a date, and the other way round: http://howardhinnant.github.io/date_algorithms.html */
-static int64_t days_of(int year, int month, int day)
+static inline int64_t days_of(int year, int month, int day)
 {
     year -= month <= 2;
     int64_t era = year / 400, in_era = year - era * 400;
@@ -40,7 +48,7 @@ static void date_of(int64_t days, int *year, int *month, int *day)
     *year = (int)(of_era + era * 400 + (*month <= 2));
 }
 
-static int days_in(int year, int month)
+static inline int days_in(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     return days[month - 1] + (month == 2 && year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
@@ -51,7 +59,7 @@ static int64_t moment_of(int year, int month, int day, int hour, int minute, int
     return (days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second) * 1000000;
 }
 
-static int is_moment(int year, int month, int day, int hour, int minute, int second)
+static inline int is_moment(int year, int month, int day, int hour, int minute, int second)
 {
     return year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= days_in(year, month) && hour >= 0 && hour < 24
         && minute >= 0 && minute < 60 && second >= 0 && second < 60;
@@ -63,9 +71,10 @@ static enum parsed iso_time(at p, at end, int64_t *us, int *keeps)
 {
     if (end - p < 19 || p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != ' ') || p[13] != ':' || p[16] != ':')
         return PERHAPS_A_TIME;
-    int year = digits(p, 4), month = digits(p + 5, 2), day = digits(p + 8, 2);
-    int hour = digits(p + 11, 2), minute = digits(p + 14, 2), second = digits(p + 17, 2), fraction = 0, scale = 100000;
-    if (!is_moment(year, month, day, hour, minute, second))
+    unsigned bad = 0;
+    int year = two_digits(p, &bad) * 100 + two_digits(p + 2, &bad), month = two_digits(p + 5, &bad), day = two_digits(p + 8, &bad);
+    int hour = two_digits(p + 11, &bad), minute = two_digits(p + 14, &bad), second = two_digits(p + 17, &bad), fraction = 0, scale = 100000;
+    if (bad || !is_moment(year, month, day, hour, minute, second))
         return PERHAPS_A_TIME;
     *keeps = p[10] == 'T';
     p += 19;
