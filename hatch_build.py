@@ -23,9 +23,15 @@ class Framing(BuildHookInterface):  # type: ignore[type-arg]
         root = Path(self.root)
         compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
         command = [
-            *compiler, "-O3", "-fPIC", "-shared", f"-I{sysconfig.get_path('include')}",
-            str(root / SOURCE), "-o", str(root / MODULE),
-        ]  # fmt: skip
+            *compiler,
+            "-O3",
+            "-fPIC",
+            "-shared",
+            f"-I{sysconfig.get_path('include')}",
+            str(root / SOURCE),
+            "-o",
+            str(root / MODULE),
+        ]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:

@@ -80,9 +80,11 @@ def index(client: Elasticsearch, name: str, documents: Iterator[bytes], count: i
         batch = list(islice(documents, min(BATCH, count - done)))
         body = b"".join(b'{"create":{}}\n' + document.rstrip() + b"\n" for document in batch)
         answer = client.options(request_timeout=300).perform_request(
-            "POST", f"/{name}/_bulk?filter_path=errors", body=body,
+            "POST",
+            f"/{name}/_bulk?filter_path=errors",
+            body=body,
             headers={"content-type": "application/x-ndjson", "accept": "application/json"},
-        )  # fmt: skip
+        )
         if answer.body["errors"]:
             raise RuntimeError("Elasticsearch refused documents, which makes the figures worthless")
         done += len(batch)

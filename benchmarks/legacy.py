@@ -52,8 +52,13 @@ def hostile(length: int) -> list[str]:
 def patterns() -> dict[str, re.Pattern[str]]:
     """Every regular expression that a line meets."""
     found = {name: grok.compiled(name) for name in [*grok.heads(), *grok.lines()]}
-    return {**found, "CONTINUES": re.compile(lines.CONTINUES), "GLUED": re.compile(lines.GLUED),
-            "SECRET": re.compile(lines.SECRET), "COLORS": re.compile(lines.COLORS)}  # fmt: skip
+    return {
+        **found,
+        "CONTINUES": re.compile(lines.CONTINUES),
+        "GLUED": re.compile(lines.GLUED),
+        "SECRET": re.compile(lines.SECRET),
+        "COLORS": re.compile(lines.COLORS),
+    }
 
 
 def _took(pattern: re.Pattern[str], line: str) -> float:
@@ -99,9 +104,13 @@ def _rate(client: Client, url: str, folder: Path, *command: str) -> float:
     """Lines a second of a command that ships the log."""
     namespace = f"b{uuid.uuid4().hex[:10]}"
     environment = {
-        **os.environ, "SHIPPER_ELASTICSEARCH": url, "SHIPPER_NAMESPACE": namespace, "SHIPPER_LISTEN": "off",
-        "SHIPPER_STATE": str(folder / namespace), "SHIPPER_LOG": str(folder / "none" / "records.jsonl"),
-    }  # fmt: skip
+        **os.environ,
+        "SHIPPER_ELASTICSEARCH": url,
+        "SHIPPER_NAMESPACE": namespace,
+        "SHIPPER_LISTEN": "off",
+        "SHIPPER_STATE": str(folder / namespace),
+        "SHIPPER_LOG": str(folder / "none" / "records.jsonl"),
+    }
     begin = time.monotonic()
     subprocess.run(
         [Path(sys.executable).parent / "shipper", *command], env=environment, check=True, capture_output=True

@@ -83,8 +83,18 @@ log {{ source(lines); destination(search); flags(flow-control); }};
     return Peer(
         name,
         [
-            str(program), "-F", "--no-caps", "-f", str(work / "syslog-ng.conf"), "-R", str(work / "persist"),
-            "-p", str(work / "pid"), "-c", str(work / "control"), f"--module-path={':'.join([*found, str(modules)])}",
+            str(program),
+            "-F",
+            "--no-caps",
+            "-f",
+            str(work / "syslog-ng.conf"),
+            "-R",
+            str(work / "persist"),
+            "-p",
+            str(work / "pid"),
+            "-c",
+            str(work / "control"),
+            f"--module-path={':'.join([*found, str(modules)])}",
         ],
         {"LD_LIBRARY_PATH": libraries},
-    )  # fmt: skip
+    )

@@ -132,9 +132,15 @@ def count(
 ) -> Column:
     """How many records. None at all is shown as 0: that is an answer, too."""
     return Column(
-        label=label, operation="count", of=RECORDS, where=where, colour=colour, per_minute=per_minute,
-        bands=bands, params={"emptyAsNull": False},
-    )  # fmt: skip
+        label=label,
+        operation="count",
+        of=RECORDS,
+        where=where,
+        colour=colour,
+        per_minute=per_minute,
+        bands=bands,
+        params={"emptyAsNull": False},
+    )
 
 
 def total(label: str, of: str, where: str = "") -> Column:
@@ -172,9 +178,13 @@ def latest(label: str, of: str, *, type: str = "number", where: str = "") -> Col
     """The value of the last record that has one."""
     there = f'"{of}" : *'
     return Column(
-        label=label, operation="last_value", of=of, type=type, params={"sortField": TIME},
+        label=label,
+        operation="last_value",
+        of=of,
+        type=type,
+        params={"sortField": TIME},
         where=f"{there} and {where}" if where else there,
-    )  # fmt: skip
+    )
 
 
 def ratio(label: str, part: str, *, whole: str = "", bands: Bands = (), colour: str | None = None) -> Column:
@@ -187,10 +197,14 @@ def ratio(label: str, part: str, *, whole: str = "", bands: Bands = (), colour: 
         return f"count(kql='{where}')" if where else "count()"
 
     return Column(
-        label=label, operation="formula", bands=bands, colour=colour,
+        label=label,
+        operation="formula",
+        bands=bands,
+        colour=colour,
         params={"format": {"id": "percent", "params": {"decimals": 1}}},
-        parts=(count("part", part), count("whole", whole)), text=f"{counting(part)} / {counting(whole)}",
-    )  # fmt: skip
+        parts=(count("part", part), count("whole", whole)),
+        text=f"{counting(part)} / {counting(whole)}",
+    )
 
 
 def by_outcome(*, per_minute: bool = False) -> tuple[Column, ...]:
@@ -245,9 +259,14 @@ def figure(view: str, column: Column, *, where: str = "") -> Panel:
     elif column.colour:
         picture["color"] = column.colour
     return Panel(
-        title=column.label, view=view, kind="lnsMetric", layers={LAYER: column.states()}, visualization=picture,
-        where=where, show_title=False,
-    )  # fmt: skip
+        title=column.label,
+        view=view,
+        kind="lnsMetric",
+        layers={LAYER: column.states()},
+        visualization=picture,
+        where=where,
+        show_title=False,
+    )
 
 
 def table(
@@ -277,9 +296,14 @@ def table(
     else:
         picture["sorting"] = {"columnId": figures[0].id, "direction": "desc"}
     return Panel(
-        title=title, view=view, kind="lnsDatatable", layers={LAYER: _columns(groups, figures)}, visualization=picture,
-        where=where, goto=tuple(goto),
-    )  # fmt: skip
+        title=title,
+        view=view,
+        kind="lnsDatatable",
+        layers={LAYER: _columns(groups, figures)},
+        visualization=picture,
+        where=where,
+        goto=tuple(goto),
+    )
 
 
 def chart(
@@ -367,9 +391,14 @@ def donut(title: str, view: str, group: Column, of: Column, *, where: str = "", 
         "nestedLegend": False,
     }
     return Panel(
-        title=title, view=view, kind="lnsPie", layers={LAYER: _columns([group], [of])},
-        visualization={"shape": "donut", "layers": [layer]}, where=where, goto=tuple(goto),
-    )  # fmt: skip
+        title=title,
+        view=view,
+        kind="lnsPie",
+        layers={LAYER: _columns([group], [of])},
+        visualization={"shape": "donut", "layers": [layer]},
+        where=where,
+        goto=tuple(goto),
+    )
 
 
 def attributes(panel: Panel) -> dict[str, Any]:

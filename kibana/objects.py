@@ -196,8 +196,13 @@ class Dashboard:
             "timeTo": "now",
             "refreshInterval": {"pause": False, "value": REFRESH_MS},
             "optionsJSON": _text(
-                {"useMargins": True, "syncColors": True, "syncCursor": True, "syncTooltips": False,
-                 "hidePanelTitles": False}
+                {
+                    "useMargins": True,
+                    "syncColors": True,
+                    "syncCursor": True,
+                    "syncTooltips": False,
+                    "hidePanelTitles": False,
+                }
             ),
             "kibanaSavedObjectMeta": {"searchSourceJSON": _text({"query": kql(""), "filter": []})},
             "panelsJSON": _text(panels),
@@ -209,7 +214,7 @@ class Dashboard:
                 ),
                 "panelsJSON": _text(controls),
             },
-        }  # fmt: skip
+        }
         return _object("dashboard", dashboard_id(self.name), kept, [*references, *control_references, _TAGGED])
 
 
@@ -241,9 +246,15 @@ def _links(page: Dashboard, pages: Sequence[Dashboard]) -> tuple[dict[str, Any],
         carried = not {page.name, other.name} & _ON_THEIR_OWN
         keep = {"useCurrentFilters": carried, "useCurrentDateRange": False, "openInNewTab": False}
         links.append(
-            {"id": other.name, "type": "dashboardLink", "order": order, "label": other.label,
-             "destinationRefName": target, "options": keep}
-        )  # fmt: skip
+            {
+                "id": other.name,
+                "type": "dashboardLink",
+                "order": order,
+                "label": other.label,
+                "destinationRefName": target,
+                "options": keep,
+            }
+        )
         references.append(_reference("dashboard", dashboard_id(other.name), f"{index}:{target}"))
     content = {"layout": "horizontal", "links": links}
     panel = {

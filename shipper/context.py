@@ -58,9 +58,15 @@ class Request:
     __slots__ = ("_find_actor", "actor", "address", "agent", "generated_trace_id", "id", "path", "trace_id")
 
     def __init__(
-        self, *, id: str, path: str | None = None, address: str | None = None, agent: str | None = None,
-        trace_id: str | None = None, find_actor: Callable[[], Actor | None] = lambda: None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        id: str,
+        path: str | None = None,
+        address: str | None = None,
+        agent: str | None = None,
+        trace_id: str | None = None,
+        find_actor: Callable[[], Actor | None] = lambda: None,
+    ) -> None:
         self.id, self.path, self.address, self.agent, self.trace_id = id, path, address, agent, trace_id
         self.generated_trace_id = trace_id or secrets.token_hex(16)
         self.actor: Actor | None = None
@@ -108,9 +114,13 @@ def current_actor() -> Actor | None:
 
 @contextmanager
 def actor(
-    type: str = "user", id: object = None, *, name: object = None, roles: Iterable[object] = (),
+    type: str = "user",
+    id: object = None,
+    *,
+    name: object = None,
+    roles: Iterable[object] = (),
     effective_id: object = None,
-) -> Iterator[None]:  # fmt: skip
+) -> Iterator[None]:
     """Set the actor for the audit records written, and the jobs enqueued, in the with-block. Also a decorator.
 
     `type` is user, api_key, job, system or operator; `effective_id` is whom they act as (impersonation).

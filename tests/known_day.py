@@ -169,13 +169,29 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
     context = {"user": user, **({"customer": plan.customer} if plan.customer else {})}
     service = ServiceInfo(service="shop", version=plan.version, environment="test", host="worker-1", pid=1)
     snapshot = JobSnapshot(
-        job_id=job, queue=plan.queue, function=plan.function, payload_bytes=plan.size, created_at=pushed,
-        enqueued_at=pushed, max_attempts=most, payload_stored_bytes=plan.size // 2, context=context,
-    )  # fmt: skip
+        job_id=job,
+        queue=plan.queue,
+        function=plan.function,
+        payload_bytes=plan.size,
+        created_at=pushed,
+        enqueued_at=pushed,
+        max_attempts=most,
+        payload_stored_bytes=plan.size // 2,
+        context=context,
+    )
     common = Happening(
-        at=pushed, dataset="rq.job", job=job, function=plan.function, queue=plan.queue, customer=plan.customer,
-        user=user, version=plan.version, size=plan.size, stored=plan.size // 2, attempt=1,
-    )  # fmt: skip
+        at=pushed,
+        dataset="rq.job",
+        job=job,
+        function=plan.function,
+        queue=plan.queue,
+        customer=plan.customer,
+        user=user,
+        version=plan.version,
+        size=plan.size,
+        stored=plan.size // 2,
+        attempt=1,
+    )
 
     def enqueued(attempt: int) -> tuple[Happening, dict[str, Any]]:
         pushed_job = snapshot._replace(enqueued_at=pushed, attempt=attempt)
@@ -233,15 +249,25 @@ def _ended(
     raised = ExceptionInfo(run.error, "no luck", "Traceback …") if run.error else None
     killed = ExitStatus(9, RSS_KB) if run.how == "killed" else None
     failure = Failure(
-        execution_id=began.execution, worker="worker-1.1", text="it went", raised=raised, killed=killed,
-        reason=run.how if run.how in ("timeout", "abandoned") else None, inferred=run.how == "abandoned",
+        execution_id=began.execution,
+        worker="worker-1.1",
+        text="it went",
+        raised=raised,
+        killed=killed,
+        reason=run.how if run.how in ("timeout", "abandoned") else None,
+        inferred=run.how == "abandoned",
         retry_in_s=RETRY_AFTER.total_seconds() if run.end == "retried" else None,
-    )  # fmt: skip
+    )
     verdict = "will_retry" if run.end == "retried" else "exhausted" if snapshot.max_attempts > 1 else "no_retry"
     happening = replace(
-        common, outcome="failure", reason=run.how, error=run.error, verdict=verdict,
-        signal="SIGKILL" if killed else None, rss_kb=RSS_KB if killed else None,
-    )  # fmt: skip
+        common,
+        outcome="failure",
+        reason=run.how,
+        error=run.error,
+        verdict=verdict,
+        signal="SIGKILL" if killed else None,
+        rss_kb=RSS_KB if killed else None,
+    )
     return happening, job_records.failed(snapshot, failure, ended, service)
 
 
@@ -261,9 +287,17 @@ def _audit(start: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
     for number, (minute, user, customer, actor, action, outcome, reason, kind, which) in enumerate(_ACTS):
         at = start + timedelta(minutes=minute, seconds=number)
         happening = Happening(
-            at=at, dataset="rq.audit", action=action, outcome=outcome, reason=reason, user=user, customer=customer,
-            actor=actor, resource=kind, resource_id=which,
-        )  # fmt: skip
+            at=at,
+            dataset="rq.audit",
+            action=action,
+            outcome=outcome,
+            reason=reason,
+            user=user,
+            customer=customer,
+            actor=actor,
+            resource=kind,
+            resource_id=which,
+        )
         record = _frame(happening, number) | {
             "user": {"id": user},
             "audit": {"actor": {"type": actor}, "resource": {"type": kind, "id": which}},
@@ -281,9 +315,14 @@ def _log_lines(day: Day) -> Iterator[tuple[Happening, dict[str, Any]]]:
     for number, started in enumerate(starts):
         at = started.at + timedelta(milliseconds=10)
         happening = Happening(
-            at=at, dataset="rq.app", job=started.job, function=started.function, queue=started.queue,
-            customer=started.customer, user=started.user,
-        )  # fmt: skip
+            at=at,
+            dataset="rq.app",
+            job=started.job,
+            function=started.function,
+            queue=started.queue,
+            customer=started.customer,
+            user=started.user,
+        )
         record = _frame(happening, number) | {
             "messaging": {"message": {"id": started.job}, "destination": {"name": started.queue}},
             "code": {"function": {"name": started.function}},
@@ -355,8 +394,10 @@ def index(day: Day, search: Elasticsearch, settings: Settings) -> None:
             made.append(Document(action, source))
         lines += [part for one in made for part in (one.action, one.source)]
     answer = search.perform_request(
-        "POST", "/_bulk?refresh=true", body=b"\n".join(lines) + b"\n",
+        "POST",
+        "/_bulk?refresh=true",
+        body=b"\n".join(lines) + b"\n",
         headers={"content-type": "application/x-ndjson", "accept": "application/json"},
-    ).body  # fmt: skip
+    ).body
     wrong = [item for item in answer["items"] for one in item.values() if one["status"] not in (200, 201, 409)]
     assert not wrong, orjson.dumps(wrong[:3])

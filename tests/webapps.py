@@ -100,9 +100,11 @@ def django() -> Any:
     module = sys.modules[__name__]
     module.who = who  # type: ignore[attr-defined]
     module.urlpatterns = [  # type: ignore[attr-defined]
-        path("login", login), path("change/<thing>", changed), path("forbidden", forbidden),
+        path("login", login),
+        path("change/<thing>", changed),
+        path("forbidden", forbidden),
         path("stream", lambda request: StreamingHttpResponse(parts())),
-    ]  # fmt: skip
+    ]
     settings.configure(ROOT_URLCONF=module, MIDDLEWARE=[f"{__name__}.who"], ALLOWED_HOSTS=["*"], SECRET_KEY="x" * 50)
     django.setup()
     return Middleware(get_wsgi_application(), trusted_proxies=TRUSTED)

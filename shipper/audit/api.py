@@ -61,11 +61,18 @@ def record(
     """
     _write(
         Event(
-            action=action, resource=resource, outcome=outcome, changes=changes, reason=reason, target=target,
-            category=category, type=type, message=message,
+            action=action,
+            resource=resource,
+            outcome=outcome,
+            changes=changes,
+            reason=reason,
+            target=target,
+            category=category,
+            type=type,
+            message=message,
         ),
         durable=durable,
-    )  # fmt: skip
+    )
 
 
 class action:  # noqa: N801 - reads as a statement: `with audit.action("invoice-paid", "invoice:7"):`
@@ -108,10 +115,17 @@ class action:  # noqa: N801 - reads as a statement: `with audit.action("invoice-
         if self._denied or (error is not None and _is_denial(error)):
             outcome = "denied"
         event = Event(
-            action=self._action, resource=self.resource, outcome=outcome, changes=self.changes, reason=self.reason,
-            target=self.target, category=self._category, type=self._type, error=error,
+            action=self._action,
+            resource=self.resource,
+            outcome=outcome,
+            changes=self.changes,
+            reason=self.reason,
+            target=self.target,
+            category=self._category,
+            type=self._type,
+            error=error,
             duration_ns=time.perf_counter_ns() - self._started_ns,
-        )  # fmt: skip
+        )
         _write(event, durable=self._durable)
 
     def __call__(self, function: Function) -> Function:
@@ -134,9 +148,15 @@ class action:  # noqa: N801 - reads as a statement: `with audit.action("invoice-
     def _copy(self) -> action:
         """A new block, for one call of a decorated function."""
         return action(
-            self._action, self.resource, changes=self.changes, reason=self.reason, target=self.target,
-            category=self._category, type=self._type, durable=self._durable,
-        )  # fmt: skip
+            self._action,
+            self.resource,
+            changes=self.changes,
+            reason=self.reason,
+            target=self.target,
+            category=self._category,
+            type=self._type,
+            durable=self._durable,
+        )
 
 
 def _is_denial(error: BaseException) -> bool:

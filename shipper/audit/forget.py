@@ -127,9 +127,14 @@ def _naming(client: Elasticsearch, index: str, user: str) -> Iterator[Page]:
     named: list[dict[str, Any]] = [{"term": {name: user}} for name in _PEOPLE]
     with snapshot(client, index) as pit:
         yield from pages(
-            client, pit=pit, size=PAGE, version=True, seq_no_primary_term=True, sort=[{"_shard_doc": "asc"}],
+            client,
+            pit=pit,
+            size=PAGE,
+            version=True,
+            seq_no_primary_term=True,
+            sort=[{"_shard_doc": "asc"}],
             query={"bool": {"should": [*named, {"bool": {"filter": subject}}], "minimum_should_match": 1}},
-        )  # fmt: skip
+        )
 
 
 def forget_dead_letters(folder: Path, user: str) -> int:

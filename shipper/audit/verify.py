@@ -65,9 +65,11 @@ class Report:
 
 
 def verify(
-    client: Elasticsearch, settings: Settings, since: datetime | None = None,
+    client: Elasticsearch,
+    settings: Settings,
+    since: datetime | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Report:  # fmt: skip
+) -> Report:
     """Verify the trail of the namespace, from `since` on if given. Raises DestinationError.
 
     `progress` is called with (records read, records in all).
@@ -103,12 +105,17 @@ def _indices(settings: Settings) -> str:
 def _chains(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> tuple[list[tuple[str, int]], int]:
     """([(chain id, first number to read)], number of records). Ordered by number, as clocks may step back."""
     answer = client.search(
-        pit=pit, size=0, track_total_hits=True, query=_since(since),
-        aggs={"chains": {
-            "terms": {"field": "audit.chain.id", "size": MOST_CHAINS, "order": {"_key": "asc"}},
-            "aggs": {"first": {"min": {"field": "event.sequence"}}},
-        }},
-    )  # fmt: skip
+        pit=pit,
+        size=0,
+        track_total_hits=True,
+        query=_since(since),
+        aggs={
+            "chains": {
+                "terms": {"field": "audit.chain.id", "size": MOST_CHAINS, "order": {"_key": "asc"}},
+                "aggs": {"first": {"min": {"field": "event.sequence"}}},
+            }
+        },
+    )
     chains = answer.get("aggregations", {}).get("chains", {})
     if chains.get("sum_other_doc_count"):
         raise ShipperError(f"There are more than {MOST_CHAINS} chains. Give a --since, or another namespace.")
@@ -122,9 +129,14 @@ def _since(since: datetime | None) -> dict[str, Any]:
 
 def _records(client: Elasticsearch, pit: dict[str, Any], identifier: str, first: int) -> Iterator[Page]:
     """The records of a chain from number `first` on, in order."""
-    query = {"bool": {"filter": [
-        {"term": {"audit.chain.id": identifier}}, {"range": {"event.sequence": {"gte": first}}},
-    ]}}  # fmt: skip
+    query = {
+        "bool": {
+            "filter": [
+                {"term": {"audit.chain.id": identifier}},
+                {"range": {"event.sequence": {"gte": first}}},
+            ]
+        }
+    }
     sort = [{"event.sequence": "asc"}, {"_shard_doc": "asc"}]
     return pages(client, pit=pit, query=query, sort=sort, size=PAGE)
 
@@ -149,9 +161,14 @@ def _prefetched(upcoming: Iterator[Page]) -> Iterator[Page]:
 
 
 def _follow(
-    report: Report, read: Iterable[Page], key: bytes | None, settings: Settings, *, whole: bool,
+    report: Report,
+    read: Iterable[Page],
+    key: bytes | None,
+    settings: Settings,
+    *,
+    whole: bool,
     progress: Callable[[], None],
-) -> None:  # fmt: skip
+) -> None:
     """Check one chain, in order, and add the results to the report."""
     last: Head | None = None
     for page in read:
@@ -217,13 +234,15 @@ def _numbers(first: int, last: int) -> str:
 
 def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> Iterator[TrailProblem]:
     """Records without a chain or number: from other programs, or written while the head could not be used."""
-    outside = {"bool": {
-        "filter": [_since(since)],
-        "should": [
-            {"bool": {"must_not": [{"exists": {"field": name}}]}} for name in ("audit.chain.id", "event.sequence")
-        ],
-        "minimum_should_match": 1,
-    }}  # fmt: skip
+    outside = {
+        "bool": {
+            "filter": [_since(since)],
+            "should": [
+                {"bool": {"must_not": [{"exists": {"field": name}}]}} for name in ("audit.chain.id", "event.sequence")
+            ],
+            "minimum_should_match": 1,
+        }
+    }
     sort = [{"_shard_doc": "asc"}]
     for page in pages(client, pit=pit, query=outside, sort=sort, size=PAGE, source=["@timestamp"]):
         for hit in page:
@@ -264,16 +283,24 @@ def anchored(content: bytes, key: bytes | None) -> list[Head]:
 
 def compare_with_anchors(
     client: Elasticsearch, settings: Settings, report: Report, anchors: Iterable[Head]
-) -> Iterator[TrailProblem]:  # fmt: skip
+) -> Iterator[TrailProblem]:
     """Anchored records that are missing in the index (the chain's end was cut off) or have another hash."""
     for anchor in anchors:
         with translated_errors(settings):
             hits = client.search(
-                index=_indices(settings), ignore_unavailable=True, size=1, source_includes=["audit.chain.hash"],
-                query={"bool": {"filter": [
-                    {"term": {"audit.chain.id": anchor.id}}, {"term": {"event.sequence": anchor.sequence}},
-                ]}},
-            )["hits"]["hits"]  # fmt: skip
+                index=_indices(settings),
+                ignore_unavailable=True,
+                size=1,
+                source_includes=["audit.chain.hash"],
+                query={
+                    "bool": {
+                        "filter": [
+                            {"term": {"audit.chain.id": anchor.id}},
+                            {"term": {"event.sequence": anchor.sequence}},
+                        ]
+                    }
+                },
+            )["hits"]["hits"]
         if not hits:
             later = any(head.id == anchor.id and head.sequence > anchor.sequence for head in report.heads)
             if not later:

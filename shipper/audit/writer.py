@@ -125,13 +125,18 @@ class Trail:
             tags.append(CUT_TAG)
         tags += event.tags
         stamp = timestamp(now)
-        record = begin(stamp, f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}", DATASET, {
-            "kind": "event",
-            "category": [event.category or ("process" if job else "web" if request else "configuration")],
-            "type": [event.type or ("change" if changes else "info"), *(["denied"] if outcome == "denied" else [])],
-            "action": _clean(event.action) or "unnamed",
-            "outcome": "failure" if outcome == "denied" else outcome,
-        })  # fmt: skip
+        record = begin(
+            stamp,
+            f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}",
+            DATASET,
+            {
+                "kind": "event",
+                "category": [event.category or ("process" if job else "web" if request else "configuration")],
+                "type": [event.type or ("change" if changes else "info"), *(["denied"] if outcome == "denied" else [])],
+                "action": _clean(event.action) or "unnamed",
+                "outcome": "failure" if outcome == "denied" else outcome,
+            },
+        )
         record |= {
             "ecs": service.ecs,
             "service": service.service_of(job.queue if job else None),

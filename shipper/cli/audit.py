@@ -38,9 +38,10 @@ def command() -> None:
 @click.option("--message", metavar="TEXT", help="One sentence. Default: made from the other fields.")
 @click.option("--actor", metavar="ID", help="Who did it. Default: SHIPPER_ACTOR, or the login name.")
 @click.option(
-    "--actor-type", type=click.Choice(["user", "api_key", "job", "system", "operator"]),
+    "--actor-type",
+    type=click.Choice(["user", "api_key", "job", "system", "operator"]),
     help="Default: user with --actor, operator without.",
-)  # fmt: skip
+)
 @click.option("--before", metavar="JSON", help="A JSON object: the values before.")
 @click.option("--after", metavar="JSON", help="A JSON object: the values after.")
 @click.option("--customer", metavar="ID")
@@ -59,11 +60,17 @@ def record(action: str | None, stdin: bool, **flags: Any) -> None:
     if not stdin:
         changes = {name: _object(flags[name], f"--{name}") for name in ("before", "after") if flags[name] is not None}
         actor = {"id": flags["actor"], "type": flags["actor_type"] or ("user" if flags["actor"] else "operator")}
-        _write(trail, {
-            **{name: flags[name] for name in _EVENT if flags.get(name) is not None},
-            "action": action, "actor": actor if flags["actor"] or flags["actor_type"] else None,
-            "changes": changes or None, "customer": flags["customer"], "trace": flags["trace"],
-        })  # fmt: skip
+        _write(
+            trail,
+            {
+                **{name: flags[name] for name in _EVENT if flags.get(name) is not None},
+                "action": action,
+                "actor": actor if flags["actor"] or flags["actor_type"] else None,
+                "changes": changes or None,
+                "customer": flags["customer"],
+                "trace": flags["trace"],
+            },
+        )
         return
     count = 0
     for number, line in enumerate(sys.stdin.buffer, 1):
@@ -117,9 +124,11 @@ def _actor(fields: dict[str, Any], where: str) -> Any:
 @command.command()
 @click.option("--since", metavar="TIME", help='Only records from then on: ISO 8601, an age, or "yesterday 14:00"; UTC.')
 @click.option(
-    "--anchor", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--anchor",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
     help="Compare the trail with the heads in FILE, and add the current ones. Keep FILE on another machine.",
-)  # fmt: skip
+)
 @options.elasticsearch
 @options.namespace
 @options.json
@@ -138,9 +147,11 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
     with client.connect(config) as search, _bar() as bar:
         task = bar.add_task("verifying", total=None)
         report = verifying.verify(
-            search, config, timeline.parse_time(since, now) if since else None,
+            search,
+            config,
+            timeline.parse_time(since, now) if since else None,
             lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+        )
         report.findings += verifying.compare_with_anchors(search, config, report, anchors)
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(_plain(report), option=orjson.OPT_APPEND_NEWLINE))
@@ -177,9 +188,13 @@ def _print(report: Any, config: Settings) -> None:
 
 def _plain(report: Any) -> dict[str, Any]:
     return {
-        "records": report.records, "erased": report.erased, "unchecked": report.unchecked, "notes": report.notes,
-        "findings": [one._asdict() for one in report.findings], "heads": [one._asdict() for one in report.heads],
-    }  # fmt: skip
+        "records": report.records,
+        "erased": report.erased,
+        "unchecked": report.unchecked,
+        "notes": report.notes,
+        "findings": [one._asdict() for one in report.findings],
+        "heads": [one._asdict() for one in report.heads],
+    }
 
 
 def _read(file: Path) -> bytes:
@@ -225,7 +240,12 @@ def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> Non
         click.echo(f"{name:13} {count}")
     changes = {"after": {name.replace(" ", "_"): count for name, count in counts.items()}}
     event = Event(
-        action="person-erased", type="deletion", category="iam", reason=reason, changes=changes, operator=True,
+        action="person-erased",
+        type="deletion",
+        category="iam",
+        reason=reason,
+        changes=changes,
+        operator=True,
         resource=("user", None),
-    )  # fmt: skip
+    )
     Trail(config).write(event, durable=True)

@@ -16,9 +16,11 @@ from . import logs, options
 @click.command(name="import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option(
-    "--format", type=click.Choice(["json", "legacy"]), required=True,
+    "--format",
+    type=click.Choice(["json", "legacy"]),
+    required=True,
     help="json: one JSON object per line. legacy: text logs of RQ and of task loggers.",
-)  # fmt: skip
+)
 @click.option("--since", metavar="TIME", help='Skip older records: ISO 8601, an age (90d), or "yesterday 14:00".')
 @click.option(
     "--timezone", metavar="ZONE", help="The zone of times without one in text logs (SHIPPER_TIMEZONE): Europe/Berlin."
@@ -43,9 +45,14 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
     earliest = parse_time(since, datetime.now(UTC)) if since else None
     console = Console(stderr=True)
     with Progress(
-        TextColumn("Importing"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    ) as bar:  # fmt: skip
+        TextColumn("Importing"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
         task = bar.add_task("")
         result = importer.run(
             config, files, earliest, lambda read, total: bar.update(task, completed=read, total=total)

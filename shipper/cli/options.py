@@ -30,15 +30,22 @@ def filters(default_since: str) -> Callable[[Callable[..., Any]], Callable[..., 
         click.option("--trace", metavar="ID", help="Records of this trace: a request and all its jobs."),
         click.option("--label", "labels", metavar="K=V", multiple=True, callback=_pairs, help="Records with a label."),
         click.option(
-            "--arg", "args", metavar="K=V", multiple=True, callback=_pairs,
+            "--arg",
+            "args",
+            metavar="K=V",
+            multiple=True,
+            callback=_pairs,
             help="Records of jobs with an argument: 0=42 by position, order=7 by name.",
         ),
         click.option(
-            "--since", metavar="TIME", default=default_since, show_default=True,
+            "--since",
+            metavar="TIME",
+            default=default_since,
+            show_default=True,
             help='ISO 8601, an age (15m, 2h, 7d), or "yesterday 14:00"; UTC.',
         ),
         click.option("--until", metavar="TIME", help="Same format. Default: now."),
-    ]  # fmt: skip
+    ]
 
     def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
         for flag in reversed(flags):

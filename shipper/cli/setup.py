@@ -22,9 +22,11 @@ from . import options
 @click.option("--rules", is_flag=True, help="Also create the alert rules in Kibana.")
 @click.option("--roles", is_flag=True, help="Also create roles of least privilege, and an API key for each.")
 @click.option(
-    "--keys", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    "--keys",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
     help="The folder for the API keys, one file of mode 0600 each. Default: keys/ in the state folder.",
-)  # fmt: skip
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags: str | None) -> None:
     """Install index templates and Kibana dashboards.

@@ -31,13 +31,21 @@ _COLOURS = {"success": "green", "failure": "red"}
 @options.json
 @click.option("--follow", "-f", is_flag=True, help="Also show new records as they are indexed, until Ctrl-C.")
 @click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
     help="Write a self-contained HTML page, grouped by request and job, with a chart.",
-)  # fmt: skip
+)
 def command(
-    as_json: bool, follow: bool, html: Path | None, since: str, until: str | None, elasticsearch: str | None,
-    namespace: str | None, **restrictions: Any,
-) -> None:  # fmt: skip
+    as_json: bool,
+    follow: bool,
+    html: Path | None,
+    since: str,
+    until: str | None,
+    elasticsearch: str | None,
+    namespace: str | None,
+    **restrictions: Any,
+) -> None:
     """Show records in order, oldest first.
 
     Audit records, job records and application logs are on one timeline.

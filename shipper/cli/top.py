@@ -20,9 +20,14 @@ from . import options
 @options.json
 @click.option("--size", default=10, show_default=True, type=click.IntRange(1, 1000), help="Rows of each table.")
 def command(
-    as_json: bool, size: int, since: str, until: str | None, elasticsearch: str | None, namespace: str | None,
+    as_json: bool,
+    size: int,
+    since: str,
+    until: str | None,
+    elasticsearch: str | None,
+    namespace: str | None,
     **restrictions: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Show slow functions and busy queues.
 
     Functions by total time, duration and payload size; queues by demand and lag.

@@ -56,17 +56,30 @@ def changed_rows(audited: AuditedModel, before: Rows, after: Rows) -> list[Chang
         new = after.get(key, old)
         changed = [name for name in old if name in new and _differ(old[name], new[name])]
         if changed:
-            changes.append(Change(
-                audited, CHANGED, key, None, {name: old[name] for name in changed},
-                {name: new[name] for name in changed}, reason.get(),
-            ))  # fmt: skip
+            changes.append(
+                Change(
+                    audited,
+                    CHANGED,
+                    key,
+                    None,
+                    {name: old[name] for name in changed},
+                    {name: new[name] for name in changed},
+                    reason.get(),
+                )
+            )
     return changes
 
 
 def bulk_change(
-    audited: AuditedModel, kind: str, count: int, *, after: Values | None = None, key: Any = None, why: str = "",
+    audited: AuditedModel,
+    kind: str,
+    count: int,
+    *,
+    after: Values | None = None,
+    key: Any = None,
+    why: str = "",
     **labels: object,
-) -> Change:  # fmt: skip
+) -> Change:
     """One Change for several rows: too many for a record each, or with unknown values."""
     text = "; ".join(filter(None, (f"{count} rows at once", why, reason.get())))
     return Change(audited, kind, key, None, None, after, text, (BULK_TAG,), {"rows": count, **labels})
@@ -89,10 +102,14 @@ def record_changes(changes: Sequence[Change], using: str) -> None:
 def _event(change: Change) -> Event:
     shown = {"before": change.before, "after": change.after}
     return Event(
-        action=f"{change.audited.name}-{change.kind}", resource=(change.audited.name, change.key, change.name),
-        category="database", type="change", reason=change.reason, tags=change.tags,
+        action=f"{change.audited.name}-{change.kind}",
+        resource=(change.audited.name, change.key, change.name),
+        category="database",
+        type="change",
+        reason=change.reason,
+        tags=change.tags,
         changes={when: plain(values) for when, values in shown.items() if values is not None} or None,
-    )  # fmt: skip
+    )
 
 
 def _write(events: Iterable[tuple[Event, Mapping[str, object]]]) -> None:

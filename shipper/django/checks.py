@@ -62,9 +62,10 @@ def _check_classes() -> Iterator[Any]:
             value = config.get(name) if isinstance(config, dict) else None
             if value and (wrong := _why_wrong(base, value)):
                 yield _warning(
-                    identifier, f"{where}[{name!r}] {wrong}, so that {missing} is not recorded.",
+                    identifier,
+                    f"{where}[{name!r}] {wrong}, so that {missing} is not recorded.",
                     f"Derive it from {base.__module__}.{base.__qualname__}.",
-                )  # fmt: skip
+                )
 
 
 def _why_wrong(base: type, value: Any) -> str | None:
@@ -85,15 +86,17 @@ def _check_middleware() -> Iterator[Any]:
     classes = {path: _imported(path) for path in paths}
     if not any(isinstance(one, type) and issubclass(one, Middleware) for one in classes.values()):
         yield _warning(
-            "shipper.W005", "shipper.django.Middleware is not in MIDDLEWARE: nobody knows in which request, and for "
+            "shipper.W005",
+            "shipper.django.Middleware is not in MIDDLEWARE: nobody knows in which request, and for "
             "whom, something was done.",
             "Put it first. If one of shipper.web's middlewares is around the application instead, silence this check.",
-        )  # fmt: skip
+        )
     elif not any(_sets_user(path, middleware) for path, middleware in classes.items()):
         yield _warning(
-            "shipper.W006", "No middleware sets request.user, which is the actor of audit records.",
+            "shipper.W006",
+            "No middleware sets request.user, which is the actor of audit records.",
             f"Add {_AUTHENTICATION!r} to MIDDLEWARE, or call shipper.identify() where the user is known.",
-        )  # fmt: skip
+        )
 
 
 def _imported(path: str) -> Any:
@@ -117,9 +120,10 @@ def _check_log() -> Iterator[Any]:
     needed = os.W_OK if existing == log else os.W_OK | os.X_OK
     if not is_special_file(log) and not os.access(existing, needed, effective_ids=True):
         yield _warning(
-            "shipper.W007", f"This account cannot write the log {log}: it may not write to {existing}.",
+            "shipper.W007",
+            f"This account cannot write the log {log}: it may not write to {existing}.",
             "Nothing is recorded until it may. Or name another file, by SHIPPER_LOG or SHIPPER['log'].",
-        )  # fmt: skip
+        )
 
 
 def _check_audited() -> Iterator[Any]:

@@ -66,16 +66,23 @@ class Middleware:
             outer = context.request.get()
             user = _UserOfRequest(request, self.actor_of)
             web_request = request_of(
-                {name.lower(): value for name, value in request.headers.items()}, request.path,
-                request.META.get("REMOTE_ADDR"), self._trusted, user,
-            )  # fmt: skip
+                {name.lower(): value for name, value in request.headers.items()},
+                request.path,
+                request.META.get("REMOTE_ADDR"),
+                self._trusted,
+                user,
+            )
             if outer is None:
                 return web_request
             # One of shipper.web's middlewares wraps the whole application: it is the same request.
             merged = Request(
-                id=outer.id, path=outer.path, address=outer.address, agent=outer.agent, trace_id=outer.trace_id,
+                id=outer.id,
+                path=outer.path,
+                address=outer.address,
+                agent=outer.agent,
+                trace_id=outer.trace_id,
                 find_actor=lambda: outer.resolve_actor() or web_request.resolve_actor(),
-            )  # fmt: skip
+            )
             merged.generated_trace_id = outer.generated_trace_id
             return merged
         return None

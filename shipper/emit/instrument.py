@@ -80,9 +80,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_QUEUE, "_enqueue_job", enqueue.enqueue_job, "job-enqueued"),
     Patch(_QUEUE, "schedule_job", enqueue.schedule_job, "job-scheduled"),
     Patch(_QUEUE, "enqueue_dependents", with_cause("dependent"), _CAUSE),
-    Patch(
-        _QUEUE, "enqueue_ready_jobs_by_queue", with_cause("dependent"), _CAUSE, since=(3, 0)
-    ),
+    Patch(_QUEUE, "enqueue_ready_jobs_by_queue", with_cause("dependent"), _CAUSE, since=(3, 0)),
     Patch(_READY, "cleanup", with_cause("dependent"), _CAUSE, since=(3, 0)),
     Patch(_JOB, "to_dict", enqueue.to_dict, _CARRIED),
     Patch(_JOB, "restore", enqueue.restore, _CARRIED),
@@ -130,7 +128,7 @@ PATCHES: tuple[Patch, ...] = (
     Patch(("rq.suspension",), "suspend", operate.suspension("workers-suspended"), "workers-suspended"),
     Patch(("rq.suspension",), "resume", operate.suspension("workers-resumed"), "workers-resumed"),
     Patch(("rq.command",), "send_command", operate.command, "stop, kill and shutdown requests"),
-)  # fmt: skip
+)
 
 _instrumented = False
 

@@ -33,62 +33,78 @@ def enqueued(job: JobSnapshot, cause: str, now: datetime, service: ServiceInfo) 
     """job-enqueued: the job was pushed to a queue."""
     at = job.enqueued_at or now
     return _record(
-        job, service, at, now,
+        job,
+        service,
+        at,
+        now,
         identity=("enqueued", timestamp(at)),
         event={"type": ["info"], "action": "job-enqueued", "outcome": "success"},
         message=f"{_name(job)} enqueued on {job.queue}",
         rq={
-            "cause": cause, "status": "queued",
+            "cause": cause,
+            "status": "queued",
             "expires_at": at + timedelta(seconds=job.ttl_s) if job.ttl_s and job.ttl_s > 0 else None,
         },
-    )  # fmt: skip
+    )
 
 
 def deferred(job: JobSnapshot, now: datetime, service: ServiceInfo) -> Record:
     """job-deferred: the job waits for its dependencies."""
     at = job.created_at or now
     return _record(
-        job, service, at, now,
+        job,
+        service,
+        at,
+        now,
         identity=("deferred", timestamp(at)),
         event={"type": ["info"], "action": "job-deferred", "outcome": "success"},
         message=f"{_name(job)} waits for {len(job.depends_on)} other job{'s' * (len(job.depends_on) != 1)}",
         rq={"status": "deferred", "depends_on": list(job.depends_on)},
-    )  # fmt: skip
+    )
 
 
 def scheduled(job: JobSnapshot, cause: str, now: datetime, service: ServiceInfo) -> Record:
     """job-scheduled: the job will be pushed at `rq.scheduled_at`."""
     at = job.scheduled_at or now
     return _record(
-        job, service, now, now,
+        job,
+        service,
+        now,
+        now,
         identity=("scheduled", timestamp(at)),
         event={"type": ["info"], "action": "job-scheduled", "outcome": "success"},
         message=f"{_name(job)} scheduled for {timestamp(at)}",
         rq={"cause": cause, "status": "scheduled"},
-    )  # fmt: skip
+    )
 
 
 def rate_limited(job: JobSnapshot, now: datetime, service: ServiceInfo) -> Record:
     """job-rate-limited: the job waits for its rate limit, outside of its queue."""
     at = job.rate_limited_at or now
     return _record(
-        job, service, at, now,
+        job,
+        service,
+        at,
+        now,
         identity=("rate-limited", timestamp(at)),
         event={"type": ["info"], "action": "job-rate-limited", "outcome": "success"},
         message=f"{_name(job)} waits for its rate limit {job.rate_limit_key}",
         rq={"status": "rate_limited"},
-    )  # fmt: skip
+    )
 
 
 def refused(job: JobSnapshot, reason: str, now: datetime, service: ServiceInfo) -> Record:
     """job-refused: RQ refused the job because its id exists. The existing job is not affected."""
     return _record(
-        job, service, now, now,
+        job,
+        service,
+        now,
+        now,
         identity=("refused", timestamp(now)),
         event={"type": ["info"], "action": "job-refused", "outcome": "failure", "reason": reason},
         message=f"{_name(job)} was refused: there is a job {job.job_id} already",
         rq={},
-    )  # fmt: skip
+    )
 
 
 def webhook_failed(job: JobSnapshot, url: str, error: Exception, now: datetime, service: ServiceInfo) -> Record:
@@ -99,27 +115,36 @@ def webhook_failed(job: JobSnapshot, url: str, error: Exception, now: datetime, 
     parts = urlsplit(url)
     where = f"{parts.scheme}://{parts.hostname}"
     return _record(
-        job, service, now, now,
+        job,
+        service,
+        now,
+        now,
         identity=("webhook-failed", timestamp(now)),
         event={"type": ["info"], "action": "job-webhook-failed", "outcome": "failure"},
         message=shorten(f"The webhook of {_name(job)} to {where} failed: {error}", 1000),
         rq={},
         error={"type": type(error).__qualname__, "message": shorten(str(error))},
-    )  # fmt: skip
+    )
 
 
 def removed(job: JobSnapshot, how: str, now: datetime, service: ServiceInfo, *, concluded: bool = False) -> Record:
     """job-canceled or job-deleted: a job that had not ended was removed. `how` is canceled or deleted."""
     return _record(
-        job, service, now, now,
+        job,
+        service,
+        now,
+        now,
         identity=(f"concluded {how}" if concluded else how, _push(job)),
         event={"type": ["end"], "action": f"job-{how}", "outcome": "unknown"},
         message=f"{_name(job)} was {how}",
         rq={
-            "status": how, "final": True, "inferred": concluded or None,
-            "total_ms": _milliseconds(job.created_at, now), "ended_at": now,
+            "status": how,
+            "final": True,
+            "inferred": concluded or None,
+            "total_ms": _milliseconds(job.created_at, now),
+            "ended_at": now,
         },
-    )  # fmt: skip
+    )
 
 
 def job_identity(job: JobSnapshot) -> Record:
@@ -142,13 +167,16 @@ def started(job: JobSnapshot, execution_id: str | None, worker: str, now: dateti
     lag_ms = _milliseconds(job.waits_since, at)
     waited = "" if lag_ms is None else f" after {lag_ms} ms in {job.queue}"
     return _record(
-        job, service, at, now,
+        job,
+        service,
+        at,
+        now,
         identity=("started", execution_id or _push(job)),
         event={"type": ["start"], "action": "job-started", "outcome": "unknown"},
         message=f"{_name(job)} started{waited}",
         rq={"execution_id": execution_id, "status": "started", "lag_ms": lag_ms, "started_at": at},
         worker=worker,
-    )  # fmt: skip
+    )
 
 
 def progressed(
@@ -157,31 +185,39 @@ def progressed(
     """job-progressed: the job reported progress. `event.sequence` numbers its reports."""
     about = f": {progress.message}" if progress.message else ""
     return _record(
-        job, service, now, now,
+        job,
+        service,
+        now,
+        now,
         identity=(f"progress {progress.count}", execution_id or _push(job)),
         event={"type": ["info"], "action": "job-progressed", "outcome": "unknown", "sequence": progress.count},
         message=shorten(f"{_name(job)} at {progress.percent:g} %{about}", 1000),
         rq={
-            "execution_id": execution_id, "status": "started",
-            "progress": _present(
-                {"percent": progress.percent, "message": shorten(progress.message, 1000) or None}
-            ),
+            "execution_id": execution_id,
+            "status": "started",
+            "progress": _present({"percent": progress.percent, "message": shorten(progress.message, 1000) or None}),
         },
-    )  # fmt: skip
+    )
 
 
 def finished(job: JobSnapshot, success: Success, now: datetime, service: ServiceInfo) -> Record:
     """job-finished: the function returned. `rq.status_saved` is false if Redis does not have it, else absent."""
     return _closing(
-        job, success, now, service,
+        job,
+        success,
+        now,
+        service,
         event={"type": ["end"], "action": "job-finished", "outcome": "success"},
         verb="finished",
         rq={
-            "status": "finished", "final": True, "inferred": success.concluded or None,
+            "status": "finished",
+            "final": True,
+            "inferred": success.concluded or None,
             "status_saved": None if success.status_saved else False,
-            "result_type": success.result_type, "result_bytes": success.result_bytes,
+            "result_type": success.result_type,
+            "result_bytes": success.result_bytes,
         },
-    )  # fmt: skip
+    )
 
 
 def failed(job: JobSnapshot, failure: Failure, now: datetime, service: ServiceInfo) -> Record:
@@ -202,17 +238,24 @@ def failed(job: JobSnapshot, failure: Failure, now: datetime, service: ServiceIn
         verdict = "exhausted" if job.max_attempts > 1 and failure.is_retried else "no_retry"
         status = "failed"
     return _closing(
-        job._replace(ended_at=failure.ended_at or job.ended_at), failure, now, service,
+        job._replace(ended_at=failure.ended_at or job.ended_at),
+        failure,
+        now,
+        service,
         event=_present({**ending, "reason": reason}),
-        verb=verb, detail=f"{raised.type}: {raised.message}" if raised.type else raised.message,
+        verb=verb,
+        detail=f"{raised.type}: {raised.message}" if raised.type else raised.message,
         rq={
-            "status": status, "final": failure.retry_in_s is None, "retry_verdict": verdict,
+            "status": status,
+            "final": failure.retry_in_s is None,
+            "retry_verdict": verdict,
             "inferred": failure.inferred or None,
-            **_retry(job, failure, now), **_signal(failure.killed),
+            **_retry(job, failure, now),
+            **_signal(failure.killed),
         },
         error=_error(raised),
         exit_code=_exit_code(failure.killed),
-    )  # fmt: skip
+    )
 
 
 def _closing(
@@ -237,7 +280,10 @@ def _closing(
         event["start"], event["duration"] = started_at, duration_us * NS_PER_US
         elapsed = f" after {duration_us / 1000:.0f} ms"
     return _record(
-        job, service, at, now,
+        job,
+        service,
+        at,
+        now,
         identity=(ended.kind, ended.execution_id or _push(job)),
         event=event,
         message=shorten(f"{_name(job)} {verb}{elapsed}" + (f": {detail}" if detail else ""), 1000),
@@ -249,8 +295,10 @@ def _closing(
             "started_at": started_at,
             "ended_at": at,
         },
-        worker=ended.worker, error=error, exit_code=exit_code,
-    )  # fmt: skip
+        worker=ended.worker,
+        error=error,
+        exit_code=exit_code,
+    )
 
 
 def _record(
@@ -284,22 +332,24 @@ def _record(
         "host": service.host,
         "process": process,
         "messaging": messaging,
-        "rq": _present({
-            "attempt": job.attempt,
-            "max_attempts": job.max_attempts,
-            "created_at": job.created_at,
-            "enqueued_at": job.enqueued_at,
-            "scheduled_at": job.scheduled_at,
-            "rate_limited_at": job.rate_limited_at,
-            "rate_limit_key": job.rate_limit_key,
-            "cron_name": job.cron_name,
-            "payload_stored_bytes": job.payload_stored_bytes,
-            "group_id": job.group_id,
-            "parent_job_id": job.parent_job_id,
-            "root_job_id": job.root_job_id,
-            **rq,
-        }),
-    }  # fmt: skip
+        "rq": _present(
+            {
+                "attempt": job.attempt,
+                "max_attempts": job.max_attempts,
+                "created_at": job.created_at,
+                "enqueued_at": job.enqueued_at,
+                "scheduled_at": job.scheduled_at,
+                "rate_limited_at": job.rate_limited_at,
+                "rate_limit_key": job.rate_limit_key,
+                "cron_name": job.cron_name,
+                "payload_stored_bytes": job.payload_stored_bytes,
+                "group_id": job.group_id,
+                "parent_job_id": job.parent_job_id,
+                "root_job_id": job.root_job_id,
+                **rq,
+            }
+        ),
+    }
     if exit_code is not None:
         process["exit_code"] = exit_code
     if job.payload_bytes is not None:

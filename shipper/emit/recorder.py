@@ -71,12 +71,20 @@ class Recorder(Hooks):
 
     def operated(self, operation: Operation) -> None:
         job = operation.job
-        self._trail.write(Event(
-            action=operation.action, type=operation.type, resource=operation.resource, category="process",
-            outcome="failure" if operation.error else "success", error=operation.error, reason=operation.detail,
-            target=job.context.get("user") if job else None, operator=True,
-            more=job_records.job_identity(job) if job else None,
-        ))  # fmt: skip
+        self._trail.write(
+            Event(
+                action=operation.action,
+                type=operation.type,
+                resource=operation.resource,
+                category="process",
+                outcome="failure" if operation.error else "success",
+                error=operation.error,
+                reason=operation.detail,
+                target=job.context.get("user") if job else None,
+                operator=True,
+                more=job_records.job_identity(job) if job else None,
+            )
+        )
 
     def _write(self, job: JobSnapshot, record: records.Record) -> bytes:
         line = records.encode(job_arguments.add(record, job, self._redactor))

@@ -104,9 +104,12 @@ class JobSnapshot(NamedTuple):
 
 
 def carry(
-    job: Job, context: Mapping[str, str], parent: RunningJob | None, actor: Actor | None = None,
+    job: Job,
+    context: Mapping[str, str],
+    parent: RunningJob | None,
+    actor: Actor | None = None,
     request_id: str | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Store on the job what its later records need.
 
     That is the enqueuer's context, the actor, the web request's id, the parent job, and the number of attempts.

@@ -149,9 +149,12 @@ def took(facts: Facts) -> timedelta | None:
         return None
     days, hours, minutes, whole, fraction = match.groups()
     return timedelta(
-        days=int(days or 0), hours=int(hours), minutes=int(minutes), seconds=int(whole),
+        days=int(days or 0),
+        hours=int(hours),
+        minutes=int(minutes),
+        seconds=int(whole),
         microseconds=int((fraction or "").ljust(6, "0")),
-    )  # fmt: skip
+    )
 
 
 def raised(stack: str) -> Record:
@@ -187,9 +190,11 @@ def _is_valid_date(text: str | None, moment: datetime) -> bool:
 
 def _put_event(event: Record, rq: Record, job_event: Mapping[str, Any], when: str) -> None:
     event |= {
-        "category": ["process"], "type": [job_event["type"]], "action": job_event["action"],
+        "category": ["process"],
+        "type": [job_event["type"]],
+        "action": job_event["action"],
         "outcome": job_event["outcome"],
-    }  # fmt: skip
+    }
     if "reason" in job_event:
         event["reason"] = job_event["reason"]
     if job_event["type"] == "end":

@@ -25,8 +25,11 @@ def matching(
     """
     with translated_errors(settings), snapshot(client, index_name(settings.namespace)) as pit:
         for hits in pages(
-            client, pit=pit, version=True, size=PAGE,
+            client,
+            pit=pit,
+            version=True,
+            size=PAGE,
             query={"bool": {"filter": filters}},
             sort=[{"updated_at": order}, {"created_at": {"order": order, "missing": "_last"}}],
-        ):  # fmt: skip
+        ):
             yield from hits

@@ -93,9 +93,12 @@ def query(client: Elasticsearch, settings: Settings, criteria: Query) -> Iterato
     """The matching records, oldest first. Raises DestinationError."""
     with translated_errors(settings), snapshot(client, _indices(settings)) as pit:
         hits = pages(
-            client, pit=pit, query={"bool": {"filter": filters(criteria)}}, size=PAGE,
+            client,
+            pit=pit,
+            query={"bool": {"filter": filters(criteria)}},
+            size=PAGE,
             sort=[{"@timestamp": "asc"}, {"_shard_doc": "asc"}],
-        )  # fmt: skip
+        )
         yield from _in_order(chain.from_iterable(hits))
 
 
@@ -103,9 +106,13 @@ def last(client: Elasticsearch, settings: Settings, criteria: Query, count: int)
     """The newest `count` matching records (at most 10,000), oldest first. Raises DestinationError."""
     with translated_errors(settings):
         hits = client.search(
-            index=_indices(settings), ignore_unavailable=True, query={"bool": {"filter": filters(criteria)}},
-            sort=[{"@timestamp": "desc"}], size=count, track_total_hits=False,
-        )["hits"]["hits"]  # fmt: skip
+            index=_indices(settings),
+            ignore_unavailable=True,
+            query={"bool": {"filter": filters(criteria)}},
+            sort=[{"@timestamp": "desc"}],
+            size=count,
+            track_total_hits=False,
+        )["hits"]["hits"]
     return list(_in_order(iter(reversed(hits))))
 
 

@@ -191,9 +191,15 @@ class Reconciler:
     def _report(self, job: OpenJob, in_redis: RedisState, finding: Finding, now: datetime) -> None:
         log.info("Job %s (%s): %s.", job.job_id, job.function, finding.why, extra={"event.action": "job-reconciled"})
         snapshot = JobSnapshot(
-            job_id=job.job_id, queue=job.queue, function=job.function, attempt=job.attempt, context=job.context,
-            created_at=job.created_at, enqueued_at=job.pushed_at, ended_at=in_redis.ended_at or now,
-        )  # fmt: skip
+            job_id=job.job_id,
+            queue=job.queue,
+            function=job.function,
+            attempt=job.attempt,
+            context=job.context,
+            created_at=job.created_at,
+            enqueued_at=job.pushed_at,
+            ended_at=in_redis.ended_at or now,
+        )
         worker = job.worker or ""
         match finding.ending:
             case None:
@@ -204,11 +210,18 @@ class Reconciler:
             case "deleted" | "canceled":
                 self._observer.removed(snapshot, finding.ending, concluded=True)
             case ending:
-                self._observer.failed(snapshot, Failure(
-                    execution_id=in_redis.execution_id, worker=worker, concluded=True, inferred=True,
-                    stopped=ending == "stopped", text=f"Nobody told of its end: {finding.why}.",
-                    reason=None if ending == "stopped" else ending,
-                ))  # fmt: skip
+                self._observer.failed(
+                    snapshot,
+                    Failure(
+                        execution_id=in_redis.execution_id,
+                        worker=worker,
+                        concluded=True,
+                        inferred=True,
+                        stopped=ending == "stopped",
+                        text=f"Nobody told of its end: {finding.why}.",
+                        reason=None if ending == "stopped" else ending,
+                    ),
+                )
 
 
 def _open_job(hit: dict[str, Any]) -> OpenJob:

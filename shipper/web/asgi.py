@@ -28,9 +28,12 @@ class Middleware:
     """
 
     def __init__(
-        self, app: Application, *, user: Callable[[Scope], object] | None = None,
+        self,
+        app: Application,
+        *,
+        user: Callable[[Scope], object] | None = None,
         trusted_proxies: Iterable[str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._app = app
         self._user = user or _user_of
         loaded = trusted_proxies if trusted_proxies is not None else settings.load(complain=log.error).trusted_proxies

@@ -30,9 +30,12 @@ class Middleware:
     """
 
     def __init__(
-        self, application: WSGIApplication, *, user: Callable[[WSGIEnvironment], object] | None = None,
+        self,
+        application: WSGIApplication,
+        *,
+        user: Callable[[WSGIEnvironment], object] | None = None,
         trusted_proxies: Iterable[str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._application = application
         self._user = user or (lambda environ: environ.get("REMOTE_USER") or None)
         self._trusted = tuple(trusted_proxies) if trusted_proxies is not None else _trusted()
@@ -46,9 +49,12 @@ class Middleware:
             }
             path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
             web_request = request_of(
-                headers, path.encode("latin-1", "replace").decode("utf-8", "replace"), environ.get("REMOTE_ADDR"),
-                self._trusted, lambda: self._user(environ),
-            )  # fmt: skip
+                headers,
+                path.encode("latin-1", "replace").decode("utf-8", "replace"),
+                environ.get("REMOTE_ADDR"),
+                self._trusted,
+                lambda: self._user(environ),
+            )
             own_context.run(context.request.set, web_request)
         response = own_context.run(self._application, environ, start_response)
         if type(response) in (list, tuple, environ.get("wsgi.file_wrapper")):

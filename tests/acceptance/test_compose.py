@@ -51,16 +51,22 @@ def compose_command() -> list[str]:
 def test_compose_accepts_the_file() -> None:
     done = subprocess.run(
         [*compose_command(), "-f", "docker-compose.yml", "config", "-q"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_compose_accepts_the_file_with_logstash() -> None:
     done = subprocess.run(
         [*compose_command(), "-f", "docker-compose.yml", "--profile", "legacy", "config"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "logstash" in yaml.safe_load(done.stdout)["services"]
 

@@ -88,10 +88,22 @@ def browse(url: str, height: int, *what: str) -> str:
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     assert browser, f"none of {', '.join(BROWSERS)} is installed"
     done = subprocess.run(
-        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-         f"--window-size=1920,{height}", f"--virtual-time-budget={SETTLE_MS}", *what, url],
-        capture_output=True, text=True, timeout=LIMIT_S, check=True,
-    )  # fmt: skip
+        [
+            browser,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            f"--window-size=1920,{height}",
+            f"--virtual-time-budget={SETTLE_MS}",
+            *what,
+            url,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=True,
+    )
     return done.stdout
 
 

@@ -195,9 +195,11 @@ def test_the_day_is_one_page_that_opens_without_a_server(
     assert page.locator("section.group").count() == 4
     lanes = page.locator("svg g.lane")
     assert [lanes.nth(at).locator("text").text_content() for at in range(lanes.count())] == [
-        "web /session", "demo.jobs.send_mail", "web /address",
+        "web /session",
+        "demo.jobs.send_mail",
+        "web /address",
         *["demo.jobs.charge_card", "demo.jobs.send_mail", "demo.jobs.send_mail"] * 2,
-    ]  # fmt: skip
+    ]
     boxes = [lanes.nth(at).bounding_box() for at in range(lanes.count())]
     tops = [box["y"] for box in boxes if box]
     assert tops == sorted(tops)
@@ -211,8 +213,10 @@ def test_the_day_is_one_page_that_opens_without_a_server(
     assert '"type": "operator"' in row.locator("pre").inner_text()
     lanes.nth(3).locator("a").click()
     assert page.url.endswith(f"#lane-job-{entry_id(page, 3)}")
-    colours = {name: page.locator(f"svg circle.{name}").first.evaluate("one => getComputedStyle(one).fill")
-               for name in ("success", "failure", "unknown")}  # fmt: skip
+    colours = {
+        name: page.locator(f"svg circle.{name}").first.evaluate("one => getComputedStyle(one).fill")
+        for name in ("success", "failure", "unknown")
+    }
     assert len(set(colours.values())) == 3
     page.screenshot(path=str(tmp_path / "day.png"), full_page=True)
 

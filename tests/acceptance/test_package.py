@@ -75,8 +75,13 @@ def run(installed: Path, environment: dict[str, str], tmp_path: Path) -> Callabl
     def run(*command: str) -> str:
         done = subprocess.run(
             [installed / command[0], *command[1:]],
-            cwd=tmp_path, env={**kept, **environment}, capture_output=True, text=True, timeout=LIMIT_S, check=False,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env={**kept, **environment},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -28,8 +28,10 @@ def main(arguments: list[str]) -> int:
     subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", HOME], check=True)
     folder = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        check=True, capture_output=True, text=True,
-    ).stdout.strip()  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
     with open(f"{folder}/the-rest.pth", "w", encoding="utf-8") as rest:
         rest.write(sysconfig.get_path("purelib") + "\n")  # found after what is in the environment itself
     wanted = [TOGETHER_WITH.get(name, f"{name}=={least}") for name, least in _least().items()]
@@ -39,8 +41,10 @@ def main(arguments: list[str]) -> int:
     subprocess.run([*pip, "--no-deps", "-e", str(ROOT)], check=True)
     return subprocess.run(
         ending_with_us([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *(arguments or SUITES)]),
-        cwd=ROOT, env=dict(os.environ), check=False,
-    ).returncode  # fmt: skip
+        cwd=ROOT,
+        env=dict(os.environ),
+        check=False,
+    ).returncode
 
 
 def _least() -> dict[str, str]:

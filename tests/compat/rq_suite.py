@@ -141,10 +141,22 @@ def _failures(source: Path, folder: Path, tests: list[str], *, with_us: bool) ->
     # Under another name: the suite's own package is called `tests` as well.
     shutil.copy(ROOT / "tests/compat/instrumented.py", plugins / "shipper_instrumented.py")
     command = [
-        sys.executable, "-m", "pytest", "-q", *(["-p", "shipper_instrumented"] if with_us else []),
-        "-o", f"cache_dir={folder / 'cache'}", "-o", "junit_family=xunit1", f"--junit-xml={report}",
-        "-W", "ignore", "-p", "no:ddtrace", *tests,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        *(["-p", "shipper_instrumented"] if with_us else []),
+        "-o",
+        f"cache_dir={folder / 'cache'}",
+        "-o",
+        "junit_family=xunit1",
+        f"--junit-xml={report}",
+        "-W",
+        "ignore",
+        "-p",
+        "no:ddtrace",
+        *tests,
+    ]
     environment = {
         **os.environ,
         "SHIPPER_LOG": str(folder / RECORDS),

@@ -203,9 +203,14 @@ def test_an_import_that_is_run_twice_and_at_midnight_doubles_nothing(
     append(programs, b"".join(evening + morning))
     for state in ("a", "b"):
         programs.run(
-            "shipper", "run", "--once", "--state", str(tmp_path / state),
-            SHIPPER_ELASTICSEARCH=own_server.url, SHIPPER_PAST_DAYS="9999",
-        )  # fmt: skip
+            "shipper",
+            "run",
+            "--once",
+            "--state",
+            str(tmp_path / state),
+            SHIPPER_ELASTICSEARCH=own_server.url,
+            SHIPPER_PAST_DAYS="9999",
+        )
     assert sorted(own_search.indices.get(index=f"rq-job-{namespace}-*")) == [
         f"rq-job-{namespace}-2026.11.20",
         f"rq-job-{namespace}-2026.11.21",

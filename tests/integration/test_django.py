@@ -71,8 +71,9 @@ def test_other_workers_record_the_same_to_the_same_log(project: Project, worker:
     project.rqworker("--worker-class", worker)
     assert project.actions() == RECORDS
     assert [record["event"]["action"] for record in project.audit()] == [
-        "shop.customer-created", "shop.customer-changed"
-    ]  # fmt: skip
+        "shop.customer-created",
+        "shop.customer-changed",
+    ]
 
 
 def test_what_a_job_changes_is_the_job_s_and_whose_it_is_for(project: Project) -> None:
@@ -235,15 +236,24 @@ def test_what_is_done_on_django_rq_s_pages_is_done_by_who_has_signed_in(project:
     project.python(USE_PAGES, **project.settings(**WITH_PAGES))
     done = [record for record in project.audit() if record["audit"]["resource"]["type"] in ("job", "queue")]
     assert [(record["event"]["action"], record["audit"]["resource"]["id"]) for record in done] == [
-        ("job-requeued", "failed-0"), ("job-deleted", "failed-1"), ("job-requeued", "failed-2"),
-        ("job-requeued", "finished"), ("job-deleted", "failed-3"), ("job-requeued", "deferred"),
-        ("job-requeued", "failed-4"), ("queue-emptied", "letters"),
-    ]  # fmt: skip
+        ("job-requeued", "failed-0"),
+        ("job-deleted", "failed-1"),
+        ("job-requeued", "failed-2"),
+        ("job-requeued", "finished"),
+        ("job-deleted", "failed-3"),
+        ("job-requeued", "deferred"),
+        ("job-requeued", "failed-4"),
+        ("queue-emptied", "letters"),
+    ]
     assert {(record["user"]["name"], record["audit"]["actor"]["type"]) for record in done} == {("olga", "user")}
     pushed = [record for record in project.records()[before:] if record["event"]["action"] == "job-enqueued"]
     assert {record["rq"]["cause"] for record in pushed} == {"requeue"}
     assert {record["messaging"]["message"]["id"] for record in pushed} == {
-        "failed-0", "failed-2", "finished", "deferred", "failed-4",
-    }  # fmt: skip
+        "failed-0",
+        "failed-2",
+        "finished",
+        "deferred",
+        "failed-4",
+    }
     assert {record["url"]["path"] for record in done} >= {"/rq/queues/actions/0/", "/rq/queues/0/empty/"}
     follow(project.audit())

@@ -286,9 +286,15 @@ def redis_full(scene: Scene) -> Job:
     try:
         job = scene.queue.enqueue(work.fill_redis)
         scene.programs.run(
-            "rq", "worker", "--burst", "--url", scene.programs.environment["SHIPPER_REDIS"], scene.queue.name,
-            check=False, RQ_JOB_CLASS="shipper.LoggedJob",
-        )  # fmt: skip
+            "rq",
+            "worker",
+            "--burst",
+            "--url",
+            scene.programs.environment["SHIPPER_REDIS"],
+            scene.queue.name,
+            check=False,
+            RQ_JOB_CLASS="shipper.LoggedJob",
+        )
     finally:
         scene.connection.config_set("maxmemory", "0")
     return job
@@ -546,8 +552,9 @@ def test_an_abandoned_execution_is_told_with_its_error_whatever_rq_hands_to_hand
     ended = next(record for record in scene.of(job) if _closes(record))
     assert summary(ended) == f"job-{'retried' if retry else 'dead'} abandoned {'will_retry' if retry else 'no_retry'}"
     assert ended["error"] == {
-        "type": "rq.exceptions.AbandonedJobError", "message": "its worker was not heard of any more",
-    }  # fmt: skip
+        "type": "rq.exceptions.AbandonedJobError",
+        "message": "its worker was not heard of any more",
+    }
     assert ended["message"].endswith(": rq.exceptions.AbandonedJobError: its worker was not heard of any more")
     assert [record["event"]["id"] for record in failures] == [ended["event"]["id"]]
     ((kind, _, _),) = given
@@ -623,8 +630,10 @@ def test_a_job_that_redis_could_not_be_told_of_finished_all_the_same(
     worker = scene.worker()
     wait_for(lambda: len(scene.of(job)) == 3, "the ending")
     assert [summary(record) for record in scene.of(job)] == [
-        "job-enqueued", "job-started", "job-finished not-saved",
-    ]  # fmt: skip
+        "job-enqueued",
+        "job-started",
+        "job-finished not-saved",
+    ]
     worker.kill()
 
 

@@ -604,8 +604,11 @@ def test_an_alert_rule_s_query_gives_the_figure_that_its_threshold_is_about(rule
     figures = {"figure": {"max": {"field": params["aggField"]}}} if "aggField" in params else {}
     answer = shown.search.search(
         index=",".join(shown.indices(one) for one in params["index"]),
-        size=0, track_total_hits=True, aggs=figures or None, **json.loads(params["esQuery"]),
-    )  # fmt: skip
+        size=0,
+        track_total_hits=True,
+        aggs=figures or None,
+        **json.loads(params["esQuery"]),
+    )
     found = answer["aggregations"]["figure"]["value"] if figures else answer["hits"]["total"]["value"]
     day = shown.day
     due = {

@@ -249,9 +249,10 @@ def test_the_log_of_a_real_worker_tells_what_became_of_its_jobs(
     assert found[retried.id].count("job-started") == 2
     assert {action for action in found[retried.id] if action != "job-started"} <= {"job-dead", "job-retried"}
     (end,) = [
-        record for record in records(search, namespace, "job")
+        record
+        for record in records(search, namespace, "job")
         if record["messaging"]["message"]["id"] == done.id and record["event"]["action"] == "job-finished"
-    ]  # fmt: skip
+    ]
     assert end["code"]["function"]["name"] == "tests.work.add"
     assert 0 < end["event"]["duration"] < 5_000_000_000
     assert end["event"]["duration"] % 1_000_000_000  # to the microsecond, though the lines' times are whole seconds

@@ -52,8 +52,15 @@ class Logstash:
         self._runs += anew
         self._process = start(
             [
-                f"{HOME}/bin/logstash", "--path.settings", str(ROOT / "logstash"), "--api.enabled", "false",
-                "--path.data", str(self.folder / f"data-{self._runs}"), "--path.logs", str(self.folder),
+                f"{HOME}/bin/logstash",
+                "--path.settings",
+                str(ROOT / "logstash"),
+                "--api.enabled",
+                "false",
+                "--path.data",
+                str(self.folder / f"data-{self._runs}"),
+                "--path.logs",
+                str(self.folder),
             ],
             self.output,
             environment={
@@ -64,7 +71,7 @@ class Logstash:
                 "LEGACY_TCP_PORT": str(self.tcp),
                 **environment,
             },
-        )  # fmt: skip
+        )
 
     @property
     def output(self) -> Path:
@@ -184,9 +191,13 @@ def test_a_log_goes_on_where_it_was_when_logstash_comes_back(
     wait_for(lambda: count(search, index) == 6, "four more", START_LIMIT_S)
     found = documents(search, namespace)
     assert sorted(one["@timestamp"][:19] for one in found) == [
-        "2026-11-20T10:00:00", "2026-11-20T23:00:00", "2026-11-21T10:00:00", "2026-11-21T10:00:00",
-        "2026-11-21T10:00:01", "2026-11-21T10:00:02",
-    ]  # fmt: skip
+        "2026-11-20T10:00:00",
+        "2026-11-20T23:00:00",
+        "2026-11-21T10:00:00",
+        "2026-11-21T10:00:00",
+        "2026-11-21T10:00:01",
+        "2026-11-21T10:00:02",
+    ]
     (failed,) = [one for one in found if "error" in one]
     assert failed["error"]["stack_trace"].endswith("  File\n\nValueError: no")
 
@@ -213,9 +224,10 @@ def test_records_and_lines_by_tcp(logstash: Logstash, search: Elasticsearch, nam
     found = {one["event"]["id"]: one for one in documents(search, namespace)}
     assert {name: found[name] for name in records} == records
     assert found["mine"] == {
-        "@timestamp": "2026-11-20T10:00:00.000000Z", "message": "anything",
+        "@timestamp": "2026-11-20T10:00:00.000000Z",
+        "message": "anything",
         "event": {"id": "mine", "dataset": "rq.app"},
-    }  # fmt: skip
+    }
     texts = [one for name, one in found.items() if name not in records and name != "mine"]
     assert all(one["tags"][0] == "legacy" and set(one) <= {*compared_fields(), "messaging", "rq"} for one in texts)
     unparsed = sorted(one["message"] for one in texts if "unparsed" in one["tags"])

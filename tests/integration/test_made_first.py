@@ -61,8 +61,10 @@ def test_a_job_of_rq_scheduler_s_carries_user_and_trace_of_where_it_was_made(pro
     push_what_is_due(programs)
     programs.work("letters")
     assert [record["event"]["action"] for record in programs.records()] == [
-        "job-enqueued", "job-started", "job-finished",
-    ]  # fmt: skip
+        "job-enqueued",
+        "job-started",
+        "job-finished",
+    ]
     for record in programs.records():
         assert (record["user"]["id"], record["organization"]["id"], record["trace"]["id"]) == ("ann", "42", TRACE)
     assert programs.audit() == []  # a scheduler is not an operator

@@ -42,9 +42,10 @@ def test_rq_requeue_is_an_operator_s_action_on_somebody_s_job(queue: Queue, prog
     (record,) = programs.audit()
     assert (record["event"]["action"], record["event"]["outcome"]) == ("job-requeued", "success")
     assert record["audit"] | {"chain": {}} == {
-        "actor": {"type": "operator"}, "chain": {},
+        "actor": {"type": "operator"},
+        "chain": {},
         "resource": {"type": "job", "id": job.id, "name": "tests.work.fail"},
-    }  # fmt: skip
+    }
     assert record["user"] == {"id": "olga", "target": {"id": "ann"}}
     assert record["organization"]["id"] == "42"
     assert record["messaging"]["message"]["id"] == job.id
@@ -70,7 +71,7 @@ def test_where_nobody_is_named_it_was_who_is_logged_in(queue: Queue, programs: P
     assert done(programs) == [("job-requeued", job.id), ("queue-emptied", "letters")]
     assert {(one["user"]["id"], one["audit"]["actor"]["type"]) for one in programs.audit()} == {
         (login_name(), "operator")
-    }  # fmt: skip
+    }
 
 
 def test_the_api_of_rq(queue: Queue, programs: Programs, connection: redis.Redis) -> None:
@@ -81,9 +82,12 @@ def test_the_api_of_rq(queue: Queue, programs: Programs, connection: redis.Redis
     resume(connection)
     queue.empty()
     assert done(programs) == [
-        ("job-canceled", jobs[0].id), ("job-deleted", jobs[1].id), ("workers-suspended", "all"),
-        ("workers-resumed", "all"), ("queue-emptied", "letters"),
-    ]  # fmt: skip
+        ("job-canceled", jobs[0].id),
+        ("job-deleted", jobs[1].id),
+        ("workers-suspended", "all"),
+        ("workers-resumed", "all"),
+        ("queue-emptied", "letters"),
+    ]
 
 
 def test_what_was_tried_in_vain_is_a_failure(queue: Queue, programs: Programs) -> None:

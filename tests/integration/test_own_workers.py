@@ -60,9 +60,15 @@ def burst(programs: Programs) -> Callable[..., Any]:
     ],
 )
 def test_an_execution_ends_once_and_truly(
-    queue: Queue, programs: Programs, burst: Callable[..., Any], kind: type, function: Any, arguments: Any,
-    options: dict[str, Any], ending: str,
-) -> None:  # fmt: skip
+    queue: Queue,
+    programs: Programs,
+    burst: Callable[..., Any],
+    kind: type,
+    function: Any,
+    arguments: Any,
+    options: dict[str, Any],
+    ending: str,
+) -> None:
     queue.enqueue(function, *arguments, **options)
     burst(kind)
     assert summaries(programs) == [*START, ending]

@@ -30,19 +30,21 @@ def record(number: int, *, action: str = "job-finished", **changes: Any) -> byte
     }
     if seconds is not None:
         event["duration"] = int(seconds * SECOND_NS)
-    return records.encode({
-        "@timestamp": records.timestamp(moment),
-        "event": event,
-        "message": f"number {number}",
-        "messaging": {
-            "destination": {"name": queue},
-            "message": {"id": changes.get("job", "j1"), "body": {"size": size}},
-        },
-        "code": {"function": {"name": function}},
-        "rq": {"lag_ms": lag_ms},
-        "user": {"id": changes.get("user", "bob")},
-        "organization": {"id": changes.get("customer", "42")},
-    })  # fmt: skip
+    return records.encode(
+        {
+            "@timestamp": records.timestamp(moment),
+            "event": event,
+            "message": f"number {number}",
+            "messaging": {
+                "destination": {"name": queue},
+                "message": {"id": changes.get("job", "j1"), "body": {"size": size}},
+            },
+            "code": {"function": {"name": function}},
+            "rq": {"lag_ms": lag_ms},
+            "user": {"id": changes.get("user", "bob")},
+            "organization": {"id": changes.get("customer", "42")},
+        }
+    )
 
 
 def ship(programs: Programs, *lines: bytes) -> None:

@@ -73,12 +73,17 @@ def test_through_a_sentinel_every_job_is_told(
     expected = {
         letters.enqueue(work.add, 1, 2).id: ["enqueued", "started", "finished"],
         letters.enqueue(work.fail, retry=Retry(max=1)).id: [
-            "enqueued", "started", "retried", "enqueued", "started", "dead",
+            "enqueued",
+            "started",
+            "retried",
+            "enqueued",
+            "started",
+            "dead",
         ],
         letters.enqueue(work.be_killed).id: ["enqueued", "started", "dead"],
         letters.enqueue(work.tell_progress).id: ["enqueued", "started", "progressed", "progressed", "finished"],
         (canceled := letters.enqueue(work.add, 1, 2)).id: ["enqueued", "canceled"],
-    }  # fmt: skip
+    }
     canceled.cancel()
     programs.run("shipper", "worker", "letters", "--burst", "--config", config)
     for job_id, actions in expected.items():
@@ -107,8 +112,10 @@ def test_through_a_sentinel_operators_are_told(
     FailedJobRegistry(queue=letters).requeue(failed.id)
     letters.empty()
     assert [(one["event"]["action"], one["audit"]["resource"].get("id")) for one in programs.audit()] == [
-        ("job-stop-requested", running.id), ("job-requeued", failed.id), ("queue-emptied", "letters"),
-    ]  # fmt: skip
+        ("job-stop-requested", running.id),
+        ("job-requeued", failed.id),
+        ("queue-emptied", "letters"),
+    ]
     assert [record["event"]["action"] for record in _of(programs, failed.id)][-2:] == ["job-enqueued", "job-deleted"]
 
 
@@ -198,8 +205,14 @@ def test_with_decoded_answers_what_is_enqueued_and_taken_away_is_told(
     letters.enqueue(work.add, 7, 8).delete()
     letters.empty()
     assert programs.actions() == [
-        "job-enqueued", "job-scheduled", "job-enqueued", "job-canceled", "job-enqueued", "job-deleted", "job-deleted",
-    ]  # fmt: skip
+        "job-enqueued",
+        "job-scheduled",
+        "job-enqueued",
+        "job-canceled",
+        "job-enqueued",
+        "job-deleted",
+        "job-deleted",
+    ]
     emptied = programs.records()[-1]
     assert (emptied["messaging"]["message"]["id"], emptied["user"]["id"]) == (job.id, "bob")
     assert emptied["code"]["function"]["name"] == "tests.work.add"
@@ -223,8 +236,9 @@ def test_with_decoded_answers_a_rate_limited_job_is_told(
     first = letters.enqueue(work.add, 1, 2, rate_limit=limit)
     letters.enqueue(work.add, 3, 4, rate_limit=limit)
     assert [(one["event"]["action"], one["messaging"]["message"]["id"] == first.id) for one in programs.records()] == [
-        ("job-enqueued", True), ("job-rate-limited", False),
-    ]  # fmt: skip
+        ("job-enqueued", True),
+        ("job-rate-limited", False),
+    ]
 
 
 def test_rq_s_own_workers_do_not_run_with_decoded_answers(queue: Queue, decoded: redis.Redis) -> None:

@@ -29,9 +29,11 @@ def with_security() -> bool:
 def keys(own_server: OwnElasticsearch, tmp_path: Path) -> Iterator[Programs]:
     """Programs on that server, its roles made by the command."""
     environment = {
-        "SHIPPER_LOG": str(tmp_path / "records.jsonl"), "SHIPPER_STATE": str(tmp_path / "state"),
-        "SHIPPER_ELASTICSEARCH": own_server.url, "SHIPPER_NAMESPACE": f"t{uuid.uuid4().hex[:12]}-eu",
-    }  # fmt: skip
+        "SHIPPER_LOG": str(tmp_path / "records.jsonl"),
+        "SHIPPER_STATE": str(tmp_path / "state"),
+        "SHIPPER_ELASTICSEARCH": own_server.url,
+        "SHIPPER_NAMESPACE": f"t{uuid.uuid4().hex[:12]}-eu",
+    }
     programs = Programs(environment, tmp_path)
     programs.run("shipper", "setup", "--roles")
     yield programs

@@ -31,8 +31,10 @@ def test_status_tells_how_far_each_file_is(programs: Programs) -> None:
     found = said(programs)
     (file,) = found["files"]
     assert (file["path"], file["position"], file["backlog_bytes"]) == (
-        str(programs.log), programs.log.stat().st_size, 0,
-    )  # fmt: skip
+        str(programs.log),
+        programs.log.stat().st_size,
+        0,
+    )
     assert (found["running"], found["state"], found["pid"]) == (True, "shipping", shipper.pid)
     assert 0 < found["memory_bytes"] < 200_000_000
     assert found["lag_ms"] is not None

@@ -49,10 +49,13 @@ queue.enqueue(tests.work.add, 5, 6).cancel()
 print(sorted(seen))
 """
 QUIET = {
-    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false", "DD_REMOTE_CONFIGURATION_ENABLED": "false",
-    "DD_TRACE_STARTUP_LOGS": "false", "DD_AGENT_HOST": "127.0.0.1", "DD_TRACE_AGENT_PORT": "1",
+    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+    "DD_TRACE_STARTUP_LOGS": "false",
+    "DD_AGENT_HOST": "127.0.0.1",
+    "DD_TRACE_AGENT_PORT": "1",
     "DD_CRASHTRACKING_ENABLED": "false",
-}  # fmt: skip
+}
 EACH_WORKER = ["job-enqueued"] * 3 + ["job-started"] * 3 + ["job-finished"] * 2 + ["job-dead"]
 
 
@@ -72,11 +75,17 @@ def test_jobs_run_beside_a_tracer_and_are_recorded(programs: Programs, tracer: s
 @pytest.mark.usefixtures("connection")
 def test_the_unmodified_command_runs_under_a_tracer(programs: Programs) -> None:
     url = programs.environment["SHIPPER_REDIS"]
-    programs.run("python", "-c", "import redis, rq, shipper, os, tests.work\n" + OURS + f"""
+    programs.run(
+        "python",
+        "-c",
+        "import redis, rq, shipper, os, tests.work\n"
+        + OURS
+        + f"""
 queue = rq.Queue("letters", connection=redis.Redis.from_url({url!r}))
 for number in range(3):
     queue.enqueue(tests.work.add, number, 1)
-""")  # fmt: skip
+""",
+    )
     programs.run(
         "ddtrace-run",
         str(BIN / "rq"),

@@ -55,9 +55,20 @@ def change(search: Elasticsearch, hit: dict[str, Any], **event: Any) -> None:
 
 def test_a_shell_script_writes_to_the_same_chain(programs: Programs) -> None:
     programs.run(
-        "shipper", "audit", "record", "backup-made", "--resource", "database:shop", "--reason", "nightly",
-        "--after", '{"bytes": 12, "password": "s3cret"}', "--customer", "42", SHIPPER_ACTOR="cron",
-    )  # fmt: skip
+        "shipper",
+        "audit",
+        "record",
+        "backup-made",
+        "--resource",
+        "database:shop",
+        "--reason",
+        "nightly",
+        "--after",
+        '{"bytes": 12, "password": "s3cret"}',
+        "--customer",
+        "42",
+        SHIPPER_ACTOR="cron",
+    )
     programs.run("shipper", "audit", "record", "login", "--actor", "ann", "--outcome", "denied")
     first, second = programs.audit()
     assert (first["audit"]["actor"]["type"], first["user"]["id"]) == ("operator", "cron")
@@ -89,9 +100,12 @@ def test_another_program_s_lines_are_shipped_and_told_of_as_unchained(
     programs: Programs, search: Elasticsearch
 ) -> None:
     line = {
-        "@timestamp": datetime.now(UTC).isoformat(), "event": {"dataset": "rq.audit", "action": "deployed"},
-        "message": "Rails deployed", "user": {"id": "rita"}, "audit": {"actor": {"type": "user"}},
-    }  # fmt: skip
+        "@timestamp": datetime.now(UTC).isoformat(),
+        "event": {"dataset": "rq.audit", "action": "deployed"},
+        "message": "Rails deployed",
+        "user": {"id": "rita"},
+        "audit": {"actor": {"type": "user"}},
+    }
     programs.log.write_text(json.dumps(line) + "\n")
     ship(programs, search)
     assert [hit["_source"]["message"] for hit in documents(programs, search)] == ["Rails deployed"]
@@ -193,8 +207,12 @@ def test_forgetting_a_person_leaves_a_trail_that_holds(
     assert b"too old" in (folder / "deadletters.jsonl").read_bytes()
     said = programs.run("shipper", "audit", "forget", "--user", "ann", "--yes", "--reason", "request 7").stdout
     assert [line.split() for line in said.splitlines()] == [
-        ["rq.audit", "2"], ["rq.job", "1"], ["rq.app", "0"], ["rq.state", "1"], ["dead", "letters", "1"]
-    ]  # fmt: skip
+        ["rq.audit", "2"],
+        ["rq.job", "1"],
+        ["rq.app", "0"],
+        ["rq.state", "1"],
+        ["dead", "letters", "1"],
+    ]
     ship(programs, search)
     everything = search.search(index=f"rq-*-{made.namespace}*", size=100, version=True)["hits"]["hits"]
     text = json.dumps([hit["_source"] for hit in everything])

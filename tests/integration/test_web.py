@@ -51,9 +51,11 @@ def serving(programs: Programs, application: str, answered: dict[str, str]) -> A
 
 def test_a_request_is_on_the_record_with_who_signed_in_inside_of_it(ask: Ask, programs: Programs) -> None:
     headers = {
-        "User_Agent": "curl/8", "X_Request_Id": "r-1", "X_Forwarded_For": "203.0.113.66, 198.51.100.9",
+        "User_Agent": "curl/8",
+        "X_Request_Id": "r-1",
+        "X_Forwarded_For": "203.0.113.66, 198.51.100.9",
         "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
-    }  # fmt: skip
+    }
     assert ask("POST", "/login?user=ann", **headers) == 200
     (record,) = programs.audit()
     assert (record["audit"]["actor"], record["user"]) == ({"type": "user"}, {"id": "ann"})
@@ -69,8 +71,10 @@ def test_the_actor_and_the_trace_go_into_jobs_and_the_jobs_of_jobs(ask: Ask, pro
     programs.work("letters")
     changed, printed, posted = programs.audit()
     assert [one["event"]["action"] for one in (changed, printed, posted)] == [
-        "thing-changed", "thing-printed", "thing-posted"
-    ]  # fmt: skip
+        "thing-changed",
+        "thing-printed",
+        "thing-posted",
+    ]
     for inside in (printed, posted):
         assert inside["audit"]["actor"] == {"type": "job", "requester": "user"}
         assert inside["user"] == {"id": "ann"}

@@ -38,9 +38,16 @@ def test_a_record_says_who_did_what_to_which_thing(last: Last) -> None:
         audit.record("address-changed", "customer:42", changes={"city": ("Ulm", "Bonn")}, reason="asked", target="bob")
     record = last()
     assert record["event"] | {"id": "", "sequence": 0} == {
-        "id": "", "dataset": "rq.audit", "kind": "event", "category": ["configuration"], "type": ["change"],
-        "action": "address-changed", "outcome": "success", "reason": "asked", "sequence": 0,
-    }  # fmt: skip
+        "id": "",
+        "dataset": "rq.audit",
+        "kind": "event",
+        "category": ["configuration"],
+        "type": ["change"],
+        "action": "address-changed",
+        "outcome": "success",
+        "reason": "asked",
+        "sequence": 0,
+    }
     assert record["user"] == {"id": "ann", "name": "Ann", "roles": ["clerk"], "target": {"id": "bob"}}
     assert record["audit"]["actor"] == {"type": "user"}
     assert record["audit"]["resource"] == {"type": "customer", "id": "42"}
@@ -265,8 +272,11 @@ def test_inside_a_job_the_record_names_the_job_and_who_asked_for_it(last: Last) 
     assert record["messaging"]["message"]["id"] == "job-1"
     assert record["code"]["function"]["name"] == "shop.charge"
     assert record["rq"] == {
-        "attempt": 2, "root_job_id": "root-1", "execution_id": "execution-1", "parent_job_id": "parent-1"
-    }  # fmt: skip
+        "attempt": 2,
+        "root_job_id": "root-1",
+        "execution_id": "execution-1",
+        "parent_job_id": "parent-1",
+    }
     assert record["message"] == "shop.charge for ann: charged order 7"
     assert last()["audit"]["actor"] == {"type": "job"}  # a job without an enqueuer's actor is not tagged
 
@@ -319,6 +329,8 @@ def test_a_request_is_asked_for_its_user_when_one_is_needed_and_until_it_knows(l
     record = last()
     assert record["http"]["request"]["id"] == "r-1"
     assert (record["url"], record["source"], record["user_agent"]) == (
-        {"path": "/a"}, {"ip": "192.0.2.1"}, {"original": "x"}
-    )  # fmt: skip
+        {"path": "/a"},
+        {"ip": "192.0.2.1"},
+        {"original": "x"},
+    )
     assert len(record["trace"]["id"]) == 32

@@ -234,9 +234,11 @@ def test_many_rows_are_one_record_that_says_how_many_and_by_which_fields(
     assert created["labels"] == {"rows": "3"}
     assert updated["labels"] == {"rows": "3", "fields": "city", "filter": "city,name"}
     assert updated["audit"] | {"chain": 0} == {
-        "actor": {"type": "system"}, "resource": {"type": "shop.customer"}, "changes": {"after": {"city": "Bonn"}},
+        "actor": {"type": "system"},
+        "resource": {"type": "shop.customer"},
+        "changes": {"after": {"city": "Bonn"}},
         "chain": 0,
-    }  # fmt: skip
+    }
     assert in_bulk["labels"] == {"rows": "3", "fields": "city", "filter": "pk"}
     assert deleted["labels"] == {"rows": "3", "filter": "city"}
     assert deleted["event"]["reason"] == "3 rows at once"
@@ -258,8 +260,9 @@ def test_what_goes_by_cascade_is_seen(shop: Shop, models: Any, ann: Any) -> None
     assert found["shop.line-deleted"]["event"]["reason"] == "deletion of shop.customer"
     assert found["shop.order-changed"]["audit"]["resource"]["id"] == str(approved.pk)
     assert found["shop.order-changed"]["audit"]["changes"] == {
-        "before": {"approved_by": before}, "after": {"approved_by": None}
-    }  # fmt: skip
+        "before": {"approved_by": before},
+        "after": {"approved_by": None},
+    }
     assert found["shop.order-changed"]["event"]["reason"] == "deletion of shop.customer"
     assert len(shop.records()) == 4
 
@@ -302,8 +305,12 @@ def test_members_that_come_and_go_are_changes(shop: Shop, models: Any, order: An
     order.tags.set([third])
     order.tags.clear()
     assert [(change["before"]["tags"], change["after"]["tags"]) for _, change in shop.changes()] == [
-        ([], [first.pk, second.pk]), ([second.pk], []), ([first.pk], []), ([], [third.pk]), ([third.pk], [])
-    ]  # fmt: skip
+        ([], [first.pk, second.pk]),
+        ([second.pk], []),
+        ([first.pk], []),
+        ([], [third.pk]),
+        ([third.pk], []),
+    ]
     assert {record["audit"]["resource"]["id"] for record in shop.records()} == {str(order.pk)}
 
 
@@ -417,8 +424,9 @@ def test_a_model_that_inherits_changes_both_tables(shop: Shop, models: Any) -> N
         ("shop.restaurant-changed", {"before": {"stars": 1}, "after": {"stars": 2}}),
     ]
     assert sorted(shop.changes()[5:]) == [
-        ("shop.place-deleted", {"before": {"name": "Adler"}}), ("shop.restaurant-deleted", {"before": {"stars": 2}})
-    ]  # fmt: skip
+        ("shop.place-deleted", {"before": {"name": "Adler"}}),
+        ("shop.restaurant-deleted", {"before": {"stars": 2}}),
+    ]
 
 
 def test_an_abstract_model_stands_for_those_that_inherit_from_it(shop: Shop, models: Any) -> None:
@@ -466,8 +474,9 @@ def test_secrets_are_redacted(shop: Shop) -> None:
     user.set_password("other")
     user.save()
     assert shop.changes()[1] == (
-        "auth.user-changed", {"before": {"password": "[redacted]"}, "after": {"password": "[redacted]"}}
-    )  # fmt: skip
+        "auth.user-changed",
+        {"before": {"password": "[redacted]"}, "after": {"password": "[redacted]"}},
+    )
 
 
 def test_every_kind_of_value_can_be_written(shop: Shop, models: Any) -> None:

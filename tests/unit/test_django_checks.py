@@ -70,9 +70,10 @@ def test_a_class_that_is_not_covered_is_told(warnings: Any, given: Any) -> None:
 
 def test_classes_that_are_covered_are_not_told(warnings: Any) -> None:
     names = {
-        "JOB_CLASS": "shipper.LoggedJob", "WORKER_CLASS": "rq.worker.SimpleWorker",
+        "JOB_CLASS": "shipper.LoggedJob",
+        "WORKER_CLASS": "rq.worker.SimpleWorker",
         "QUEUE_CLASS": "django_rq.queues.DjangoRQ",
-    }  # fmt: skip
+    }
     assert warnings(RQ=names) == {}
 
 

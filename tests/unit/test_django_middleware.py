@@ -97,11 +97,14 @@ def test_nobody_is_the_actor_where_nobody_has_signed_in(ask: Ask, way: str, shop
 @both
 def test_the_request_is_on_the_record(ask: Ask, way: str, shop: Shop) -> None:
     ask(
-        f"/record{suffix(way)}", **{
-            "user-agent": "curl/8", "x-request-id": "r-1", "x-forwarded-for": "203.0.113.66, 198.51.100.9",
+        f"/record{suffix(way)}",
+        **{
+            "user-agent": "curl/8",
+            "x-request-id": "r-1",
+            "x-forwarded-for": "203.0.113.66, 198.51.100.9",
             "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
-        }
-    )  # fmt: skip
+        },
+    )
     (record,) = shop.records()
     assert record["http"]["request"]["id"] == "r-1"
     assert record["url"]["path"] == f"/record{suffix(way)}"

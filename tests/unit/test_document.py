@@ -50,8 +50,10 @@ def test_another_program_s_line_becomes_an_application_record() -> None:
     assert identifier == action(line)[1]
     sent = json.loads(made(line).source)
     assert sent == {
-        "@timestamp": "2026-11-20T23:30:00-02:00", "message": "hello", "event": {"dataset": "rq.app"},
-    }  # fmt: skip
+        "@timestamp": "2026-11-20T23:30:00-02:00",
+        "message": "hello",
+        "event": {"dataset": "rq.app"},
+    }
 
 
 def test_the_id_of_a_line_without_one_follows_from_where_it_stands() -> None:

@@ -108,9 +108,12 @@ def strict(text: bytes) -> Any:
         raise ValueError(name)
 
     return json.loads(
-        text.decode("utf-8"), parse_float=lambda text: ("float", text), parse_int=lambda text: ("int", text),
-        parse_constant=refuse, object_pairs_hook=unique,
-    )  # fmt: skip
+        text.decode("utf-8"),
+        parse_float=lambda text: ("float", text),
+        parse_int=lambda text: ("int", text),
+        parse_constant=refuse,
+        object_pairs_hook=unique,
+    )
 
 
 @pytest.mark.parametrize("line", OURS, ids=range(len(OURS)))
@@ -177,11 +180,15 @@ _NAMES = st.sampled_from(
 )
 _TEXTS = ["rq.job", "rq.app", "2026-11-25T10:00:00Z", "2026-11-25 09:00:00,5", "1795600800"]
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8)
     | st.sampled_from([*_TEXTS, 1795600800.25, 30]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(st.dictionaries(_NAMES, _VALUES, max_size=8), st.booleans())

@@ -186,9 +186,14 @@ def test_a_work_horse_that_exited_by_itself_was_not_killed() -> None:
 
 def test_facts_that_are_missing_leave_a_valid_record() -> None:
     bare = JOB._replace(
-        function=None, payload_bytes=None, created_at=None, enqueued_at=None,
-        started_at=None, ended_at=None, context={},
-    )  # fmt: skip
+        function=None,
+        payload_bytes=None,
+        created_at=None,
+        enqueued_at=None,
+        started_at=None,
+        ended_at=None,
+        context={},
+    )
     record = job_records.finished(bare, Success(execution_id=None, worker=WORKER), WRITTEN, SERVICE)
     assert "duration" not in record["event"]
     assert "user" not in record

@@ -62,9 +62,7 @@ def test_every_object_has_the_floor_s_versions_and_an_id_of_its_own() -> None:
         assert identifier.startswith(PREFIX)
         assert one["coreMigrationVersion"] == "8.8.0"
         assert one["typeMigrationVersion"] == TYPE_VERSIONS[kind]
-        assert set(one) == {
-            "type", "id", "attributes", "references", "coreMigrationVersion", "typeMigrationVersion"
-        }  # fmt: skip
+        assert set(one) == {"type", "id", "attributes", "references", "coreMigrationVersion", "typeMigrationVersion"}
 
 
 # The attributes of each type that the floor versions know: an unknown one is refused.
@@ -386,9 +384,14 @@ def test_durations_are_read_in_the_unit_that_they_are_kept_in() -> None:
 
 def test_every_part_of_a_shipper_s_status_is_mapped() -> None:
     now = status.Status(
-        at="2026-11-21T03:17:32.123456Z", pid=1, started_at="", state="shipping", elasticsearch="", checked_in="C",
+        at="2026-11-21T03:17:32.123456Z",
+        pid=1,
+        started_at="",
+        state="shipping",
+        elasticsearch="",
+        checked_in="C",
         lag_ms=5,
-    )  # fmt: skip
+    )
     info = ServiceInfo(service="shop", version=None, environment=None, host="h", pid=1)
     written = status.record(now, info)["shipper"]
     known = mapped("rq-shipper-*")

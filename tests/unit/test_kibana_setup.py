@@ -178,13 +178,19 @@ STATUS = (200, {"version": {"number": "9.4.3"}, "status": {}})
         ((422, {"message": "belongs to a more recent version of Kibana"}), "more recent version"),
         ((500, {"message": "An internal server error occurred"}), "internal server error"),
         (
-            (200, {"success": False, "successCount": 0,
-                   "errors": [{"type": "lens", "id": "x", "error": {"type": "missing_references"}}]}),
+            (
+                200,
+                {
+                    "success": False,
+                    "successCount": 0,
+                    "errors": [{"type": "lens", "id": "x", "error": {"type": "missing_references"}}],
+                },
+            ),
             "lens x: missing_references",
         ),
     ],
     ids=lambda value: str(value[0]) if isinstance(value, tuple) else "",
-)  # fmt: skip
+)
 def test_a_refused_import_says_why(answer: tuple[int, object], word: str) -> None:
     assert word in refused(plan=[STATUS, answer])
 

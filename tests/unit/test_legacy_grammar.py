@@ -50,10 +50,18 @@ def test_what_a_phrase_means_is_said_for_every_phrase_of_an_ending() -> None:
 @pytest.mark.parametrize(
     ("text", "taken"),
     [
-        ("1", "1"), ("0.25", "0.25"), ("0,5", "0.5"), ("1,234", "1234"), ("1,234,567.5", "1234567.5"), ("3 s", "3"),
-        ("2.5seconds", "2.5"), (" 7 ", "7"), ("0", "0"), ("31622400", "31622400"),
+        ("1", "1"),
+        ("0.25", "0.25"),
+        ("0,5", "0.5"),
+        ("1,234", "1234"),
+        ("1,234,567.5", "1234567.5"),
+        ("3 s", "3"),
+        ("2.5seconds", "2.5"),
+        (" 7 ", "7"),
+        ("0", "0"),
+        ("31622400", "31622400"),
     ],
-)  # fmt: skip
+)
 def test_a_tasks_time_is_a_number_of_seconds(text: str, taken: str) -> None:
     assert grammar.seconds(text) == Decimal(taken)
 
@@ -76,11 +84,17 @@ def test_any_text_becomes_a_record_that_can_be_written(text: str) -> None:
 
 LINE = st.sampled_from(
     [
-        b"10:00:00 default: Job OK (a)", b"  indented", b"Traceback (most recent call last):", b"", b"\r",
-        b"ValueError: x", b"\xff\xfe", b"plain",
+        b"10:00:00 default: Job OK (a)",
+        b"  indented",
+        b"Traceback (most recent call last):",
+        b"",
+        b"\r",
+        b"ValueError: x",
+        b"\xff\xfe",
+        b"plain",
         b"Time: 2021-01-13 10:00:00,1 Task: a Task-time: 1Time: 2021-01-13 10:00:01,1 Task: b",
     ]
-)  # fmt: skip
+)
 
 
 @given(st.lists(LINE, max_size=20), st.booleans())
@@ -152,8 +166,10 @@ def test_days_are_counted_back_from_when_the_file_was_last_written() -> None:
 
 def test_days_are_counted_on_from_the_last_line_that_has_a_date() -> None:
     assert _days("2021-01-13 23:00:00 a\n23:30:00 b\n00:10:00 c\n2021-01-16 08:00:00 d\n09:00:00 e\n") == [
-        "01-13", "01-14", "01-16",
-    ]  # fmt: skip
+        "01-13",
+        "01-14",
+        "01-16",
+    ]
 
 
 def test_days_before_the_first_dated_line_are_counted_back_from_it() -> None:

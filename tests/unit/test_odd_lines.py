@@ -44,9 +44,12 @@ def _ours(rest: bytes) -> bytes:
 def _job(job_id: object = "j", *, rq: object = None, **more: Any) -> bytes:
     changed_rq = {**GOLDEN["rq"], **(rq or {})} if rq is None or isinstance(rq, dict) else rq
     changed = {
-        **GOLDEN, "event": {**GOLDEN["event"], "id": "cd" * 16}, "rq": changed_rq,
-        "messaging": {**GOLDEN["messaging"], "message": {"id": job_id}}, **more,
-    }  # fmt: skip
+        **GOLDEN,
+        "event": {**GOLDEN["event"], "id": "cd" * 16},
+        "rq": changed_rq,
+        "messaging": {**GOLDEN["messaging"], "message": {"id": job_id}},
+        **more,
+    }
     return json.dumps(changed, separators=(",", ":")).encode()
 
 

@@ -19,8 +19,10 @@ def record(second: int, action: str, **fields: Any) -> dict[str, Any]:
 
 WEB = {"http": {"request": {"id": "r-1"}}, "url": {"path": "/orders"}, "trace": {"id": "t-1"}}
 CHARGE = {
-    "messaging": {"message": {"id": "j-1"}}, "code": {"function": {"name": "shop.charge"}}, "trace": {"id": "t-1"}
-}  # fmt: skip
+    "messaging": {"message": {"id": "j-1"}},
+    "code": {"function": {"name": "shop.charge"}},
+    "trace": {"id": "t-1"},
+}
 STORY = [
     record(1, "signed-in", **WEB),
     record(2, "job-enqueued", **CHARGE),
@@ -34,8 +36,10 @@ STORY = [
 def test_a_request_and_its_jobs_are_one_group_and_each_is_a_lane() -> None:
     groups = page.group(map(entry, STORY))
     assert [(one.key, list(one.lanes)) for one in groups] == [
-        ("t-1", ["request r-1", "job j-1"]), ("j-0", ["job j-2"]), ("others", ["others"])
-    ]  # fmt: skip
+        ("t-1", ["request r-1", "job j-1"]),
+        ("j-0", ["job j-2"]),
+        ("others", ["others"]),
+    ]
 
 
 def test_the_picture_has_a_lane_for_each_and_a_dot_for_each_record() -> None:

@@ -95,10 +95,18 @@ class Run:
         (bulk_server.at_most(3),) * 12,
     ],
     ids=[
-        "well", "busy", "failing", "kept-but-lost", "cut-short", "too-few", "all-put-off", "some-put-off",
-        "blocks", "too-large",
+        "well",
+        "busy",
+        "failing",
+        "kept-but-lost",
+        "cut-short",
+        "too-few",
+        "all-put-off",
+        "some-put-off",
+        "blocks",
+        "too-large",
     ],
-)  # fmt: skip
+)
 def test_every_line_arrives_once_whatever_happens(tmp_path: Path, plan: tuple[Answer, ...]) -> None:
     with serving(*plan) as server:
         run = Run(tmp_path, server)

@@ -12,9 +12,18 @@ from shipper.watch.reconciler import OpenJob, RedisState, conclude
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PUSHED = NOW - timedelta(hours=1)
 JOB = OpenJob(
-    job_id="j", state="queued", queue="payments", function="f", worker=None, context={}, attempt=1,
-    pushed_at=PUSHED, created_at=PUSHED, updated_at=PUSHED, expires_at=None,
-)  # fmt: skip
+    job_id="j",
+    state="queued",
+    queue="payments",
+    function="f",
+    worker=None,
+    context={},
+    attempt=1,
+    pushed_at=PUSHED,
+    created_at=PUSHED,
+    updated_at=PUSHED,
+    expires_at=None,
+)
 STARTED = replace(JOB, state="started")
 HERE = RedisState(status="queued", pushed_at=PUSHED, in_queue=True)
 RUNNING = RedisState(status="started", pushed_at=PUSHED, execution_id="e", lease_until=NOW + timedelta(seconds=30))

@@ -98,11 +98,19 @@ def test_a_file_that_is_no_toml_is_refused() -> None:
 def test_variables_that_kubernetes_sets_are_nobody_s_mistake(service: str) -> None:
     address = "tcp://10.0.0.1:9465"
     variables = {
-        "SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "9465", "SERVICE_PORT_HTTP_METRICS": "9465", "PORT": address,
-        "PORT_9465_TCP": address, "PORT_9465_TCP_PROTO": "tcp", "PORT_9465_TCP_PORT": "9465",
-        "PORT_9465_TCP_ADDR": "10.0.0.1", "PORT_53_UDP": "udp://10.0.0.1:53", "PORT_53_UDP_ADDR": "10.0.0.1",
-        "ENV_PATH": "/usr/bin", "NAME": "/shop/shipper",
-    }  # fmt: skip
+        "SERVICE_HOST": "10.0.0.1",
+        "SERVICE_PORT": "9465",
+        "SERVICE_PORT_HTTP_METRICS": "9465",
+        "PORT": address,
+        "PORT_9465_TCP": address,
+        "PORT_9465_TCP_PROTO": "tcp",
+        "PORT_9465_TCP_PORT": "9465",
+        "PORT_9465_TCP_ADDR": "10.0.0.1",
+        "PORT_53_UDP": "udp://10.0.0.1:53",
+        "PORT_53_UDP_ADDR": "10.0.0.1",
+        "ENV_PATH": "/usr/bin",
+        "NAME": "/shop/shipper",
+    }
     made = load(**{f"{service}_{name}": value for name, value in variables.items()})
     assert made == load()
 

@@ -70,8 +70,10 @@ def test_every_golden_record_tells_a_state(name: str) -> None:
     assert state.job_id == GOLDEN[name]["messaging"]["message"]["id"]
     document = json.loads(state.source)
     assert (document["job_type"], document["family"], document["queue"]) == (
-        "shop.jobs.charge_card", "shop.jobs", "payments",
-    )  # fmt: skip
+        "shop.jobs.charge_card",
+        "shop.jobs",
+        "payments",
+    )
     assert document["user"] == {"id": "bob"}
 
 

@@ -299,10 +299,13 @@ def _record_unnoticed_ending(
         _record(execution, at_end, Success(execution_id=execution_id, worker=worker.name, status_saved=False))
     else:
         failure = Failure(
-            execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
+            execution_id=execution_id,
+            worker=worker.name,
+            retry_in_s=snapshot.retry_in_s(job),
             raised=from_exc_info(snapshot.marks_of(job).raised or escaping),
-            text="RQ was not told of this ending.", ended_at=job.ended_at,
-        )  # fmt: skip
+            text="RQ was not told of this ending.",
+            ended_at=job.ended_at,
+        )
         _record(execution, at_end, failure)
     if execution_id is not None:
         ending.remember(job.connection, execution_id)
@@ -365,9 +368,13 @@ def _record_before_crash(worker: Any, job: Any, raised: Any, error: Exception) -
     if not _claim(execution, Claim.RAISED):
         return
     failure = Failure(
-        execution_id=execution_id, worker=worker.name, retry_in_s=snapshot.retry_in_s(job),
-        raised=from_exc_info(raised), text=f"Redis could not be told: {error}", ended_at=job.ended_at,
-    )  # fmt: skip
+        execution_id=execution_id,
+        worker=worker.name,
+        retry_in_s=snapshot.retry_in_s(job),
+        raised=from_exc_info(raised),
+        text=f"Redis could not be told: {error}",
+        ended_at=job.ended_at,
+    )
     _record(execution, at_end, failure)
 
 
@@ -424,9 +431,14 @@ def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwa
 
 
 def handle_job_failure(
-    original: Wrapper, worker: Any, job: Any, queue: Any, started_job_registry: Any = None, exc_string: str = "",
+    original: Wrapper,
+    worker: Any,
+    job: Any,
+    queue: Any,
+    started_job_registry: Any = None,
+    exc_string: str = "",
     **kwargs: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     before = failure = None
     execution = ending.of_worker(worker).of(job.id)
     with never_raise("failed"):  # before RQ acts: it decrements retries_left and removes the execution

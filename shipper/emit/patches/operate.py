@@ -36,9 +36,13 @@ def job_method(action: str, kind: str, wrapped: Wrapper) -> Wrapper:
             return wrapped(original, job, *args, **kwargs)
         before = _snapshot(job)
         return _run_and_report(
-            lambda: wrapped(original, job, *args, **kwargs), action, kind, before,
-            ("job", job.id, before.function if before else None), kwargs.get("pipeline", args[0] if args else None),
-        )  # fmt: skip
+            lambda: wrapped(original, job, *args, **kwargs),
+            action,
+            kind,
+            before,
+            ("job", job.id, before.function if before else None),
+            kwargs.get("pipeline", args[0] if args else None),
+        )
 
     return wrapper
 
@@ -52,9 +56,12 @@ def requeue(wrapped: Wrapper) -> Wrapper:
         name = before.function if before else None
         identifier = before.job_id if before else str(job_or_id)
         return _run_and_report(
-            lambda: wrapped(original, registry, job_or_id, *args, **kwargs), "job-requeued", "change", before,
+            lambda: wrapped(original, registry, job_or_id, *args, **kwargs),
+            "job-requeued",
+            "change",
+            before,
             ("job", identifier, name),
-        )  # fmt: skip
+        )
 
     return wrapper
 
@@ -63,17 +70,24 @@ def report_requeue(job: Job, push: Callable[[], Any]) -> Any:
     """Call `push`, which pushes a job again without BaseRegistry.requeue, and report it as a requeue."""
     before = _snapshot(job)
     return _run_and_report(
-        lambda: with_cause("requeue")(lambda _: push(), None), "job-requeued", "change", before,
+        lambda: with_cause("requeue")(lambda _: push(), None),
+        "job-requeued",
+        "change",
+        before,
         ("job", job.id, before.function if before else None),
-    )  # fmt: skip
+    )
 
 
 def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
     """One audit record for the queue, and a job record for each job that was in it."""
     return _run_and_report(
-        lambda: remove.empty(original, queue, *args, **kwargs), "queue-emptied", "deletion", None,
-        ("queue", queue.name, None), detail=lambda answer: f"{answer} jobs" if isinstance(answer, int) else None,
-    )  # fmt: skip
+        lambda: remove.empty(original, queue, *args, **kwargs),
+        "queue-emptied",
+        "deletion",
+        None,
+        ("queue", queue.name, None),
+        detail=lambda answer: f"{answer} jobs" if isinstance(answer, int) else None,
+    )
 
 
 def suspension(action: str) -> Wrapper:
@@ -90,16 +104,23 @@ def command(original: Wrapper, connection: Any, worker_name: str, command: str, 
     job = fetch(connection, kwargs["job_id"]) if "job_id" in kwargs else None
     before = _snapshot(job) if job is not None else None
     return _run_and_report(
-        lambda: original(connection, worker_name, command, *args, **kwargs), action, kind, before,
+        lambda: original(connection, worker_name, command, *args, **kwargs),
+        action,
+        kind,
+        before,
         ("job", before.job_id, before.function) if before else ("worker", worker_name, None),
-    )  # fmt: skip
+    )
 
 
 def _run_and_report(
-    call: Callable[[], Any], action: str, kind: str, job: JobSnapshot | None,
+    call: Callable[[], Any],
+    action: str,
+    kind: str,
+    job: JobSnapshot | None,
     resource: tuple[str, str | None, str | None],
-    pipeline: Any = None, detail: Callable[[Any], str | None] = lambda _: None,
-) -> Any:  # fmt: skip
+    pipeline: Any = None,
+    detail: Callable[[Any], str | None] = lambda _: None,
+) -> Any:
     """Call it and report the operation; if the caller uses a pipeline, after that is executed."""
     try:
         answer = call()

@@ -22,11 +22,9 @@ Wrapper = Callable[..., Any]
 # The statuses of a job that has not ended. RQ 3 has two more than 2.6.
 _OPEN = frozenset(
     getattr(JobStatus, name)
-    for name in (
-        "CREATED", "QUEUED", "STARTED", "DEFERRED", "SCHEDULED", "RATE_LIMITED", "READY_TO_ENQUEUE"
-    )
+    for name in ("CREATED", "QUEUED", "STARTED", "DEFERRED", "SCHEDULED", "RATE_LIMITED", "READY_TO_ENQUEUE")
     if hasattr(JobStatus, name)
-)  # fmt: skip
+)
 _ABANDONED = frozenset({JobStatus.STARTED, JobStatus.QUEUED})  # queued: its worker was killed before the start
 # The same on every RQ: nobody raised it, and where RQ has a traceback (RQ 2) it shows RQ's own maintenance.
 _ABANDONED_ERROR = ExceptionInfo("rq.exceptions.AbandonedJobError", "its worker was not heard of any more", "")

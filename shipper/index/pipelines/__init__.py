@@ -54,10 +54,13 @@ def body() -> dict[str, Any]:
 def _gsub(pattern: str, replacement: str) -> dict[str, Any]:
     return {
         "gsub": {
-            "field": "message", "pattern": pattern, "replacement": replacement, "ignore_missing": True,
+            "field": "message",
+            "pattern": pattern,
+            "replacement": replacement,
+            "ignore_missing": True,
             "if": f"ctx.{CLEAN} != true",
         }
-    }  # fmt: skip
+    }
 
 
 def _grok(field: str, names: list[str]) -> dict[str, Any]:
