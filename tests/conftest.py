@@ -22,6 +22,7 @@ from shipper.settings import Settings
 from stack.elasticsearch import Elasticsearch as OwnElasticsearch
 from stack.redis import Redis as OwnRedis
 
+from . import warm
 from .programs import Programs
 
 # Examples take as long as they take: the machine may be busy.
@@ -39,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _ctrl_c_works() -> None:
     """Programs that tests start can be interrupted, even if this run was started in the background of a shell."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_programs_end() -> Iterator[None]:
+    yield
+    warm.stop()
 
 
 @pytest.fixture(scope="session")

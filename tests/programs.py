@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Any
 from elasticsearch import ApiError, Elasticsearch
 
 from stack.processes import start, stop
+from tests import warm
+from tests.warm import BIN, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-BIN = Path(sys.executable).parent
 LIMIT_S = 300.0  # how long anything may take on a machine that is very busy; nobody waits for it who need not
 
 
@@ -39,39 +40,37 @@ def count(search: Elasticsearch, index: str, query: dict[str, Any] | None = None
         return 0
 
 
+Started = subprocess.Popen[bytes] | warm.Program
+
+
 class Programs:
     """Programs of one test: they share its settings and its folder."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.environment = environment
         self.folder = folder
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[Started] = []
 
     def run(
         self, *command: str, check: bool = True, stdin: bytes = b"", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of the virtual environment to its end."""
-        done = subprocess.run(
-            [BIN / command[0], *command[1:]],
-            input=stdin.decode(),
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            cwd=ROOT,
-            env={**os.environ, **self.environment, "COLUMNS": "160", **environment},
-            check=False,
-        )
+        given = {**os.environ, **self.environment, "COLUMNS": "160", **environment}
+        kind = warm.kind_of(command, {**self.environment, **environment})
+        done = _run_warm(kind, command, given, stdin) if kind else _run_cold(command, given, stdin)
         assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done
 
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, **environment: str) -> Started:
         """Start one that runs on; it is ended with the test. Its output is in `<name>.log`."""
-        process = start(
-            [str(BIN / command[0]), *command[1:]],
-            self.folder / f"{command[0]}.log",
-            environment={**self.environment, **environment},
-            folder=ROOT,
-        )
+        log, own = self.folder / f"{command[0]}.log", {**self.environment, **environment}
+        process: Started
+        if kind := warm.kind_of(command, own):
+            with log.open("ab") as output, open(os.devnull, "rb") as nothing:
+                out = output.fileno()
+                process = warm.start(kind, command, {**os.environ, **own}, nothing.fileno(), out, out)
+        else:
+            process = start([str(BIN / command[0]), *command[1:]], log, environment=own, folder=ROOT)
         self._started.append(process)
         return process
 
@@ -110,3 +109,48 @@ class Programs:
     def stop(self) -> None:
         for process in reversed(self._started):
             stop(process)
+
+
+def _run_cold(command: tuple[str, ...], environment: dict[str, str], stdin: bytes) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / command[0], *command[1:]],
+        input=stdin.decode(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        cwd=ROOT,
+        env=environment,
+        check=False,
+    )
+
+
+def _run_warm(
+    kind: str, command: tuple[str, ...], environment: dict[str, str], stdin: bytes
+) -> subprocess.CompletedProcess[str]:
+    """The same as a fork."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        source, sink = os.pipe()
+        process = warm.start(kind, command, environment, source, out.fileno(), err.fileno())
+        os.close(source)
+        writer = threading.Thread(target=_write, args=(sink, stdin))
+        writer.start()
+        try:
+            process.wait(LIMIT_S)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            writer.join()
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode())
+        return subprocess.CompletedProcess(command, process.wait(), *said)
+
+
+def _write(sink: int, data: bytes) -> None:
+    try:
+        with open(sink, "wb") as pipe:
+            pipe.write(data)
+    except BrokenPipeError:
+        pass  # the program reads no more of it
