@@ -22,11 +22,15 @@ LIMIT_S = 300.0  # how long anything may take on a machine that is very busy; no
 
 
 def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
-    """Return when the condition holds; fail the test if it does not in time."""
-    deadline = time.monotonic() + limit_s
+    """Return when the condition holds; fail the test if it does not in time.
+
+    Asked less often the longer it takes: whom we wait for needs the processor more than we do.
+    """
+    deadline, pause_s = time.monotonic() + limit_s, 0.01
     while not condition():
         assert time.monotonic() < deadline, f"waited {limit_s} s for {what}"
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 0.2)
 
 
 def count(search: Elasticsearch, index: str, query: dict[str, Any] | None = None) -> int:

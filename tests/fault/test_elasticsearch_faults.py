@@ -18,6 +18,11 @@ from tests.programs import LIMIT_S, Programs, wait_for
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="session")
+def elasticsearch_url(own_server: Server) -> str:
+    return own_server.url
+
+
 def arrived(search: Elasticsearch, namespace: str, wanted: int) -> None:
     def there() -> bool:
         try:

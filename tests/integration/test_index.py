@@ -1,4 +1,4 @@
-"""Templates and retention on the real Elasticsearch."""
+"""Templates and retention on a real Elasticsearch of their own: what is changed here is there for all who use it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from shipper import records, state
-from shipper.index import setup
+from shipper.index import pipelines, setup
 from shipper.settings import Settings
-from tests.programs import Programs, wait_for
+from stack.elasticsearch import Elasticsearch as OwnElasticsearch
+from tests import legacy_samples
+from tests.programs import Programs, count, wait_for
+
+pytestmark = pytest.mark.slow
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").iterdir())
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(own_server: OwnElasticsearch) -> str:
+    return own_server.url
 
 
 def actions(search: Elasticsearch, made: Settings) -> set[str]:
@@ -64,6 +73,29 @@ def test_elasticsearch_takes_every_golden_line_and_ignores_no_field(
     search.create(index=index, id="1", document=json.loads(golden.read_text()), refresh=True)
     (hit,) = search.search(index=index, fields=["*"])["hits"]["hits"]
     assert "_ignored" not in hit
+
+
+def test_the_templates_are_made_sure_of_before_the_first_record(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    programs.run("shipper", "setup")
+    search.indices.delete_index_template(name="rq-job")
+    programs.log.write_bytes(GOLDEN[0].read_bytes())
+    programs.run("shipper", "run", "--once")
+    (index,) = search.indices.get(index=f"rq-job-{namespace}-*").values()
+    assert index["mappings"]["properties"]["labels"]["type"] == "flattened"
+    assert "rq-job" in index["aliases"]
+
+
+def test_a_pipeline_that_somebody_deleted_is_installed_again(
+    programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
+) -> None:
+    search.options(ignore_status=404).ingest.delete_pipeline(id=pipelines.NAME)
+    log = legacy_samples.write(tmp_path / "rq-scheduler.log", "rq-scheduler.log")
+    programs.run("shipper", "run", "--once", "--format", "legacy", "--files", str(log))
+    assert count(search, f"rq-job-{namespace}-*") == 1
+    planned = programs.run("shipper", "setup", "--dry-run").stdout
+    assert f"keep   ingest pipeline {pipelines.NAME}" in planned
 
 
 def test_an_index_of_states_from_before_gets_the_fields_of_now(

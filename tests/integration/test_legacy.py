@@ -17,7 +17,6 @@ from elasticsearch import Elasticsearch
 from rq import Queue, Retry
 
 from benchmarks.legacy import hostile
-from shipper.index import pipelines
 from tests import legacy_samples, work
 from tests.programs import ROOT, Programs, count, wait_for
 
@@ -268,17 +267,6 @@ def test_hostile_lines_go_through_the_pipeline(
     assert count(search, f"rq-*-{namespace}-*") >= len(made) - 100
     failed = {"match_phrase": {"error.message": "grok"}}
     assert count(search, f"rq-*-{namespace}-*", failed) == 0
-
-
-def test_a_pipeline_that_somebody_deleted_is_installed_again(
-    programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
-) -> None:
-    search.options(ignore_status=404).ingest.delete_pipeline(id=pipelines.NAME)
-    log = legacy_samples.write(tmp_path / "rq-scheduler.log", "rq-scheduler.log")
-    programs.run("shipper", "run", "--once", "--format", "legacy", "--files", str(log))
-    assert count(search, f"rq-job-{namespace}-*") == 1
-    planned = programs.run("shipper", "setup", "--dry-run").stdout
-    assert f"keep   ingest pipeline {pipelines.NAME}" in planned
 
 
 @pytest.mark.parametrize(

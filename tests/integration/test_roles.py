@@ -20,11 +20,6 @@ pytestmark = pytest.mark.slow
 GOLDEN = (Path(__file__).parent.parent / "golden/job-finished.jsonl").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def with_security() -> bool:
-    return True
-
-
 @pytest.fixture
 def keys(own_server: OwnElasticsearch, tmp_path: Path) -> Iterator[Programs]:
     """Programs on that server, its roles made by the command."""

@@ -154,18 +154,6 @@ def test_what_the_mapping_refuses_is_a_dead_letter_with_the_reason(
     assert indexed(search, namespace) == 4
 
 
-def test_the_templates_are_made_sure_of_before_the_first_record(
-    programs: Programs, search: Elasticsearch, namespace: str
-) -> None:
-    programs.run("shipper", "setup")
-    search.indices.delete_index_template(name="rq-job")
-    append(programs, lines(1))
-    programs.run("shipper", "run", "--once")
-    (index,) = search.indices.get(index=f"rq-job-{namespace}-*").values()
-    assert index["mappings"]["properties"]["labels"]["type"] == "flattened"
-    assert "rq-job" in index["aliases"]
-
-
 def test_wrong_credentials_say_what_to_do(programs: Programs) -> None:
     append(programs, lines(1))
     with serving() as server:
