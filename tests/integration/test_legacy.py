@@ -139,7 +139,7 @@ def test_rotated_and_compressed_logs_are_read_in_the_order_in_which_they_were_wr
 def test_an_import_that_is_interrupted_goes_on_where_it_was(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
-    log, total = tmp_path / "worker.log", 120_000
+    log, total = tmp_path / "worker.log", 60_000
     with log.open("w") as file:
         for at in range(total):
             file.write(f"2026-11-20 10:{at // 60 % 60:02}:{at % 60:02} Task-free line number {at}\n")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -16,10 +18,35 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 Ask = Callable[..., int]
 
 
-@pytest.fixture(params=["flask", "django", "fastapi"])
-def ask(request: pytest.FixtureRequest, programs: Programs, connection: redis.Redis) -> Ask:
-    """Puts a request to the application and gives back the status."""
-    port = free_port()
+class Application(Programs):
+    """An application that serves all of these tests: each sees what was written since `forget`."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        super().__init__(environment, folder)
+        self._forgotten = 0
+
+    def written(self) -> list[dict[str, Any]]:
+        return super().written()[self._forgotten :]
+
+    def forget(self) -> None:
+        self._forgotten = len(super().written())
+
+    def trail(self) -> list[dict[str, Any]]:
+        """From its beginning."""
+        return [record for record in super().written() if record["event"]["dataset"] == "rq.audit"]
+
+
+@pytest.fixture(scope="module", params=["flask", "django", "fastapi"])
+def served(
+    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Application, Ask]]:
+    """An application on a server, and what puts a request to it and gives back the status."""
+    folder, port = tmp_path_factory.mktemp(request.param), free_port()
+    environment = {
+        "SHIPPER_LOG": str(folder / "records.jsonl"), "XDG_STATE_HOME": str(folder), "SHIPPER_REDIS": redis_url,
+        "SHIPPER_SERVICE": "tests",
+    }  # fmt: skip
+    programs = Application(environment, folder)
     server = programs.start("python", "-m", "tests.webapps", request.param, str(port))
 
     def put(method: str, path: str, **headers: str) -> int:
@@ -40,10 +67,22 @@ def ask(request: pytest.FixtureRequest, programs: Programs, connection: redis.Re
             return False
 
     wait_for(answers, "the application")
-    return put
+    yield programs, put
+    programs.stop()
 
 
-def test_a_request_is_on_the_record_with_who_signed_in_inside_of_it(ask: Ask, programs: Programs) -> None:
+@pytest.fixture
+def programs(served: tuple[Application, Ask], connection: redis.Redis) -> Application:
+    served[0].forget()
+    return served[0]
+
+
+@pytest.fixture
+def ask(served: tuple[Application, Ask], programs: Application) -> Ask:
+    return served[1]
+
+
+def test_a_request_is_on_the_record_with_who_signed_in_inside_of_it(ask: Ask, programs: Application) -> None:
     headers = {
         "User_Agent": "curl/8", "X_Request_Id": "r-1", "X_Forwarded_For": "203.0.113.66, 198.51.100.9",
         "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
@@ -58,7 +97,7 @@ def test_a_request_is_on_the_record_with_who_signed_in_inside_of_it(ask: Ask, pr
     assert record["trace"]["id"] == TRACE
 
 
-def test_the_actor_and_the_trace_go_into_jobs_and_the_jobs_of_jobs(ask: Ask, programs: Programs) -> None:
+def test_the_actor_and_the_trace_go_into_jobs_and_the_jobs_of_jobs(ask: Ask, programs: Application) -> None:
     assert ask("POST", "/change/7", X_User="ann", X_Request_Id="r-1") == 200
     programs.work("letters")
     changed, printed, posted = programs.audit()
@@ -75,10 +114,10 @@ def test_the_actor_and_the_trace_go_into_jobs_and_the_jobs_of_jobs(ask: Ask, pro
     jobs = programs.records()
     assert {record["user"]["id"] for record in jobs} == {"ann"}
     assert {record["trace"]["id"] for record in jobs} == {changed["trace"]["id"]}
-    follow(programs.audit())
+    follow(programs.trail())
 
 
-def test_a_request_s_user_is_gone_with_it(ask: Ask, programs: Programs) -> None:
+def test_a_request_s_user_is_gone_with_it(ask: Ask, programs: Application) -> None:
     ask("POST", "/login?user=ann")
     ask("POST", "/change/7")
     record = programs.audit()[-1]
@@ -86,13 +125,13 @@ def test_a_request_s_user_is_gone_with_it(ask: Ask, programs: Programs) -> None:
     assert "user" not in record
 
 
-def test_an_answer_made_bit_by_bit_is_still_the_request_s(ask: Ask, programs: Programs) -> None:
+def test_an_answer_made_bit_by_bit_is_still_the_request_s(ask: Ask, programs: Application) -> None:
     assert ask("GET", "/stream", X_User="ann", X_Request_Id="r-9") == 200
     (record,) = programs.audit()
     assert (record["user"]["id"], record["http"]["request"]["id"]) == ("ann", "r-9")
 
 
-def test_what_was_forbidden_is_a_denial(ask: Ask, programs: Programs) -> None:
+def test_what_was_forbidden_is_a_denial(ask: Ask, programs: Application) -> None:
     assert ask("GET", "/forbidden", X_User="ann") == 403
     (record,) = programs.audit()
     assert (record["event"]["outcome"], record["event"]["type"]) == ("failure", ["info", "denied"])
