@@ -78,7 +78,7 @@ def find(
 ) -> Iterator[JobState]:
     """The jobs that match all that is given, the latest changed first. From Elasticsearch; raises DestinationError."""
     with no_fork:
-        from .client import connect
+        from .client import connect_reader
         from .read.states import matching
 
     made = settings or settings_module.load()
@@ -87,7 +87,7 @@ def find(
         "job_type": function, "queue": queue, "state": state,
     }  # fmt: skip
     filters = [{"term": {field: value}} for field, value in asked.items() if value is not None]
-    with connect(made) as client, closing(matching(client, made, filters, "desc")) as hits:
+    with connect_reader(made) as client, closing(matching(client, made, filters, "desc")) as hits:
         for hit in hits:
             yield _state(job_id_of(hit), hit["_source"])
 
@@ -97,9 +97,9 @@ def kept(job_id: str, made: Settings) -> JobState | None:
     with no_fork:
         from elasticsearch import NotFoundError
 
-        from .client import connect, translated_errors
+        from .client import connect_reader, translated_errors
 
-    with connect(made) as client, translated_errors(made):
+    with connect_reader(made) as client, translated_errors(made):
         try:
             return _state(job_id, client.get(index=index_name(made.namespace), id=document_id(job_id))["_source"])
         except NotFoundError:

@@ -32,7 +32,7 @@ def query(*, settings: Settings | None = None, **asked: Any) -> Iterator[Timelin
     Elasticsearch cannot be asked or does not let us read.
     """
     with no_fork:
-        from .client import connect
+        from .client import connect_reader
         from .read import timeline
 
     if unknown := sorted(set(asked) - set(FILTERS)):
@@ -46,7 +46,7 @@ def query(*, settings: Settings | None = None, **asked: Any) -> Iterator[Timelin
     made = settings or settings_module.load()
 
     def found() -> Iterator[TimelineEntry]:
-        with connect(made) as client:
+        with connect_reader(made) as client:
             yield from map(entry, timeline.query(client, made, question))
 
     return found()

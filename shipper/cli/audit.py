@@ -7,17 +7,18 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .. import client, settings
+from .. import settings
 from ..errors import ShipperError
 from ..settings import Settings
 from . import options
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _EVENT = ("action", "resource", "outcome", "changes", "reason", "target", "category", "type", "message")
 _ACTOR = ("type", "id", "name", "roles", "effective_id")
@@ -126,6 +127,7 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
 
     Hashes with a key can be checked where SHIPPER_AUDIT_KEY is that key; without it only their order is.
     """
+    from .. import client
     from ..audit import verify as reading
     from ..read import timeline
 
@@ -133,7 +135,7 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
     now = datetime.now(UTC)
     key = made.audit_key.encode() if made.audit_key else None
     known = reading.anchored(_read(anchor), key) if anchor else []
-    with client.connect(made) as search, _bar() as bar:
+    with client.connect_reader(made) as search, _bar() as bar:
         task = bar.add_task("verifying", total=None)
         report = reading.verify(
             search, made, timeline.moment(since, now) if since else None,
@@ -152,6 +154,9 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
 
 
 def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
@@ -210,13 +215,14 @@ def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> Non
 
     The chain still holds: `verify` says "erased". That it was done is recorded, and by whom; of whom is not.
     """
+    from .. import client
     from ..audit import forget as erasing
     from ..audit.writer import Event, Trail
 
     made = settings.load(flags)
     if not yes:
         click.confirm(f"Erase the user {user} for good?", abort=True, err=True)
-    with client.connect(made) as search:
+    with client.connect_reader(made) as search:
         counts = erasing.forget(search, made, user)
     counts["dead letters"] = erasing.forget_dead_letters(made.state, user)
     for name, count in counts.items():

@@ -31,7 +31,7 @@ def command(job_id: str, as_json: bool, **flags: str | None) -> None:
     except RedisError as error:
         click.echo(f"Redis cannot be asked ({error}). Is it running, and is SHIPPER_REDIS right?", err=True)
         state = jobs.kept(job_id, made)
-    with client.connect(made) as search:
+    with client.connect_reader(made) as search:
         records = list(timeline.query(search, made, Query(job=job_id)))
     if state is None and not records:
         raise ShipperError(

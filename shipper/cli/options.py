@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..read.timeline import Query, moment
+if TYPE_CHECKING:
+    from ..read.timeline import Query
 
 elasticsearch = click.option(
     "--elasticsearch", metavar="URL", help="The cluster, commas between nodes (SHIPPER_ELASTICSEARCH)."
@@ -57,6 +58,8 @@ def _pairs(_context: click.Context, _flag: click.Parameter, given: tuple[str, ..
 
 def query_from(since: str | None, until: str | None, **restrictions: Any) -> Query:
     """The question that the flags put. Raises ShipperError."""
+    from ..read.timeline import Query, moment
+
     now = datetime.now(UTC)
     return Query(
         since=moment(since, now) if since else None,

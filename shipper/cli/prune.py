@@ -18,8 +18,8 @@ from . import options
 def command(dry_run: bool, **flags: str | None) -> None:
     """Delete the indices whose period is past (the setting `retention`, in days for each dataset)."""
     made = settings.load(flags)
-    with client.connect(made) as elasticsearch:
-        past = retention.prune(elasticsearch, made, datetime.now(UTC), dry_run=dry_run)
+    with client.connect(made) as cluster:
+        past = retention.prune(cluster, made, datetime.now(UTC), dry_run=dry_run)
     for name in past:
         click.echo(f"{'would delete' if dry_run else 'deleted'} {name}")
     if not past:

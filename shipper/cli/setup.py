@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from elasticsearch import Elasticsearch
 
 from .. import client, settings
 from ..errors import SettingsError
-from ..index import roles as index_roles
 from ..index import setup
 from ..settings import Settings
 from . import options
@@ -35,18 +33,18 @@ def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags:
     made = settings.load(flags)
     if not made.kibana and (rules or flags["kibana_space"]):
         raise SettingsError(["--rules and --space are about Kibana: say with --kibana where it is."])
-    with client.connect(made) as elasticsearch:
-        changes = setup.plan(elasticsearch, made)
+    with client.connect(made) as cluster:
+        changes = setup.plan(cluster, made)
         for change in changes:
             click.echo(str(change))
         if dry_run:
-            for role in index_roles.wanted(made) if roles else []:
-                click.echo(f"role   {role.name}: {role.description}")
-        else:
-            setup.apply(elasticsearch, made, changes)
-            setup.widen_states(elasticsearch, made)
             if roles:
-                _make_roles(elasticsearch, made, keys or made.state / "keys")
+                _say_roles(made)
+        else:
+            setup.apply(cluster, made, changes)
+            setup.widen_states(cluster, made)
+            if roles:
+                _make_roles(made, keys or made.state / "keys")
     if made.kibana:
         from ..index import kibana
 
@@ -56,7 +54,17 @@ def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags:
         click.echo("Nothing was changed (--dry-run).")
 
 
-def _make_roles(elasticsearch: Elasticsearch, made: Settings, folder: Path) -> None:
-    for role, file, is_new in index_roles.apply(elasticsearch, made, folder):
+def _say_roles(made: Settings) -> None:
+    from ..index import roles
+
+    for role in roles.wanted(made):
         click.echo(f"role   {role.name}: {role.description}")
-        click.echo(f"  key  {file}{'' if is_new else ' (was there already)'}")
+
+
+def _make_roles(made: Settings, folder: Path) -> None:
+    from ..index import roles
+
+    with client.connect_reader(made) as elasticsearch:
+        for role, file, is_new in roles.apply(elasticsearch, made, folder):
+            click.echo(f"role   {role.name}: {role.description}")
+            click.echo(f"  key  {file}{'' if is_new else ' (was there already)'}")

@@ -43,7 +43,7 @@ def command(
         raise click.UsageError("--html excludes --follow and --json: a page has an end.")
     made = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     question = options.query_from(since, until, **restrictions)
-    with client.connect(made) as search:
+    with client.connect_reader(made) as search:
         if html:
             _write_page(html, timeline.query(search, made, question), _title(restrictions, since, until))
             return

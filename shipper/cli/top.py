@@ -26,7 +26,7 @@ def command(
     """Show the functions and queues that cost most."""
     made = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     question = options.query_from(since, until, **restrictions)
-    with client.connect(made) as search:
+    with client.connect_reader(made) as search:
         found = reports.run(search, made, question, size)
     console = Console()
     if as_json:

@@ -33,7 +33,7 @@ def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> Non
         raise SettingsError(["There is nothing to watch without --reconcile."])
     made = settings.load(flags)
     logs.begin(made)
-    with client.connect(made) as search, Redis.from_url(made.redis) as redis:
+    with client.connect_reader(made) as search, Redis.from_url(made.redis) as redis:
         reconciler = Reconciler(search, redis, made, Recorder(made), timedelta(seconds=grace))
         while True:
             try:
