@@ -20,7 +20,7 @@ down:  ## End what `make up` or `make demo KEEP=1` left running.
 
 test:  ## Everything: lint, types, unit tests, and tests on a real Redis and a real Elasticsearch.
 	@stack/setup.sh tests
-	@$(MAKE) --no-print-directory lint types
+	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m tests.everything
 
 test-rq: setup  ## RQ's own test-suite, with the instrumentation loaded.

@@ -297,6 +297,8 @@ class Elasticsearch:
             "xpack.security.enabled": "true" if self.password else "false",
             # A developer's disk is often nearly full, which would turn fresh indices read-only.
             "cluster.routing.allocation.disk.threshold_enabled": "false",
+            # By the clock, and not the CPU's: one second is over early on a machine that is busy with tests.
+            "ingest.grok.watchdog.max_execution_time": "10s",
             **extra,
         }
         if self.password:

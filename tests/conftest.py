@@ -31,14 +31,13 @@ from stack.processes import wait_until
 from stack.redis import Redis as OwnRedis
 
 from . import warm
+from .everything import SHARED_ELASTICSEARCH
 from .programs import Programs
 
 # Examples take as long as they take: the machine may be busy.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
-
-SHARED_ELASTICSEARCH = "TESTS_ELASTICSEARCH"  # the variable with a file's name, which in time will hold the URL
 
 # One process has all of these, so that there is one such server.
 OWN_SERVER = {

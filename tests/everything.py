@@ -1,8 +1,8 @@
-"""`make test`'s tests: ours in several processes, and beside them RQ's own and those on the oldest RQ.
+"""`make test`'s tests: ours in several processes, and beside them the types, RQ's own and those on the oldest RQ.
 
     python -m tests.everything [pytest's arguments]
 
-All three are there in the end, one after the other, with what they said. The exit status is 0 if all are green.
+All of them are there in the end, one after the other, with what they said. The exit status is 0 if all are green.
 They share one Elasticsearch: each test's records are in indices of its own.
 """
 
@@ -18,11 +18,11 @@ from pathlib import Path
 
 from stack.elasticsearch import Elasticsearch
 from stack.processes import StackError, ending_with_us
-from tests.conftest import SHARED_ELASTICSEARCH
-from tests.programs import ROOT
+from tests.warm import ROOT
 
 PROCESSES = 2
-BESIDE = {"the oldest RQ": "tests.compat.oldest_rq", "RQ's own tests": "tests.compat.rq_suite"}
+BESIDE = {"types": "mypy", "the oldest RQ": "tests.compat.oldest_rq", "RQ's own tests": "tests.compat.rq_suite"}
+SHARED_ELASTICSEARCH = "TESTS_ELASTICSEARCH"  # the variable with a file's name, which in time will hold the URL
 
 
 def main(arguments: list[str]) -> int:

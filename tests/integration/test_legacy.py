@@ -259,7 +259,7 @@ def test_the_log_of_a_real_worker_tells_what_became_of_its_jobs(
 def test_hostile_lines_go_through_the_pipeline(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
-    # Elasticsearch itself ends a grok that takes longer than a second (ingest.grok.watchdog.max_execution_time).
+    # Elasticsearch itself ends a grok that takes too long (ingest.grok.watchdog.max_execution_time).
     log = tmp_path / "hostile.log"
     made = [line.replace("\n", "|") for line in hostile(20_000)]
     log.write_text("".join(f"2026-11-20 10:00:00 {line}\n" for line in made if line.strip()))
