@@ -40,6 +40,7 @@ unit: tools
 
 soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1
 	@$(PYTHON) -m tests.soak $(or $(SECONDS),60) $(SEED)
+	@THOROUGH=1 $(PYTHON) -m pytest -q tests/model
 
 kibana: tools  ## Build what Kibana imports from its sources in kibana/.
 	@$(PYTHON) -m kibana

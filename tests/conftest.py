@@ -34,9 +34,10 @@ from . import warm
 from .everything import SHARED_ELASTICSEARCH
 from .programs import Programs
 
-# Examples take as long as they take: the machine may be busy.
+# Examples take as long as they take: the machine may be busy. THOROUGH=1 tries ten times as many of them.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
+hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("patient"), max_examples=1000)
+hypothesis.settings.load_profile("thorough" if os.environ.get("THOROUGH") else "patient")
 
 
 # One process has all of these, so that there is one such server.
