@@ -18,7 +18,7 @@ from rq import Queue, Retry
 
 from benchmarks.legacy import hostile
 from tests import legacy_samples, work
-from tests.programs import ROOT, Programs, count, wait_for
+from tests.programs import LIMIT_S, ROOT, Programs, count, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +146,7 @@ def test_an_import_that_is_interrupted_goes_on_where_it_was(
     import_ = programs.start("shipper", "import", str(log), "--format", "legacy")
     wait_for(lambda: count(search, f"rq-app-{namespace}-*") > 0, "the first records")
     import_.send_signal(signal.SIGINT)
-    assert import_.wait(30) == 1
+    assert import_.wait(LIMIT_S) == 1
     there = count(search, f"rq-app-{namespace}-*")
     assert 0 < there < total
     done = programs.run("shipper", "import", str(log), "--format", "legacy")
