@@ -2,6 +2,8 @@
 .PHONY: demo test test-rq check lint types unit kibana up down soak bench bare clean setup tools
 
 PYTHON := .venv/bin/python
+# Tests and demo start hundreds of programs: none of them should compile again what the one before has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 setup:
 	@stack/setup.sh servers

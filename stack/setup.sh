@@ -124,9 +124,9 @@ if [ -n "$environment" ]; then
     echo "Setting up .venv ($client${rq:+ $rq}) …"
     rm -rf .venv
     "$python" -m venv .venv
-    pip=".venv/bin/python -m pip --disable-pip-version-check install -q --no-compile" # what is imported gets compiled
+    pip=".venv/bin/python -m pip --disable-pip-version-check install -q"
     if ! .venv/bin/python -c "$quick_pip"; then
-        # It takes twice as long as all the rest, and looks at every file of every release.
+        # It would look at every file of every release of a package, for twice as long as all the rest takes.
         $pip --upgrade pip || fail "pip could not be brought up to date. Is the network there?"
     fi
     # shellcheck disable=SC2086 # one word for each requirement

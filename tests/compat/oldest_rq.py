@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     wanted = [TOGETHER_WITH.get(name, f"{name}=={least}") for name, least in _least().items()]
     print(f"The oldest that we work with: {', '.join(wanted)}", flush=True)
     pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "-q", "--no-compile", *wanted], check=True)
+    subprocess.run([*pip, "install", "-q", *wanted], check=True)
     return subprocess.run(
         ending_with_us([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *(arguments or SUITES)]),
         cwd=ROOT, env=dict(os.environ), check=False,
