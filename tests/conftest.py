@@ -32,7 +32,7 @@ from stack.redis import Redis as OwnRedis
 
 from . import warm
 from .everything import SHARED_ELASTICSEARCH
-from .programs import Programs
+from .programs import Programs, patient
 
 # Examples take as long as they take: the machine may be busy. THOROUGH=1 tries ten times as many of them.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -114,7 +114,7 @@ def own_server() -> Iterator[OwnElasticsearch]:
 
 @pytest.fixture
 def own_search(own_server: OwnElasticsearch) -> Iterator[Elasticsearch]:
-    with Elasticsearch(own_server.url) as client:
+    with patient(own_server.url) as client:
         yield client
 
 
@@ -128,7 +128,7 @@ def connection(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def search(elasticsearch_url: str) -> Iterator[Elasticsearch]:
-    with Elasticsearch(elasticsearch_url) as client:
+    with patient(elasticsearch_url) as client:
         yield client
 
 

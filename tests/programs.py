@@ -33,6 +33,11 @@ def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_
         pause_s = min(pause_s * 1.5, 0.2)
 
 
+def patient(url: str, **options: Any) -> Elasticsearch:
+    """A client that waits for as long as a server on a busy machine may take; its own limit is ten seconds."""
+    return Elasticsearch(url, request_timeout=LIMIT_S, **options)
+
+
 def count(search: Elasticsearch, index: str, query: dict[str, Any] | None = None) -> int:
     """How many documents there are now. 0 while an index is just being made."""
     try:
@@ -86,7 +91,7 @@ class Programs:
 
     def refresh(self) -> None:
         """What was indexed until now is found from now on."""
-        with Elasticsearch(self.environment["SHIPPER_ELASTICSEARCH"]) as search:
+        with patient(self.environment["SHIPPER_ELASTICSEARCH"]) as search:
             search.indices.refresh(index="rq-*")
 
     @property

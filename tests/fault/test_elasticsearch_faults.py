@@ -13,7 +13,7 @@ from shipper import records
 from stack.elasticsearch import Elasticsearch as Server
 from stack.processes import free_port
 from tests.integration.test_shipping import append, indexed, lines
-from tests.programs import LIMIT_S, Programs, wait_for
+from tests.programs import LIMIT_S, Programs, patient, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ def test_one_of_the_nodes_is_killed_while_it_ships(programs: Programs, namespace
         urls = ",".join(node.url for node in cluster.nodes)
         programs.log.touch()
         programs.start("shipper", "run", SHIPPER_ELASTICSEARCH=urls)
-        with Elasticsearch(cluster.nodes[0].url) as search:
+        with patient(cluster.nodes[0].url) as search:
             append(programs, lines(1000))
             arrived(search, namespace, 1000)
             health = search.cluster.health(wait_for_status="green", timeout=f"{LIMIT_S:.0f}s")

@@ -20,6 +20,7 @@ from tests import known_day
 from tests.conftest import indices_of_their_own
 from tests.known_day import Day, Happening
 from tests.lens import figures_of, groups_of, query_of, rows_of, search_of
+from tests.programs import patient
 from tests.saved_objects import Placed, of_type, panels, source_of, view_of_search
 
 pytestmark = pytest.mark.slow
@@ -467,7 +468,7 @@ class Shown:
 @pytest.fixture(scope="module")
 def shown(elasticsearch_url: str) -> Iterator[Shown]:
     day = known_day.made(datetime.now(UTC))
-    with Elasticsearch(elasticsearch_url) as search, indices_of_their_own(search) as namespace:
+    with patient(elasticsearch_url) as search, indices_of_their_own(search) as namespace:
         environment = {"SHIPPER_NAMESPACE": namespace, "SHIPPER_ELASTICSEARCH": elasticsearch_url}
         known_day.index(day, search, settings.load(environment={"XDG_STATE_HOME": "/s", **environment}))
         yield Shown(day, search, namespace)
