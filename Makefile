@@ -2,6 +2,8 @@
 .PHONY: demo test test-rq check lint types unit kibana up down soak bench bare clean setup tools
 
 PYTHON := .venv/bin/python
+# Tests and demo start hundreds of programs: none of them should compile again what the one before has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 setup:
 	@stack/setup.sh servers
@@ -20,7 +22,7 @@ down:  ## End what `make up` or `make demo KEEP=1` left running.
 
 test:  ## Everything: lint, types, unit tests, and tests on a real Redis and a real Elasticsearch.
 	@stack/setup.sh tests
-	@$(MAKE) --no-print-directory lint types
+	@$(MAKE) --no-print-directory lint
 	@$(PYTHON) -m tests.everything
 
 test-rq: setup  ## RQ's own test-suite, with the instrumentation loaded.
@@ -40,6 +42,7 @@ unit: tools
 
 soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1
 	@$(PYTHON) -m tests.soak $(or $(SECONDS),60) $(SEED)
+	@THOROUGH=1 $(PYTHON) -m pytest -q tests/model
 
 kibana: tools  ## Build what Kibana imports from its sources in kibana/.
 	@$(PYTHON) -m kibana

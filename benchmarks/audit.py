@@ -26,7 +26,7 @@ from elasticsearch import Elasticsearch
 
 from shipper import settings
 from shipper.audit import verify
-from shipper.client import connect
+from shipper.client import connect, connect_reader
 from shipper.index import setup
 from shipper.read import timeline
 from shipper.settings import Settings
@@ -152,8 +152,9 @@ def main(records: int = 200_000, verify_records: int = 60_000) -> list[Promise]:
     server = OwnElasticsearch(quick_start=False)
     try:
         made = settings.load({"elasticsearch": server.url, "namespace": "bench"})
-        with connect(made) as client:
-            setup.apply(client, made, setup.plan(client, made))
+        with connect(made) as cluster:
+            setup.apply(cluster, made, setup.plan(cluster, made))
+        with connect_reader(made) as client:
             promises.append(verified(client, made, verify_records))
             client.indices.delete(index="rq-audit-bench-2026.11")
             promises.append(searched(client, made, records))

@@ -105,7 +105,7 @@ def _wait_for_records(services: Services, addresses: Addresses, index: str) -> t
     """(lines in the file, documents in Elasticsearch), as soon as they are equal."""
     records = Path(addresses.environment["SHIPPER_LOG"])
     counts = (0, 0)
-    with Elasticsearch(addresses.elasticsearch) as client:
+    with Elasticsearch(addresses.elasticsearch, request_timeout=60) as client:
 
         def equal() -> bool:
             nonlocal counts
@@ -140,7 +140,7 @@ def _proof(
         print(f"  although the shipper was ended {services.restarts} times on the way")
     print("  everything shipped once more, with an empty registry: ", end="", flush=True)
     _command(addresses, "run", "--once", "--state", str(addresses.folder / "state-of-the-second-run"), shown=False)
-    with Elasticsearch(addresses.elasticsearch) as client:
+    with Elasticsearch(addresses.elasticsearch, request_timeout=60) as client:
         client.indices.refresh(index=index)
         again = client.count(index=index)["count"]
     print(f"  {again} in Elasticsearch")

@@ -1,29 +1,91 @@
-"""Builds the Elasticsearch client from the settings, and translates its exceptions into those of errors.py."""
+"""Builds Elasticsearch clients from the settings, and translates their exceptions into those of errors.py.
+
+The official client takes more time and memory to import than everything else together. Whoever searches uses it
+(`connect_reader`); the shipper, `setup` and `prune` need only its transport (`connect`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import elastic_transport
-import elasticsearch
-from elastic_transport import BaseNode, NodeConfig, RequestsHttpNode, Urllib3HttpNode
+from elastic_transport import BaseNode, NodeConfig, RequestsHttpNode, Transport, Urllib3HttpNode
 from elastic_transport.client_utils import basic_auth_to_header, parse_cloud_id, url_to_node_config
-from elasticsearch import Elasticsearch, OrjsonSerializer
 
 from .errors import DestinationError, Refused, SettingsError, Unreachable
 from .settings import Settings, load
 
-VERSION = version("elasticsearch")
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
 REQUEST_TIMEOUT_S = 30.0
 
 
-def connect(settings: Settings) -> Elasticsearch:
-    """A client for setup and searches. It connects at the first request. Raises SettingsError."""
+def connect(settings: Settings) -> Cluster:
+    """A client for setup and retention. It connects at the first request. Raises SettingsError."""
+    return Cluster(settings)
+
+
+class Cluster:
+    """JSON requests by the transport alone. Raises DestinationError."""
+
+    def __init__(self, settings: Settings) -> None:
+        configs = nodes(settings)
+        self._where = addresses_for_people(settings)
+        # If a node is down, each other node is tried once.
+        self._transport = Transport(configs, node_class=node_class(settings), max_retries=len(configs) - 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._transport.close()
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """The response body; None for 404."""
+        try:
+            answer: dict[str, Any] = self._request("GET", path)
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise
+        return answer
+
+    def put(self, path: str, body: object) -> None:
+        self._request("PUT", path, body)
+
+    def delete(self, path: str) -> None:
+        self._request("DELETE", path)
+
+    def _request(self, method: str, path: str, body: object = None) -> Any:
+        headers = {"accept": "application/json"} | ({} if body is None else {"content-type": "application/json"})
+        try:
+            meta, answer = self._transport.perform_request(
+                method, path, body=body, headers=headers, request_timeout=REQUEST_TIMEOUT_S
+            )
+        except elastic_transport.TransportError as error:
+            raise unreachable(self._where, error) from error
+        if not 200 <= meta.status < 300:
+            raise refusal(meta.status, _kind(answer), self._where)
+        if meta.headers.get("x-elastic-product") != "Elasticsearch":
+            raise not_elasticsearch(self._where)
+        return answer
+
+
+def _kind(answer: object) -> str:
+    """The type of an Elasticsearch error; another response as it is."""
+    error = answer.get("error", answer) if isinstance(answer, dict) else answer
+    return str(error["type"] if isinstance(error, dict) and "type" in error else error)
+
+
+def connect_reader(settings: Settings) -> Elasticsearch:
+    """The official client, for searches. It connects at the first request. Raises SettingsError."""
+    from elasticsearch import Elasticsearch, OrjsonSerializer
+
     configs = nodes(settings)
     return Elasticsearch(
         configs,
@@ -117,15 +179,22 @@ def addresses_for_people(settings: Settings) -> str:
 @contextmanager
 def translated_errors(settings: Settings) -> Iterator[None]:
     """Translate the client's exceptions into Unreachable and Refused, with advice in the message."""
+    import elasticsearch
+
     where = addresses_for_people(settings)
     try:
         yield
     except elasticsearch.ApiError as answer:
         raise refusal(answer.status_code, str(answer.message), where) from answer
     except elasticsearch.UnsupportedProductError as answer:
-        raise Refused(f"What answers at {where} is not Elasticsearch. Check SHIPPER_ELASTICSEARCH.") from answer
+        raise not_elasticsearch(where) from answer
     except elastic_transport.TransportError as error:
         raise unreachable(where, error) from error
+
+
+def not_elasticsearch(where: str) -> Refused:
+    """Somebody answered."""
+    return Refused(f"What answers at {where} is not Elasticsearch. Check SHIPPER_ELASTICSEARCH.")
 
 
 def unreachable(where: str, error: elastic_transport.TransportError) -> Unreachable:
@@ -152,8 +221,10 @@ def refusal(status: int, reason: str, where: str) -> DestinationError:
     if status == 403:
         return Refused(f"Elasticsearch at {where} forbids this to the key in SHIPPER_API_KEY (403: {reason}).", status)
     if status == 400 and reason.startswith("media_type_header"):
+        from importlib.metadata import version
+
         return Refused(
-            f"The Elasticsearch at {where} is older than the Python client {VERSION}. "
+            f"The Elasticsearch at {where} is older than the Python client {version('elasticsearch')}. "
             f"Install the client of its version: pip install 'elasticsearch>=8.19,<9'.",
             status,
         )

@@ -77,7 +77,7 @@ def find(
 ) -> Iterator[JobState]:
     """The jobs that match all given filters, from Elasticsearch, latest change first. Raises DestinationError."""
     with no_fork:
-        from .client import connect
+        from .client import connect_reader
         from .read.states import matching
 
     config = settings or settings_module.load()
@@ -90,7 +90,7 @@ def find(
         "state": state,
     }
     filters = [{"term": {field: value}} for field, value in terms.items() if value is not None]
-    with connect(config) as client, closing(matching(client, config, filters, "desc")) as hits:
+    with connect_reader(config) as client, closing(matching(client, config, filters, "desc")) as hits:
         for hit in hits:
             yield _state(job_id_of(hit), hit["_source"])
 
@@ -100,9 +100,9 @@ def from_elasticsearch(job_id: str, config: Settings) -> JobState | None:
     with no_fork:
         from elasticsearch import NotFoundError
 
-        from .client import connect, translated_errors
+        from .client import connect_reader, translated_errors
 
-    with connect(config) as client, translated_errors(config):
+    with connect_reader(config) as client, translated_errors(config):
         try:
             return _state(job_id, client.get(index=index_name(config.namespace), id=document_id(job_id))["_source"])
         except NotFoundError:

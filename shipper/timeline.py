@@ -33,7 +33,7 @@ def query(*, settings: Settings | None = None, **filters: Any) -> Iterator[Timel
     not answer or denies access.
     """
     with no_fork:
-        from .client import connect
+        from .client import connect_reader
         from .read import timeline
 
     if unknown := sorted(set(filters) - set(FILTERS)):
@@ -47,7 +47,7 @@ def query(*, settings: Settings | None = None, **filters: Any) -> Iterator[Timel
     config = settings or settings_module.load()
 
     def entries() -> Iterator[TimelineEntry]:
-        with connect(config) as client:
+        with connect_reader(config) as client:
             yield from map(entry, timeline.query(client, config, criteria))
 
     return entries()

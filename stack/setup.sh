@@ -118,12 +118,19 @@ if [ -n "$server$environment" ]; then
     echo "Fetched once, then kept: $environment${environment:+${server:+, }}$server"
 fi
 
+quick_pip='import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (23, 3))'
+
 if [ -n "$environment" ]; then
     echo "Setting up .venv ($client${rq:+ $rq}) …"
     rm -rf .venv
     "$python" -m venv .venv
+    pip=".venv/bin/python -m pip --disable-pip-version-check install -q"
+    if ! .venv/bin/python -c "$quick_pip"; then
+        # It would look at every file of every release of a package, for twice as long as all the rest takes.
+        $pip --upgrade pip || fail "pip could not be brought up to date. Is the network there?"
+    fi
     # shellcheck disable=SC2086 # one word for each requirement
-    patiently .venv/bin/python -m pip install -q --disable-pip-version-check -e '.[dev]' "$client" $rq ||
+    patiently $pip -e '.[dev]' "$client" $rq ||
         fail "pip could not install what is needed. Is the network there, and the package index reachable?"
     echo "$wanted" >.venv/.installed
 fi

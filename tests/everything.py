@@ -1,8 +1,9 @@
-"""`make test`'s tests: ours in two processes, and beside them RQ's own and those on the oldest RQ.
+"""`make test`'s tests: ours in several processes, and beside them the types, RQ's own and those on the oldest RQ.
 
     python -m tests.everything [pytest's arguments]
 
-All three are there in the end, one after the other, with what they said. The exit status is 0 if all are green.
+All of them are there in the end, one after the other, with what they said. The exit status is 0 if all are green.
+They share one Elasticsearch: each test's records are in indices of its own.
 """
 
 from __future__ import annotations
@@ -12,40 +13,64 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
-from stack.processes import ending_with_us
-from tests.programs import ROOT
+from stack.elasticsearch import Elasticsearch
+from stack.processes import StackError, ending_with_us
+from tests.warm import ROOT
 
 PROCESSES = 2
-BESIDE = {"the oldest RQ": "tests.compat.oldest_rq", "RQ's own tests": "tests.compat.rq_suite"}
+BESIDE = {"types": "mypy", "the oldest RQ": "tests.compat.oldest_rq", "RQ's own tests": "tests.compat.rq_suite"}
+SHARED_ELASTICSEARCH = "TESTS_ELASTICSEARCH"  # the variable with a file's name, which in time will hold the URL
 
 
 def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="rq-shipper-tests-") as folder:
-        begun = time.monotonic()
-        beside = {name: _start(module, Path(folder) / module) for name, module in BESIDE.items()}
-        ours = [sys.executable, "-m", "pytest", "-n", str(PROCESSES), *arguments]
-        failed = ["ours"] if subprocess.run(ending_with_us(ours), cwd=ROOT, check=False).returncode else []
-        for name, running in beside.items():
-            status = running.wait()
-            print(f"\n=== {name} ===\n{(Path(folder) / BESIDE[name]).read_text(errors='replace')}", flush=True)
-            if status:
-                failed.append(name)
+        begun, logs = time.monotonic(), Path(folder)
+        shared = logs / "elasticsearch"
+        os.environ[SHARED_ELASTICSEARCH] = str(shared)
+        beside = {name: _start(["-m", module], logs / module) for name, module in BESIDE.items()}
+        ours = _start(["-m", "pytest", "-n", str(PROCESSES), *arguments])
+        server = None
+        try:
+            server = _share_elasticsearch(shared)  # while they import, and begin with what needs none
+            failed = ["ours"] if ours.wait() else []
+            for name, running in beside.items():
+                status = running.wait()
+                print(f"\n=== {name} ===\n{(logs / BESIDE[name]).read_text(errors='replace')}", flush=True)
+                if status:
+                    failed.append(name)
+        except StackError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        finally:
+            for running in (ours, *beside.values()):
+                running.kill()
+                running.wait()
+            if server:
+                server.stop()
         print(f"{time.monotonic() - begun:.0f} s; " + (f"failed: {', '.join(failed)}" if failed else "all green"))
     return 1 if failed else 0
 
 
-def _start(module: str, log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as out:
+def _share_elasticsearch(told: Path) -> Elasticsearch | None:
+    """Start the server for all, and tell its URL in that file. None where there is one already."""
+    if os.environ.get("ELASTICSEARCH_URL"):
+        return None
+    server = Elasticsearch()
+    aside = told.with_suffix(".new")
+    aside.write_text(server.url)
+    aside.rename(told)
+    return server
+
+
+def _start(arguments: list[str], log: Path | None = None) -> subprocess.Popen[bytes]:
+    with log.open("wb") if log else nullcontext() as out:
         return subprocess.Popen(
-            ending_with_us([sys.executable, "-m", module]),
-            cwd=ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=os.environ,
-        )
+            ending_with_us([sys.executable, *arguments]), cwd=ROOT, stdin=subprocess.DEVNULL,
+            stdout=out, stderr=subprocess.STDOUT if log else None,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from elasticsearch import Elasticsearch
 
-from shipper import records
+from shipper import client, records
 from shipper.emit import job_records
 from shipper.emit.events import ExceptionInfo, ExitStatus, Failure, Success
 from shipper.emit.snapshot import JobSnapshot
@@ -383,7 +383,8 @@ def _frame(happening: Happening, number: int) -> dict[str, Any]:
 
 def index(day: Day, search: Elasticsearch, settings: Settings) -> None:
     """Ship the day as the shipper would: its own documents, and the states that follow from them."""
-    setup.apply(search, settings, setup.plan(search, settings))
+    with client.connect(settings) as cluster:
+        setup.apply(cluster, setup.plan(cluster, settings))
     lines: list[bytes] = []
     now = datetime.now(UTC)
     for record in day.records:

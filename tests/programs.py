@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +15,29 @@ from typing import Any
 from elasticsearch import ApiError, Elasticsearch
 
 from stack.processes import start, stop
+from tests import warm
+from tests.warm import BIN, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-BIN = Path(sys.executable).parent
+__all__ = ["BIN", "LIMIT_S", "ROOT", "Programs", "wait_for"]
+
 LIMIT_S = 300.0  # how long anything may take on a machine that is very busy; nobody waits for it who need not
 
 
 def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
-    """Return when the condition holds; fail the test if it does not in time."""
-    deadline = time.monotonic() + limit_s
+    """Return when the condition holds; fail the test if it does not in time.
+
+    Asked less often the longer it takes: whom we wait for needs the processor more than we do.
+    """
+    deadline, pause_s = time.monotonic() + limit_s, 0.01
     while not condition():
         assert time.monotonic() < deadline, f"waited {limit_s} s for {what}"
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 0.2)
+
+
+def patient(url: str, **options: Any) -> Elasticsearch:
+    """A client that waits for as long as a server on a busy machine may take; its own limit is ten seconds."""
+    return Elasticsearch(url, request_timeout=LIMIT_S, **options)
 
 
 def count(search: Elasticsearch, index: str, query: dict[str, Any] | None = None) -> int:
@@ -39,13 +51,16 @@ def count(search: Elasticsearch, index: str, query: dict[str, Any] | None = None
         return 0
 
 
+Started = subprocess.Popen[bytes] | warm.Program
+
+
 class Programs:
     """Programs of one test: they share its settings and its folder."""
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.environment = environment
         self.folder = folder
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: list[Started] = []
 
     def run(
         self, *command: str, check: Any = True, stdin: Any = b"", **environment: str
@@ -55,27 +70,22 @@ class Programs:
         `check` (bool) and `stdin` (bytes) are Any because of `**environment`: mypy cannot know that no variable has one
         of these names.
         """
-        done = subprocess.run(
-            [BIN / command[0], *command[1:]],
-            input=stdin.decode(),
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            cwd=ROOT,
-            env={**os.environ, **self.environment, "COLUMNS": "160", **environment},
-            check=False,
-        )
+        given = {**os.environ, **self.environment, "COLUMNS": "160", **environment}
+        kind = warm.kind_of(command, {**self.environment, **environment})
+        done = _run_warm(kind, command, given, stdin) if kind else _run_cold(command, given, stdin)
         assert not check or done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
         return done
 
-    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *command: str, **environment: str) -> Started:
         """Start one that runs on; it is ended with the test. Its output is in `<name>.log`."""
-        process = start(
-            [str(BIN / command[0]), *command[1:]],
-            self.folder / f"{command[0]}.log",
-            environment={**self.environment, **environment},
-            folder=ROOT,
-        )
+        log, own = self.folder / f"{command[0]}.log", {**self.environment, **environment}
+        process: Started
+        if kind := warm.kind_of(command, own):
+            with log.open("ab") as output, open(os.devnull, "rb") as nothing:
+                out = output.fileno()
+                process = warm.start(kind, command, {**os.environ, **own}, nothing.fileno(), out, out)
+        else:
+            process = start([str(BIN / command[0]), *command[1:]], log, environment=own, folder=ROOT)
         self._started.append(process)
         return process
 
@@ -87,7 +97,7 @@ class Programs:
 
     def refresh(self) -> None:
         """What was indexed until now is found from now on."""
-        with Elasticsearch(self.environment["SHIPPER_ELASTICSEARCH"]) as search:
+        with patient(self.environment["SHIPPER_ELASTICSEARCH"]) as search:
             search.indices.refresh(index="rq-*")
 
     @property
@@ -113,4 +123,49 @@ class Programs:
 
     def stop(self) -> None:
         for process in reversed(self._started):
-            stop(process)
+            stop(process)  # type: ignore[arg-type]  # a Program is as a Popen
+
+
+def _run_cold(command: tuple[str, ...], environment: dict[str, str], stdin: bytes) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / command[0], *command[1:]],
+        input=stdin.decode(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        cwd=ROOT,
+        env=environment,
+        check=False,
+    )
+
+
+def _run_warm(
+    kind: str, command: tuple[str, ...], environment: dict[str, str], stdin: bytes
+) -> subprocess.CompletedProcess[str]:
+    """The same as a fork."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        source, sink = os.pipe()
+        process = warm.start(kind, command, environment, source, out.fileno(), err.fileno())
+        os.close(source)
+        writer = threading.Thread(target=_write, args=(sink, stdin))
+        writer.start()
+        try:
+            process.wait(LIMIT_S)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            writer.join()
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode())
+        return subprocess.CompletedProcess(command, process.wait(), *said)
+
+
+def _write(sink: int, data: bytes) -> None:
+    try:
+        with open(sink, "wb") as pipe:
+            pipe.write(data)
+    except BrokenPipeError:
+        pass  # the program reads no more of it

@@ -238,6 +238,7 @@ def _answer(dice: random.Random, done: Counter[str]) -> Answer:
     if dice.random() < 0.66:
         return bulk_server.well
     fault = dice.choice(sorted(_FAULTS))
+    done["faults"] += 1
     done[f"answers {fault}"] += 1
     return _FAULTS[fault]
 

@@ -7,17 +7,18 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .. import client, settings
+from .. import settings
 from ..errors import ShipperError
 from ..settings import Settings
 from . import options
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _EVENT = ("action", "resource", "outcome", "changes", "reason", "target", "category", "type", "message")
 _ACTOR = ("type", "id", "name", "roles", "effective_id")
@@ -137,6 +138,7 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
 
     Hashes with a key can be checked only if SHIPPER_AUDIT_KEY is that key; otherwise only their order is.
     """
+    from .. import client
     from ..audit import verify as verifying
     from ..read import timeline
 
@@ -144,7 +146,7 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
     now = datetime.now(UTC)
     key = config.audit_key.encode() if config.audit_key else None
     anchors = verifying.anchored(_read(anchor), key) if anchor else []
-    with client.connect(config) as search, _bar() as bar:
+    with client.connect_reader(config) as search, _bar() as bar:
         task = bar.add_task("verifying", total=None)
         report = verifying.verify(
             search,
@@ -165,6 +167,9 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
 
 
 def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
@@ -227,13 +232,14 @@ def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> Non
 
     The chain stays valid; `verify` reports the records as erased. An audit record says who has erased data, not whose.
     """
+    from .. import client
     from ..audit import forget as erasing
     from ..audit.writer import Event, Trail
 
     config = settings.load(flags)
     if not yes:
         click.confirm(f"Erase the user {user} for good?", abort=True, err=True)
-    with client.connect(config) as search:
+    with client.connect_reader(config) as search:
         counts = erasing.forget(search, config, user)
     counts["dead letters"] = erasing.forget_dead_letters(config.state, user)
     for name, count in counts.items():

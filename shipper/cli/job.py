@@ -31,7 +31,7 @@ def command(job_id: str, as_json: bool, **flags: str | None) -> None:
     except RedisError as error:
         click.echo(f"Redis cannot be asked ({error}). Is it running, and is SHIPPER_REDIS right?", err=True)
         state = jobs.from_elasticsearch(job_id, config)
-    with client.connect(config) as search:
+    with client.connect_reader(config) as search:
         records = list(timeline.query(search, config, Query(job=job_id)))
     if state is None and not records:
         raise ShipperError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..read.timeline import Query, parse_time
+if TYPE_CHECKING:
+    from ..read.timeline import Query
 
 elasticsearch = click.option(
     "--elasticsearch", metavar="URL", help="The cluster's nodes, separated by commas (SHIPPER_ELASTICSEARCH)."
@@ -64,6 +65,8 @@ def _pairs(_context: click.Context, _flag: click.Parameter, given: tuple[str, ..
 
 def query_from(since: str | None, until: str | None, **restrictions: Any) -> Query:
     """The Query of these options. Raises ShipperError for an invalid time."""
+    from ..read.timeline import Query, parse_time
+
     now = datetime.now(UTC)
     return Query(
         since=parse_time(since, now) if since else None,

@@ -21,8 +21,8 @@ def command(dry_run: bool, **flags: str | None) -> None:
     The setting `retention` has the days for each dataset.
     """
     config = settings.load(flags)
-    with client.connect(config) as elasticsearch:
-        past = retention.prune(elasticsearch, config, datetime.now(UTC), dry_run=dry_run)
+    with client.connect(config) as cluster:
+        past = retention.prune(cluster, config, datetime.now(UTC), dry_run=dry_run)
     for name in past:
         click.echo(f"{'would delete' if dry_run else 'deleted'} {name}")
     if not past:

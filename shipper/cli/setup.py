@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from elasticsearch import Elasticsearch
 
 from .. import client, settings
 from ..errors import SettingsError
-from ..index import roles as index_roles
 from ..index import setup
 from ..settings import Settings
 from . import options
@@ -38,18 +36,18 @@ def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags:
     config = settings.load(flags)
     if not config.kibana and (rules or flags["kibana_space"]):
         raise SettingsError(["--rules and --space are about Kibana: say with --kibana where it is."])
-    with client.connect(config) as elasticsearch:
-        changes = setup.plan(elasticsearch, config)
+    with client.connect(config) as cluster:
+        changes = setup.plan(cluster, config)
         for change in changes:
             click.echo(str(change))
         if dry_run:
-            for role in index_roles.wanted(config) if roles else []:
-                click.echo(f"role   {role.name}: {role.description}")
-        else:
-            setup.apply(elasticsearch, config, changes)
-            setup.update_state_mapping(elasticsearch, config)
             if roles:
-                _make_roles(elasticsearch, config, keys or config.state / "keys")
+                _print_roles(config)
+        else:
+            setup.apply(cluster, changes)
+            setup.update_state_mapping(cluster, config)
+            if roles:
+                _make_roles(config, keys or config.state / "keys")
     if config.kibana:
         from ..index import kibana
 
@@ -59,7 +57,17 @@ def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags:
         click.echo("Nothing was changed (--dry-run).")
 
 
-def _make_roles(elasticsearch: Elasticsearch, config: Settings, folder: Path) -> None:
-    for role, file, is_new in index_roles.apply(elasticsearch, config, folder):
+def _print_roles(config: Settings) -> None:
+    from ..index import roles
+
+    for role in roles.wanted(config):
         click.echo(f"role   {role.name}: {role.description}")
-        click.echo(f"  key  {file}{'' if is_new else ' (was there already)'}")
+
+
+def _make_roles(made: Settings, folder: Path) -> None:
+    from ..index import roles
+
+    with client.connect_reader(made) as elasticsearch:
+        for role, file, is_new in roles.apply(elasticsearch, made, folder):
+            click.echo(f"role   {role.name}: {role.description}")
+            click.echo(f"  key  {file}{'' if is_new else ' (was there already)'}")

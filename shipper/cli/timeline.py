@@ -54,7 +54,7 @@ def command(
         raise click.UsageError("--html excludes --follow and --json: a page has an end.")
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     criteria = options.query_from(since, until, **restrictions)
-    with client.connect(config) as search:
+    with client.connect_reader(config) as search:
         if html:
             _write_page(html, timeline.query(search, config, criteria), _title(restrictions, since, until))
             return

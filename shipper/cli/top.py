@@ -34,7 +34,7 @@ def command(
     """
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     criteria = options.query_from(since, until, **restrictions)
-    with client.connect(config) as search:
+    with client.connect_reader(config) as search:
         results = reports.run(search, config, criteria, size)
     console = Console()
     if as_json:

@@ -40,7 +40,7 @@ def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> Non
         raise SettingsError(["There is nothing to watch without --reconcile."])
     config = settings.load(flags)
     logs.begin(config)
-    with client.connect(config) as search, Redis.from_url(config.redis) as redis:
+    with client.connect_reader(config) as search, Redis.from_url(config.redis) as redis:
         reconciler = Reconciler(search, redis, config, Recorder(config), timedelta(seconds=grace))
         while True:
             try:

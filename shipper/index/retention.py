@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from elasticsearch import Elasticsearch
-
-from ..client import translated_errors
+from ..client import Cluster
 from ..records import PERIODS, alias, indices
 from ..settings import Settings
 
@@ -41,22 +39,16 @@ def expired(names: Iterable[str], settings: Settings, now: datetime) -> list[str
     return sorted(past)
 
 
-def prune(client: Elasticsearch, settings: Settings, now: datetime, *, dry_run: bool = False) -> list[str]:
+def prune(cluster: Cluster, settings: Settings, now: datetime, *, dry_run: bool = False) -> list[str]:
     """Delete expired indices, and return their names; with `dry_run` only return them. Raises DestinationError.
 
     Needs `view_index_metadata` and `delete_index` on the indices.
     """
     patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
-    with translated_errors(settings):
-        existing = client.indices.get_settings(
-            index=patterns,
-            name="index.uuid",
-            expand_wildcards="all",
-            ignore_unavailable=True,
-            allow_no_indices=True,
-        )
-        past = expired(list(existing), settings, now)
-        if not dry_run:
-            for name in past:
-                client.indices.delete(index=name, ignore_unavailable=True)
+    options = "expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true"
+    existing = cluster.get(f"/{patterns}/_settings/index.uuid?{options}") or {}
+    past = expired(list(existing), settings, now)
+    if not dry_run:
+        for name in past:
+            cluster.delete(f"/{name}?ignore_unavailable=true")
     return past

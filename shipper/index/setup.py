@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from elasticsearch import Elasticsearch, NotFoundError
-
-from ..client import translated_errors
+from ..client import Cluster
 from ..settings import Settings
 from ..state import STATE_INDEX
 from ..state import index_name as state_index_name
-from . import pipelines
 
 COMPONENTS = ("rq-common",)
 INDEX_TEMPLATES = ("rq-job", "rq-app", "rq-audit", "rq-metric", "rq-shipper", "rq-state")
@@ -66,40 +63,41 @@ def wanted(settings: Settings, *, pipeline: bool = True) -> list[Part]:
             for name in settings.labels
         }
     if pipeline:
+        from . import pipelines
+
         parts.append(Part("ingest_pipeline", pipelines.NAME, pipelines.body()))
     return parts
 
 
-def plan(client: Elasticsearch, settings: Settings, *, pipeline: bool = True) -> list[Change]:
+def plan(cluster: Cluster, settings: Settings, *, pipeline: bool = True) -> list[Change]:
     """Compare installed and wanted parts. Needs the cluster privilege `monitor`, and `read_pipeline` for `pipeline`.
 
     Raises DestinationError.
     """
-    with translated_errors(settings):
-        return [Change(part, _action(part, _installed(client, part))) for part in wanted(settings, pipeline=pipeline)]
+    return [Change(part, _action(part, _installed(cluster, part))) for part in wanted(settings, pipeline=pipeline)]
 
 
-def apply(client: Elasticsearch, settings: Settings, changes: list[Change]) -> None:
+def apply(cluster: Cluster, changes: list[Change]) -> None:
     """Make the changes. Needs the cluster privileges `manage_index_templates` and `manage_ingest_pipelines`.
 
     Raises DestinationError.
     """
-    with translated_errors(settings):
-        for change in changes:
-            if change.action in ("create", "update"):
-                _put(client, change.part)
+    for change in changes:
+        if change.action in ("create", "update"):
+            part = change.part
+            body = {**part.body, "_meta": {"managed_by": "rq-shipper", "fingerprint": part.fingerprint}}
+            cluster.put(_path(part), body)
 
 
-def update_state_mapping(client: Elasticsearch, settings: Settings) -> None:
+def update_state_mapping(cluster: Cluster, settings: Settings) -> None:
     """Add new fields of the template to the existing state index, as no new index replaces it.
 
     Needs the index privilege `manage` on it, if it exists. Raises DestinationError.
     """
     mappings = _read(STATE_INDEX)["template"]["mappings"]
     index = state_index_name(settings.namespace)
-    with translated_errors(settings):
-        if client.indices.exists(index=index):
-            client.indices.put_mapping(index=index, properties=mappings["properties"], runtime=mappings["runtime"])
+    if cluster.get(f"/{index}/_mapping") is not None:
+        cluster.put(f"/{index}/_mapping", {name: mappings[name] for name in ("properties", "runtime")})
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -108,19 +106,17 @@ def _read(name: str) -> dict[str, Any]:
     return body
 
 
-def _installed(client: Elasticsearch, part: Part) -> Mapping[str, Any] | None:
-    try:
-        if part.kind == "ingest_pipeline":
-            pipeline: Mapping[str, Any] = client.ingest.get_pipeline(id=part.name).get(part.name)
-            return pipeline
-        if part.kind == "component_template":
-            answer = client.cluster.get_component_template(name=part.name)
-        else:
-            answer = client.indices.get_index_template(name=part.name)
-    except NotFoundError:
-        return None
-    templates = answer.get(f"{part.kind}s")  # a proxy may turn a 404 into an empty response
-    return templates[0][part.kind] if templates else None
+def _installed(cluster: Cluster, part: Part) -> Mapping[str, Any] | None:
+    found = cluster.get(_path(part)) or {}
+    if part.kind == "ingest_pipeline":
+        pipeline: Mapping[str, Any] | None = found.get(part.name)
+        return pipeline
+    there = found.get(f"{part.kind}s")  # a proxy may make an empty answer of a 404
+    return there[0][part.kind] if there else None
+
+
+def _path(part: Part) -> str:
+    return f"/_{part.kind.replace('ingest_', 'ingest/')}/{part.name}"
 
 
 def _action(part: Part, installed: Mapping[str, Any] | None) -> str:
@@ -130,11 +126,3 @@ def _action(part: Part, installed: Mapping[str, Any] | None) -> str:
         return "leave"
     # Elasticsearch returns a template in normalised form, so the fingerprint is compared instead of the body.
     return "keep" if installed.get("_meta", {}).get("fingerprint") == part.fingerprint else "update"
-
-
-def _put(client: Elasticsearch, part: Part) -> None:
-    body = {**part.body, "_meta": {"managed_by": "rq-shipper", "fingerprint": part.fingerprint}}
-    path = f"/_{part.kind.replace('ingest_', 'ingest/')}/{part.name}"
-    client.perform_request(
-        "PUT", path, headers={"content-type": "application/json", "accept": "application/json"}, body=body
-    )

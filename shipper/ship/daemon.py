@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from .. import client
 from ..errors import DestinationError, SettingsError, SourceError
@@ -22,10 +23,8 @@ from .bulk.dead_letters import DeadLetters
 from .bulk.retry import Stopped
 from .bulk.sender_pool import set_switch_interval
 from .malloc import tune_malloc
-from .metrics_server import MetricsServer
 from .pipeline import Pipeline
 from .reader.framer import CHECKED_IN
-from .reader.legacy import LegacyReader
 from .reader.ndjson import NdjsonReader, Reader
 from .source.checkpoints import Registry
 from .source.discovery import Discovery, File, allow_many_files, check_folders
@@ -33,6 +32,9 @@ from .source.idle import IdleFiles
 from .source.rotation import Rotation
 from .source.tail import Block, Stream
 from .status import Counts, Status, Watcher
+
+if TYPE_CHECKING:
+    from .metrics_server import MetricsServer
 
 log = logging.getLogger("shipper")
 
@@ -180,8 +182,8 @@ class _Daemon:
     def _prune(self) -> None:
         """Delete the indices past their retention. Missing privileges are only logged."""
         try:
-            with client.connect(self._settings) as elasticsearch:
-                past = retention.prune(elasticsearch, self._settings, datetime.now(UTC))
+            with client.connect(self._settings) as cluster:
+                past = retention.prune(cluster, self._settings, datetime.now(UTC))
         except DestinationError as error:
             log.warning(
                 "Old indices could not be deleted: %s Run `shipper prune` with a key that may.", error,
@@ -207,6 +209,8 @@ class _StatusThread:
     def start(self) -> None:
         self._update()
         if self._settings.listen:
+            from .metrics_server import MetricsServer
+
             try:
                 self._server = MetricsServer(self._settings.listen, self._now)
             except OSError as error:
@@ -343,7 +347,11 @@ def opened(
 
 
 def _reader(settings: Settings) -> Reader:
-    return LegacyReader(settings) if settings.format == "legacy" else NdjsonReader(settings)
+    if settings.format != "legacy":
+        return NdjsonReader(settings)
+    from .reader.legacy import LegacyReader  # which compiles RQ's text logs' grammar as it comes
+
+    return LegacyReader(settings)
 
 
 def save(registry: Registry, discovery: Discovery) -> None:

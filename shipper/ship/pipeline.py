@@ -86,7 +86,7 @@ class Pipeline:
             try:
                 with client.connect(self._settings) as elasticsearch:
                     changes = setup.plan(elasticsearch, self._settings, pipeline=self._settings.format == "legacy")
-                    setup.apply(elasticsearch, self._settings, changes)
+                    setup.apply(elasticsearch, changes)
             except DestinationError as error:
                 attempts.failed(str(error), error)
                 self._settings = client.with_current_credentials(self._settings)

@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from elasticsearch import Elasticsearch
 
 from shipper import settings
 from tests import known_day
-from tests.programs import ROOT, Programs
+from tests.programs import ROOT, Programs, patient
 from tests.saved_objects import of_type, panels
 
 PICTURES = ROOT / ".run/kibana"
@@ -74,7 +73,7 @@ def shown(kibana_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "SHIPPER_NAMESPACE": "pictures",
     }
     programs = Programs(environment, tmp_path_factory.mktemp("programs"))
-    with Elasticsearch(address) as search:
+    with patient(address) as search:
         day = known_day.made(datetime.now(UTC))
         known_day.index(day, search, settings.load(environment=environment))
         programs.run("shipper", "setup", "--kibana", kibana_url, "--rules")

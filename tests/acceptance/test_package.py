@@ -28,6 +28,7 @@ DATA = [
     if file.is_file() and file.suffix not in (".py", ".pyc", ".so", ".c", ".pyi")
 ]
 OLD = "2026-11-20 10:00:00 default: jobs.f() (a)\n2026-11-20 10:00:01 default: Job OK (a)\n"
+QUICK = {"PIP_NO_COMPILE": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # what is never imported is not compiled
 JOBS = "def greet(name):\n    return f'hello {name}'\n"
 
 
@@ -35,7 +36,8 @@ JOBS = "def greet(name):\n    return f'hello {name}'\n"
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made from the sdist, as package indices and distributions do."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True, capture_output=True)
+    build = [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, env={**os.environ, **QUICK})
     return next(folder.glob("*.whl"))
 
 
@@ -60,9 +62,19 @@ def test_the_sdist_has_no_links_and_its_readme_leads_to_what_is_not_in_it(wheel:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of an environment that has the wheel and nothing of this checkout."""
     home = tmp_path_factory.mktemp("venv")
-    subprocess.run([sys.executable, "-m", "venv", home], check=True)
-    pip = [str(home / "bin/pip"), "install", "-q", "--disable-pip-version-check", str(wheel), client_requirement()]
-    subprocess.run(pip, check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(home / "bin/python"),
+        "install",
+        "-q",
+        str(wheel),
+        client_requirement(),
+    ]
+    subprocess.run(pip, check=True, env={**os.environ, **QUICK})
     return home / "bin"
 
 

@@ -33,12 +33,14 @@ def main(arguments: list[str]) -> int:
         text=True,
     ).stdout.strip()
     with open(f"{folder}/the-rest.pth", "w", encoding="utf-8") as rest:
-        rest.write(sysconfig.get_path("purelib") + "\n")  # found after what is in the environment itself
+        rest.write(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")  # found after what is in the environment itself
+    shipper = HOME / "bin/shipper"
+    shipper.write_text(f"#!{python}\nimport sys\nfrom shipper.cli import main\nsys.exit(main())\n", encoding="utf-8")
+    shipper.chmod(0o755)
     wanted = [TOGETHER_WITH.get(name, f"{name}=={least}") for name, least in _least().items()]
     print(f"The oldest that we work with: {', '.join(wanted)}", flush=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "install", "-q"]
-    subprocess.run([*pip, *wanted], check=True)
-    subprocess.run([*pip, "--no-deps", "-e", str(ROOT)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "-q", *wanted], check=True)
     return subprocess.run(
         ending_with_us([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *(arguments or SUITES)]),
         cwd=ROOT,

@@ -14,9 +14,14 @@ from shipper import records
 from stack.elasticsearch import Elasticsearch as Server
 from stack.processes import free_port
 from tests.integration.test_shipping import append, indexed, lines
-from tests.programs import LIMIT_S, Programs, wait_for
+from tests.programs import LIMIT_S, Programs, patient, wait_for
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_url(own_server: Server) -> str:
+    return own_server.url
 
 
 def arrived(search: Elasticsearch, namespace: str, wanted: int) -> None:
@@ -140,53 +145,51 @@ def test_templates_that_somebody_deleted_are_there_again_before_the_next_index(
 
 
 class Cluster:
-    """Three nodes that find each other."""
+    """Two nodes that find each other: a master, and one that is not, with half of the shards."""
 
     def __init__(self) -> None:
-        transports = [free_port() for _ in range(3)]
-        names = ["one", "two", "three"]
-        self.nodes: list[Server] = []
+        transports = [free_port() for _ in range(2)]
+        found: dict[str, Server] = {}
+        common = {
+            "discovery.type": "multi-node",
+            "discovery.seed_hosts": ",".join(f"127.0.0.1:{port}" for port in transports),
+        }
 
-        def begin(name: str, transport: int) -> None:
-            self.nodes.append(
-                Server(
-                    {
-                        "node.name": name,
-                        "transport.port": str(transport),
-                        "discovery.type": "multi-node",
-                        "discovery.seed_hosts": ",".join(f"127.0.0.1:{port}" for port in transports),
-                        "cluster.initial_master_nodes": ",".join(names),
-                    }
-                )
-            )
+        def begin(name: str, transport: int, **more: str) -> None:
+            found[name] = Server({"node.name": name, "transport.port": str(transport), **common, **more})
 
-        starting = [threading.Thread(target=begin, args=pair) for pair in zip(names, transports, strict=True)]
+        own = ({"cluster.initial_master_nodes": "one"}, {"node.roles": "data,ingest"})
+        starting = [
+            threading.Thread(target=begin, args=(name, transport), kwargs=more)
+            for name, transport, more in zip(("one", "two"), transports, own, strict=True)
+        ]
         for thread in starting:
             thread.start()
         for thread in starting:
             thread.join()
-        assert len(self.nodes) == 3, "a node did not start"
+        assert len(found) == 2, "a node did not start"
+        self.nodes = [found["one"], found["two"]]
 
     def stop(self) -> None:
         for node in self.nodes:
             node.stop()
 
 
-def test_one_of_three_nodes_is_killed_while_it_ships(programs: Programs, namespace: str) -> None:
+def test_one_of_the_nodes_is_killed_while_it_ships(programs: Programs, namespace: str) -> None:
     cluster = Cluster()
     try:
         urls = ",".join(node.url for node in cluster.nodes)
         programs.log.touch()
         programs.start("shipper", "run", SHIPPER_ELASTICSEARCH=urls)
-        with Elasticsearch(cluster.nodes[0].url) as search:
+        with patient(cluster.nodes[0].url) as search:
             append(programs, lines(1000))
             arrived(search, namespace, 1000)
-            search.cluster.health(wait_for_status="green", timeout=f"{LIMIT_S:.0f}s")
-            killed = cluster.nodes[-1]
+            health = search.cluster.health(wait_for_status="green", timeout=f"{LIMIT_S:.0f}s")
+            assert health["number_of_data_nodes"] == 2
             for part in range(1, 11):
                 append(programs, lines(1000, start=part * 1000))
                 if part == 5:
-                    killed.kill()
+                    cluster.nodes[1].kill()
             arrived(search, namespace, 11_000)
         assert status(programs)["dead_letters"] == 0
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,20 @@ class Project(Programs):
         return self.manage(command, "letters", "--burst", *flags, **environment)
 
 
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """With their tables, which take longer to be made than most of what is done with them."""
+    folder = tmp_path_factory.mktemp("databases")
+    Programs({FOLDER: str(folder), "DJANGO_SETTINGS_MODULE": SETTINGS}, folder).run("python", "-c", MAKE_TABLES)
+    return list(folder.glob("*.sqlite3"))
+
+
 @pytest.fixture
-def project(redis_url: str, connection: redis.Redis, tmp_path: Path) -> Iterator[Project]:
+def project(redis_url: str, connection: redis.Redis, databases: list[Path], tmp_path: Path) -> Iterator[Project]:
     environment = {"SHIPPER_REDIS": redis_url, FOLDER: str(tmp_path), "DJANGO_SETTINGS_MODULE": SETTINGS}
     started = Project(environment, tmp_path)
-    started.run("python", "-c", MAKE_TABLES)
+    for database in databases:
+        shutil.copy(database, tmp_path)
     yield started
     started.stop()
 

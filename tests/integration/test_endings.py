@@ -35,7 +35,8 @@ from shipper.emit.recorder import Recorder
 from shipper.state import state_from_mapping
 from stack.redis import Redis as OwnRedis
 from tests import work
-from tests.programs import LIMIT_S, ROOT, Programs, count, wait_for
+from tests.conftest import indices_of_their_own
+from tests.programs import LIMIT_S, ROOT, Programs, count, patient, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +92,13 @@ class Scene:
 
 
 Play = Callable[[Scene], Job]
+
+
+@pytest.fixture(scope="module")
+def namespace(elasticsearch_url: str) -> Iterator[str]:
+    """The same for all rows: each asks for its own job, and making indices is most of what the server has to do."""
+    with patient(elasticsearch_url) as search, indices_of_their_own(search) as name:
+        yield name
 
 
 @pytest.fixture

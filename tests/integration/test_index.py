@@ -1,4 +1,4 @@
-"""Templates and retention on the real Elasticsearch."""
+"""Templates and retention on a real Elasticsearch of their own: what is changed here is there for all who use it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,38 @@ from pathlib import Path
 import pytest
 from elasticsearch import Elasticsearch
 
-from shipper import records, state
-from shipper.index import setup
+from shipper import client, records, state
+from shipper.index import pipelines, setup
 from shipper.settings import Settings
-from tests.programs import Programs, wait_for
+from stack.elasticsearch import Elasticsearch as OwnElasticsearch
+from tests import legacy_samples
+from tests.programs import Programs, count, wait_for
+
+pytestmark = pytest.mark.slow
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").iterdir())
 
 
-def actions(search: Elasticsearch, made: Settings) -> set[str]:
-    return {change.action for change in setup.plan(search, made)}
+@pytest.fixture(scope="session")
+def elasticsearch_url(own_server: OwnElasticsearch) -> str:
+    return own_server.url
 
 
-def test_setting_up_again_changes_nothing(programs: Programs, search: Elasticsearch, made: Settings) -> None:
+def actions(made: Settings) -> set[str]:
+    with client.connect(made) as cluster:
+        return {change.action for change in setup.plan(cluster, made)}
+
+
+@pytest.fixture
+def installed(made: Settings) -> None:
+    """All that is wanted is there."""
+    with client.connect(made) as cluster:
+        setup.apply(cluster, setup.plan(cluster, made))
+
+
+def test_setting_up_again_changes_nothing(programs: Programs, made: Settings) -> None:
     programs.run("shipper", "setup")
-    assert actions(search, made) == {"keep"}
+    assert actions(made) == {"keep"}
     said = programs.run("shipper", "setup").stdout
     assert "create" not in said
     assert "update" not in said
@@ -39,7 +56,7 @@ def test_a_dry_run_says_what_it_would_do_and_does_not(
     assert "Nothing was changed" in said
     assert not search.indices.exists_index_template(name="rq-metric")
     programs.run("shipper", "setup")
-    assert actions(search, made) == {"keep"}
+    assert actions(made) == {"keep"}
 
 
 def test_a_newer_template_is_left_alone(programs: Programs, search: Elasticsearch, made: Settings) -> None:
@@ -47,7 +64,7 @@ def test_a_newer_template_is_left_alone(programs: Programs, search: Elasticsearc
     newer = {"index_patterns": ["rq-metric-*"], "priority": 500, "version": 999}
     search.indices.put_index_template(name="rq-metric", **newer)  # type: ignore[arg-type]
     try:
-        assert "leave" in actions(search, made)
+        assert "leave" in actions(made)
         programs.run("shipper", "setup")
         found = search.indices.get_index_template(name="rq-metric")["index_templates"][0]["index_template"]
         assert found["version"] == 999
@@ -56,14 +73,37 @@ def test_a_newer_template_is_left_alone(programs: Programs, search: Elasticsearc
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.usefixtures("installed")
 def test_elasticsearch_takes_every_golden_line_and_ignores_no_field(
-    golden: Path, search: Elasticsearch, namespace: str, made: Settings
+    golden: Path, search: Elasticsearch, namespace: str
 ) -> None:
-    setup.apply(search, made, setup.plan(search, made))
     index = f"rq-job-{namespace}-2026.11.21"
     search.create(index=index, id="1", document=json.loads(golden.read_text()), refresh=True)
     (hit,) = search.search(index=index, fields=[{"field": "*"}])["hits"]["hits"]
     assert "_ignored" not in hit
+
+
+def test_the_templates_are_made_sure_of_before_the_first_record(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    programs.run("shipper", "setup")
+    search.indices.delete_index_template(name="rq-job")
+    programs.log.write_bytes(GOLDEN[0].read_bytes())
+    programs.run("shipper", "run", "--once")
+    (index,) = search.indices.get(index=f"rq-job-{namespace}-*").values()
+    assert index["mappings"]["properties"]["labels"]["type"] == "flattened"
+    assert "rq-job" in index["aliases"]
+
+
+def test_a_pipeline_that_somebody_deleted_is_installed_again(
+    programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
+) -> None:
+    search.options(ignore_status=404).ingest.delete_pipeline(id=pipelines.NAME)
+    log = legacy_samples.write(tmp_path / "rq-scheduler.log", "rq-scheduler.log")
+    programs.run("shipper", "run", "--once", "--format", "legacy", "--files", str(log))
+    assert count(search, f"rq-job-{namespace}-*") == 1
+    planned = programs.run("shipper", "setup", "--dry-run").stdout
+    assert f"keep   ingest pipeline {pipelines.NAME}" in planned
 
 
 def test_an_index_of_states_from_before_gets_the_fields_of_now(
@@ -83,8 +123,8 @@ def test_an_index_of_states_from_before_gets_the_fields_of_now(
         search.indices.delete(index=index)
 
 
-def test_values_of_the_wrong_type_bounce_nothing(search: Elasticsearch, namespace: str, made: Settings) -> None:
-    setup.apply(search, made, setup.plan(search, made))
+@pytest.mark.usefixtures("installed")
+def test_values_of_the_wrong_type_bounce_nothing(search: Elasticsearch, namespace: str) -> None:
     document = {
         "@timestamp": records.timestamp(datetime.now(UTC)),
         "event": {"duration": "long", "end": "late"},

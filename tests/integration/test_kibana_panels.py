@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,8 +17,10 @@ from kibana import build
 from kibana.words import LAG_OBJECTIVE_MS
 from shipper import settings
 from tests import known_day
+from tests.conftest import indices_of_their_own
 from tests.known_day import Day, Happening
 from tests.lens import figures_of, groups_of, query_of, rows_of, search_of
+from tests.programs import patient
 from tests.saved_objects import Placed, of_type, panels, source_of, view_of_search
 
 pytestmark = pytest.mark.slow
@@ -470,14 +471,11 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def shown(elasticsearch_url: str) -> Iterator[Shown]:
-    namespace = f"t{uuid.uuid4().hex[:12]}"
-    made = settings.load(environment={"XDG_STATE_HOME": "/s", "SHIPPER_NAMESPACE": namespace})
     day = known_day.made(datetime.now(UTC))
-    with Elasticsearch(elasticsearch_url) as search:
-        known_day.index(day, search, made)
+    with patient(elasticsearch_url) as search, indices_of_their_own(search) as namespace:
+        environment = {"SHIPPER_NAMESPACE": namespace, "SHIPPER_ELASTICSEARCH": elasticsearch_url}
+        known_day.index(day, search, settings.load(environment={"XDG_STATE_HOME": "/s", **environment}))
         yield Shown(day, search, namespace)
-        for index in search.indices.get(index=f"rq-*-{namespace}*"):
-            search.indices.delete(index=index)
 
 
 @pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)

@@ -17,9 +17,8 @@ from elasticsearch import Elasticsearch
 from rq import Queue, Retry
 
 from benchmarks.legacy import hostile
-from shipper.index import pipelines
 from tests import legacy_samples, work
-from tests.programs import ROOT, Programs, count, wait_for
+from tests.programs import LIMIT_S, ROOT, Programs, count, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -140,14 +139,14 @@ def test_rotated_and_compressed_logs_are_read_in_the_order_in_which_they_were_wr
 def test_an_import_that_is_interrupted_goes_on_where_it_was(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
-    log, total = tmp_path / "worker.log", 120_000
+    log, total = tmp_path / "worker.log", 60_000
     with log.open("w") as file:
         for at in range(total):
             file.write(f"2026-11-20 10:{at // 60 % 60:02}:{at % 60:02} Task-free line number {at}\n")
     import_ = programs.start("shipper", "import", str(log), "--format", "legacy")
     wait_for(lambda: count(search, f"rq-app-{namespace}-*") > 0, "the first records")
     import_.send_signal(signal.SIGINT)
-    assert import_.wait(30) == 1
+    assert import_.wait(LIMIT_S) == 1
     there = count(search, f"rq-app-{namespace}-*")
     assert 0 < there < total
     done = programs.run("shipper", "import", str(log), "--format", "legacy")
@@ -261,7 +260,7 @@ def test_the_log_of_a_real_worker_tells_what_became_of_its_jobs(
 def test_hostile_lines_go_through_the_pipeline(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
-    # Elasticsearch itself ends a grok that takes longer than a second (ingest.grok.watchdog.max_execution_time).
+    # Elasticsearch itself ends a grok that takes too long (ingest.grok.watchdog.max_execution_time).
     log = tmp_path / "hostile.log"
     made = [line.replace("\n", "|") for line in hostile(20_000)]
     log.write_text("".join(f"2026-11-20 10:00:00 {line}\n" for line in made if line.strip()))
@@ -269,17 +268,6 @@ def test_hostile_lines_go_through_the_pipeline(
     assert count(search, f"rq-*-{namespace}-*") >= len(made) - 100
     failed = {"match_phrase": {"error.message": "grok"}}
     assert count(search, f"rq-*-{namespace}-*", failed) == 0
-
-
-def test_a_pipeline_that_somebody_deleted_is_installed_again(
-    programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
-) -> None:
-    search.options(ignore_status=404).ingest.delete_pipeline(id=pipelines.NAME)
-    log = legacy_samples.write(tmp_path / "rq-scheduler.log", "rq-scheduler.log")
-    programs.run("shipper", "run", "--once", "--format", "legacy", "--files", str(log))
-    assert count(search, f"rq-job-{namespace}-*") == 1
-    planned = programs.run("shipper", "setup", "--dry-run").stdout
-    assert f"keep   ingest pipeline {pipelines.NAME}" in planned
 
 
 @pytest.mark.parametrize(

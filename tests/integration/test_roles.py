@@ -13,16 +13,11 @@ import pytest
 from elasticsearch import AuthorizationException, Elasticsearch
 
 from stack.elasticsearch import Elasticsearch as OwnElasticsearch
-from tests.programs import Programs
+from tests.programs import Programs, patient
 
 pytestmark = pytest.mark.slow
 
 GOLDEN = (Path(__file__).parent.parent / "golden/job-finished.jsonl").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def with_security() -> bool:
-    return True
 
 
 @pytest.fixture
@@ -102,7 +97,7 @@ def test_a_key_of_one_namespace_is_of_no_use_in_one_whose_name_begins_so(
     other = f"rq-job-{keys.environment['SHIPPER_NAMESPACE']}-west-2026.11.20"
     own_search.index(index=other, document={"@timestamp": "2026-11-20T10:00:00Z"}, refresh=True)
     for role, call in (("reader", "search"), ("shipper", "create"), ("pruner", "get_settings"), ("eraser", "search")):
-        with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, role)) as client:
+        with patient(f"http://{own_server.address}", api_key=key_of(keys, role)) as client:
             calls = {
                 "search": lambda: client.search(index=other),
                 "create": lambda: client.create(index=other, id="x", document={"@timestamp": "2026-11-20T10:00:00Z"}),
@@ -116,7 +111,7 @@ def test_the_shipper_s_key_can_neither_read_change_nor_delete_a_record(
     keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
 ) -> None:
     index, identifier = shipped["_index"], shipped["_id"]
-    with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, "shipper")) as client:
+    with patient(f"http://{own_server.address}", api_key=key_of(keys, "shipper")) as client:
         forbidden = [
             lambda: client.get(index=index, id=identifier),
             lambda: client.search(index=index),
@@ -167,7 +162,7 @@ def test_the_reader_reads_and_changes_nothing(
     assert "signed-in" in keys.run("shipper", "timeline", "--user", "ann", **reader).stdout
     refused = keys.run("shipper", "audit", "forget", "--user", "ann", "--yes", check=False, **reader)
     assert (refused.returncode, "403" in refused.stderr) == (1, True)
-    with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, "reader")) as client:
+    with patient(f"http://{own_server.address}", api_key=key_of(keys, "reader")) as client:
         for act in (
             lambda: client.create(index=shipped["_index"], id="1", document={}),
             lambda: client.delete(index=shipped["_index"], id=shipped["_id"]),
@@ -189,7 +184,7 @@ def test_the_pruner_deletes_indices_and_reads_nothing(
     name = keys.environment["SHIPPER_NAMESPACE"]
     old = f"rq-audit-{name}-2015.01"
     own_search.indices.create(index=old)
-    with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, "pruner")) as client:
+    with patient(f"http://{own_server.address}", api_key=key_of(keys, "pruner")) as client:
         with pytest.raises(AuthorizationException):
             client.search(index=shipped["_index"])
         with pytest.raises(AuthorizationException):
@@ -205,7 +200,7 @@ def test_the_eraser_erases_and_deletes_nothing(
     said = keys.run("shipper", "audit", "forget", "--user", "ann", "--yes", **eraser).stdout
     assert ["rq.audit", "1"] in [line.split() for line in said.splitlines()]
     assert ["rq.job", "1"] in [line.split() for line in said.splitlines()]
-    with Elasticsearch(f"http://{own_server.address}", api_key=key_of(keys, "eraser")) as client:
+    with patient(f"http://{own_server.address}", api_key=key_of(keys, "eraser")) as client:
         for act in (
             lambda: client.delete(index=shipped["_index"], id=shipped["_id"]),
             lambda: client.indices.delete(index=shipped["_index"]),

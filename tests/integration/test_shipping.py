@@ -133,7 +133,8 @@ def test_the_daemon_waits_for_a_folder_that_is_not_there_yet(
     programs: Programs, search: Elasticsearch, namespace: str, tmp_path: Path
 ) -> None:
     folder = tmp_path / "later"
-    programs.start("shipper", "run", "--files", str(folder / "*.jsonl"))
+    globs = str(folder / "*.jsonl")
+    programs.start("shipper", "run", "--files", globs, SHIPPER_TRUSTED_FILES=globs)
     log = programs.folder / "shipper.log"
     wait_for(lambda: log.exists() and "does not exist" in log.read_text(), "the warning")
     folder.mkdir()
@@ -153,18 +154,6 @@ def test_what_the_mapping_refuses_is_a_dead_letter_with_the_reason(
     assert dead_letter["status"] == 400
     assert "user" in dead_letter["reason"]
     assert indexed(search, namespace) == 4
-
-
-def test_the_templates_are_made_sure_of_before_the_first_record(
-    programs: Programs, search: Elasticsearch, namespace: str
-) -> None:
-    programs.run("shipper", "setup")
-    search.indices.delete_index_template(name="rq-job")
-    append(programs, lines(1))
-    programs.run("shipper", "run", "--once")
-    (index,) = search.indices.get(index=f"rq-job-{namespace}-*").values()
-    assert index["mappings"]["properties"]["labels"]["type"] == "flattened"
-    assert "rq-job" in index["aliases"]
 
 
 def test_wrong_credentials_say_what_to_do(programs: Programs) -> None:

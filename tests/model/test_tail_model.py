@@ -176,5 +176,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 TestTail = TailMachine.TestCase
 TestTail.settings = settings(
-    max_examples=600, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=2 * settings().max_examples,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
