@@ -33,7 +33,7 @@ def measured(search: Elasticsearch, url: str, folder: Path) -> Promise:
     write_records(prepared, count)
     lines = prepared.read_bytes().splitlines(keepends=True)
     log.touch()
-    command = [str(Path(sys.executable).parent / "shipper"), "run", "--files", str(log)]
+    command = [str(Path(sys.executable).parent / "shipper"), "run", "--files", str(log), "--trusted-files", str(log)]
     command += ["--state", str(folder / "lag-state"), "--elasticsearch", url, "--namespace", "lag"]
     shipper = subprocess.Popen(command, env={**os.environ, "SHIPPER_LISTEN": "off"}, stderr=subprocess.DEVNULL)
     try:

@@ -81,6 +81,7 @@ def write_records(path: Path, count: int) -> None:
 def once(files: str, state: Path, url: str) -> list[str]:
     """The command that ships all that is there."""
     command = [str(Path(sys.executable).parent / "shipper"), "run", "--once", "--files", files]
+    command += ["--trusted-files", files]
     return [*command, "--state", str(state), "--elasticsearch", url]
 
 
@@ -219,6 +220,7 @@ def idle(server: NullServer, folder: Path) -> tuple[float, float]:
     for number in range(IDLE_FILES):
         (logs / f"log.{number}").write_bytes(b'{"number":%d}\n' % number)
     command = [str(Path(sys.executable).parent / "shipper"), "run", "--files", f"{logs}/log.*"]
+    command += ["--trusted-files", f"{logs}/log.*"]
     command += ["--state", str(folder / "idle-state"), "--elasticsearch", f"http://127.0.0.1:{server.port}"]
     process = subprocess.Popen(
         command, env={**os.environ, "SHIPPER_LISTEN": "off"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -13,6 +13,11 @@ from . import logs, options
 
 @click.command()
 @click.option("--files", metavar="GLOB", help="Globs of the files to tail, separated by commas (SHIPPER_FILES).")
+@click.option(
+    "--trusted-files",
+    metavar="GLOB",
+    help="Globs of files that may hold records of jobs, beside SHIPPER_LOG (SHIPPER_TRUSTED_FILES).",
+)
 @options.state
 @options.elasticsearch
 @options.namespace
