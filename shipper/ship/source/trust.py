@@ -18,7 +18,8 @@ from .tail import STDIN
 
 def is_trusted(path: Path, settings: Settings) -> bool:
     """Whether it is `log`, what that was renamed to, matched by `trusted_files`, or piped to us by hand."""
-    globs = (f"{escape(str(settings.log))}*", *settings.trusted_files)
+    log = escape(str(settings.log))
+    globs = (log, f"{log}.*", f"{log}-[0-9]*", *settings.trusted_files)  # as we and logrotate rename it
     return str(path) == STDIN or any(pattern.match(str(path)) for pattern in _patterns(globs))
 
 
