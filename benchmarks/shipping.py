@@ -291,7 +291,9 @@ def main(count: int = 600_000, rounds: int = 3, report: dict[str, Any] | None = 
             others = folder / "others.jsonl"
             write_lines_of_others(others, count // 4)
             print(f"{count // 4} lines of another program, of {others.stat().st_size // (count // 4)} bytes")
-            for title, make in competitors(others, server, folder, trusted=False):
+            beside = folder / "others"
+            beside.mkdir()
+            for title, make in competitors(others, server, beside, trusted=False):
                 if title in (OURS, "rsyslog", "rsyslog, JSON parsed"):
                     figure = measure(make, others, count // 4, server, rounds)
                     figures[f"{title}: any JSON"] = figure

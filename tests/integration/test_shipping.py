@@ -145,7 +145,8 @@ def test_the_daemon_waits_for_a_folder_that_is_not_there_yet(
 def test_what_the_mapping_refuses_is_a_dead_letter_with_the_reason(
     programs: Programs, search: Elasticsearch, namespace: str, made: Settings
 ) -> None:
-    refused = b'{"@timestamp":"%b","user":"bob"}\n' % records.timestamp(datetime.now(UTC)).encode()
+    at = records.timestamp(datetime.now(UTC)).encode()
+    refused = b'{"@timestamp":"%b","event":{"dataset":"rq.job","id":"x"},"user":"bob"}\n' % at
     append(programs, lines(2) + refused + lines(2, start=2))
     done = programs.run("shipper", "run", "--once")
     assert "1 dead letter" in done.stderr

@@ -101,7 +101,8 @@ def test_sighup_loads_the_settings_again(programs: Programs) -> None:
     environment = dict(programs.environment)
     del environment["SHIPPER_LOG"]
     with serving() as server:
-        toml.write_text(f'files = ["{programs.log}"]\n')
+        trusted = f'trusted_files = ["{programs.folder}/*.jsonl"]\n'
+        toml.write_text(f'files = ["{programs.log}"]\n{trusted}')
         shipper = programs.start(
             "shipper", "run", SHIPPER_CONFIG=str(toml), SHIPPER_ELASTICSEARCH=server.url, SHIPPER_LISTEN="off"
         )
@@ -110,7 +111,7 @@ def test_sighup_loads_the_settings_again(programs: Programs) -> None:
         shipper.send_signal(signal.SIGHUP)
         log = programs.folder / "shipper.log"
         wait_for(lambda: "settings stay as they were" in log.read_text(), "the refusal")
-        toml.write_text(f'files = ["{programs.log}", "{other}"]\n')
+        toml.write_text(f'files = ["{programs.log}", "{other}"]\n{trusted}')
         shipper.send_signal(signal.SIGHUP)
         wait_for(lambda: len(server.jobs) == 15, "the second file")
         assert shipper.poll() is None
