@@ -20,7 +20,7 @@ from stack.elasticsearch import Elasticsearch
 from stack.processes import StackError, ending_with_us
 from tests.warm import ROOT
 
-PROCESSES = 2
+PROCESSES = 3
 BESIDE = {"types": "mypy", "the oldest RQ": "tests.compat.oldest_rq", "RQ's own tests": "tests.compat.rq_suite"}
 SHARED_ELASTICSEARCH = "TESTS_ELASTICSEARCH"  # the variable with a file's name, which in time will hold the URL
 
