@@ -12,19 +12,31 @@ import logging
 import os
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
 
 from . import context, settings
-from .records import begin, encode, record_id, shorten, timestamp
+from .records import begin, encode, record_id, shorten, text_of, timestamp
 from .redact import Redactor
 from .service import ServiceInfo
+from .settings import Settings
 
 DATASET = "rq.app"
 
 # The attributes that logging sets on a record. Everything else is the application's `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def _config() -> Settings:
+    return settings.load(complain=logging.getLogger("shipper").error)
+
+
+@cache
+def _redactor() -> Redactor:
+    """For structlog_context, which is a function and called for each line."""
+    return Redactor(_config().redact)
 
 
 class JsonFormatter(_JsonFormatter):
@@ -36,7 +48,7 @@ class JsonFormatter(_JsonFormatter):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        config = settings.load(complain=logging.getLogger("shipper").error)
+        config = _config()
         self._service = ServiceInfo.here(config)
         self._redactor = Redactor(config.redact)
 
@@ -46,7 +58,7 @@ class JsonFormatter(_JsonFormatter):
         try:
             message = record.getMessage()
         except Exception:  # wrong arguments to a log call must not cost the line
-            message = f"{safe_text(record.msg)} {safe_text(record.args)}"
+            message = f"{text_of(record.msg, str)} {text_of(record.args, str)}"
         host, job = self._service.host, context.running.get()
         identity = (host["name"], str(os.getpid()), str(record.thread), repr(record.created), message)
         line = begin(timestamp(at), record_id(at, *identity), DATASET, {"kind": "event"})
@@ -63,7 +75,7 @@ class JsonFormatter(_JsonFormatter):
             kind, value, _ = record.exc_info
             line["error"] = {
                 "type": kind.__qualname__,
-                "message": shorten(safe_text(value)),
+                "message": shorten(text_of(value, str)),
                 "stack_trace": shorten(self._stack_trace(record)),
             }
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
@@ -100,10 +112,10 @@ def structlog_context(_logger: Any, _method: str, event: MutableMapping[str, Any
     text = own.pop("event", "")
     event["@timestamp"] = timestamp(datetime.now(UTC))
     event["event"] = {"dataset": DATASET, "kind": "event"}
-    event["message"] = text if isinstance(text, str) else safe_text(text)
+    event["message"] = text if isinstance(text, str) else text_of(text, str)
     event.update(current_fields())
     if own:
-        labels, _ = Redactor().named({**event.get("labels", {}), **own})
+        labels, _ = _redactor().named({**event.get("labels", {}), **own})
         event["labels"] = labels
     return event
 
@@ -113,11 +125,3 @@ _RESERVED = (
     "@timestamp", "app", "code", "ecs", "error", "event", "host", "labels", "log", "message", "messaging",
     "organization", "process", "rq", "service", "span", "tags", "trace", "user",
 )  # fmt: skip
-
-
-def safe_text(value: object) -> str:
-    """The text of a value whose `__str__` may raise."""
-    try:
-        return str(value)
-    except Exception:
-        return f"<{type(value).__name__} that cannot be shown>"

@@ -12,7 +12,7 @@ Field names are ECS (https://www.elastic.co/docs/reference/ecs); where ECS has n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,11 +144,12 @@ def _json_safe(value: Any, depth: int = 0) -> Any:
         return {_json_safe(str(key)): _json_safe(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_json_safe(item, depth + 1) for item in value]
-    return _text_of(value)
+    return text_of(value)
 
 
-def _text_of(value: object) -> str:
+def text_of(value: object, show: Callable[[object], str] = repr) -> str:
+    """The text of any value, also of one whose `__str__` or `__repr__` raises. Lone surrogates are escaped."""
     try:
-        return repr(value).encode("utf-8", "backslashreplace").decode()
+        return show(value).encode("utf-8", "backslashreplace").decode()
     except Exception:  # a foreign __repr__ may raise anything
         return f"<{type(value).__name__} that cannot be shown>"

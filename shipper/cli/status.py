@@ -52,6 +52,10 @@ def _print(data: dict[str, Any], age_s: float) -> None:
         f"{data['indexed']} indexed, {data['duplicates']} there already, {data['dead_letters']} dead letters, "
         f"{data['retries']} retries since {data['started_at']}"
     )
+    if waiting := data.get("waiting_bytes"):
+        console.print(f"[yellow]{_bytes(waiting)} of documents whose index takes none now[/]")
+    if not_indexed := data.get("not_indexed"):
+        console.print(f"[yellow]{not_indexed} records were taken and not indexed: by a pipeline or a failure store[/]")
     lag = "" if data["lag_ms"] is None else f", {data['lag_ms']} ms behind its record's time"
     console.print(
         f"{data['records_per_s']:g} records/s, {_bytes(data['bytes_per_s'])}/s{lag}; {_bytes(data['memory_bytes'])} "

@@ -45,13 +45,24 @@ CLOSE_S = 0.5  # for a sender that is in the middle of a request when all is ove
 
 @dataclass(slots=True)
 class Delivery:
-    """What became of a batch. `dead` are documents that were refused for good."""
+    """What became of a batch. The numbers are of records.
+
+    `indexed`: including those that are `not_indexed`, which Elasticsearch took and put nowhere. `dead`: documents that
+    were refused for good. `blocked`: those whose index takes none now.
+    """
 
     indexed: int = 0
     duplicates: int = 0
     not_indexed: int = 0
     dead: list[DeadLetter] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
+
+    def add(self, other: Delivery) -> None:
+        """Add what became of further documents of the batch."""
+        self.indexed += other.indexed
+        self.duplicates += other.duplicates
+        self.not_indexed += other.not_indexed
+        self.dead += other.dead
 
 
 class Pipeline:
@@ -116,8 +127,7 @@ class Pipeline:
         self._send_off()
         self._send_states(everything=True)
         self._land_all()
-        if self._waiting:
-            self.send_waiting()
+        self.send_waiting(math.inf)
 
     def tell(self, record: Record) -> None:
         """Send a record of the shipper's own with the next batch."""
@@ -145,9 +155,9 @@ class Pipeline:
             self._submit(states)
 
     def _submit(self, batch: Batch | StateBatch) -> None:
+        self._states_on_their_way += isinstance(batch, StateBatch)  # now: what lands meanwhile has to wait for them
         while self._on_their_way and not self._may_go_beside_them():
             self._land()
-        self._states_on_their_way += isinstance(batch, StateBatch)
         self._on_their_way.append((time.monotonic(), batch, self._senders.submit(batch)))
 
     def _may_go_beside_them(self) -> bool:
@@ -186,7 +196,7 @@ class Pipeline:
                 self.counts.lag_ms = max(0, round((time.time() - newest.timestamp()) * 1000))
 
     def _keep_blocked(self, delivery: Delivery) -> None:
-        """Let documents wait whose index takes none; where there is no room for them, until it does."""
+        """Store documents whose index takes none now. Without room for them, retry until the index takes them."""
         if not delivery.blocked:
             return
         try:
@@ -195,35 +205,21 @@ class Pipeline:
             log.warning("Documents cannot wait in the state folder: %s.", error.strerror)
             kept = False
         if not kept:
-            rest = self._send(ItemsRequest([one.item for one in delivery.blocked]), may_wait=False)
-            delivery.indexed += rest.indexed
-            delivery.duplicates += rest.duplicates
-            delivery.dead += rest.dead
+            delivery.add(self._send(ItemsRequest([one.item for one in delivery.blocked]), may_wait=False))
         self.counts.waiting_bytes = self._waiting.size
 
-    def send_waiting(self) -> None:
-        """Try once to send what waits for indices that took nothing; go on with an index as long as it takes some."""
+    def send_waiting(self, for_s: float = 1.0) -> None:
+        """Send stored documents of each index, as long as the index takes them, for about `for_s` seconds."""
+        until = time.monotonic() + for_s
         for index in self._waiting.indices():
-            try:
-                while self._waiting and (items := self._waiting.first(index)) and self._send_some(index, items):
-                    pass
-            except (DestinationError, InvalidResponse, OSError) as error:
-                log.debug("What waits for %s goes on waiting: %s", index, error)
+            while time.monotonic() < until and (items := self._waiting.last(index)):
+                delivery = self._send(ItemsRequest(items))
+                if delivery.blocked:
+                    break
+                self.counts.dead += self._keep(delivery.dead)
+                self._waiting.remove_last(index, items)
+                self._count(delivery)
         self.counts.waiting_bytes = self._waiting.size
-
-    def _send_some(self, index: str, items: list[Item]) -> bool:
-        """Whether all of them are done, and out of the way."""
-        request = ItemsRequest(items)
-        outcome = parse_bulk_response(items, self._bulk.send(request.body()))
-        if outcome.retryable or outcome.blocked:
-            return False
-        delivery = Delivery(outcome.done - outcome.duplicates, outcome.duplicates, outcome.not_indexed, outcome.dead)
-        if outcome.rescued:
-            delivery.dead += self._send(ItemsRequest(outcome.rescued), may_wait=False).dead
-        self.counts.dead += self._keep(delivery.dead)
-        self._waiting.remove(index, items)
-        self._count(delivery)
-        return index in self._waiting.indices()
 
     def _count(self, delivery: Delivery) -> None:
         self.counts.indexed += delivery.indexed - delivery.not_indexed

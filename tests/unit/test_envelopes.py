@@ -95,3 +95,17 @@ def test_what_only_looks_like_an_envelope_is_a_line(tmp_path: Path, line: str) -
 def test_the_pieces_of_a_line_are_told_by_stream() -> None:
     data = f"{cri('a')}\n{cri('b', tag='P')}\n{cri('c', 'stderr')}\n".encode()
     assert data[envelopes.whole(data) :] == f"{cri('b', tag='P')}\n{cri('c', 'stderr')}\n".encode()
+
+
+def test_a_line_whose_rest_never_comes_holds_up_the_other_stream_for_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(f"{cri('half', 'stderr', 'P')}\n{cri('whole')}\n".encode())
+        run.ship()
+        assert len(server.documents) == 0
+        monkeypatch.setattr(tail, "SETTLED_S", 0.0)
+        run.ship()
+        messages = sorted(json.loads(source)["message"] for source in server.documents.values())
+        assert messages == ["half", "whole"]

@@ -344,3 +344,38 @@ def test_shipping_everything_again_changes_nothing(tmp_path: Path) -> None:
             run.ship()
         assert len(server.documents) == COUNT
         assert run.pipeline.counts.duplicates == COUNT
+
+
+def test_positions_wait_for_the_states_of_the_jobs_before_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records land while the states are handed over: their positions do not move before those are there."""
+    with serving() as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(lines(COUNT))
+        run.discovery.refresh()
+        (tailed,) = run.discovery.files
+        states_at_acknowledgement = []
+        acknowledge = tail.TailedFile.acknowledge
+
+        def noted(self: tail.TailedFile, mark: tail.Mark) -> None:
+            states_at_acknowledgement.append(len(server.states))
+            acknowledge(self, mark)
+
+        monkeypatch.setattr(tail.TailedFile, "acknowledge", noted)
+        while block := tailed.read():
+            run.pipeline._batch.add(block, run.pipeline._reader.read(block))
+        run.pipeline.finish()
+        assert states_at_acknowledgement == [1]
+        assert run.acknowledged == run.log.stat().st_size
+
+
+def test_odd_lines_count_for_the_size_of_a_batch(tmp_path: Path) -> None:
+    """A block of one line of ours and a large odd one is as large as it is, not as the one line."""
+    large = b'{"log":"%b"}\n' % (b"x" * 100_000)  # perhaps an envelope: looked at one by one
+    with serving() as server:
+        run = Run(tmp_path, server)
+        run.log.write_bytes(lines(1) + large)
+        run.discovery.refresh()
+        (tailed,) = run.discovery.files
+        block = tailed.read()
+        assert block is not None
+        assert run.pipeline._reader.read(block).size >= len(large)

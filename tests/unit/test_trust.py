@@ -14,8 +14,12 @@ from shipper.ship.source.trust import is_trusted
 from tests.bulk_server import serving
 from tests.unit.test_pipeline import GOLDEN, Run
 
+TRUSTED = "/more/*/jobs-*.jsonl,/deep/**/x,/one/?/[!a].jsonl"
 MADE = settings.load(
-    environment={"SHIPPER_LOG": "/logs/a[b]/records.jsonl", "SHIPPER_TRUSTED_FILES": "/more/*/jobs-*.jsonl,/deep/**/x"}
+    environment={
+        "SHIPPER_LOG": "/logs/a[b]/records.jsonl",
+        "SHIPPER_TRUSTED_FILES": TRUSTED,
+    }
 )
 
 
@@ -34,6 +38,10 @@ MADE = settings.load(
         ("/more/web/deeper/jobs-1.jsonl", False),
         ("/more/web/jobs-1.jsonl.old", False),
         ("/deep/1/2/3/x", True),
+        ("/deep/x", True),
+        ("/deep/x/y", False),
+        ("/one/1/b.jsonl", True),
+        ("/one/1//.jsonl", False),
         ("<stdin>", True),
     ],
 )

@@ -107,8 +107,8 @@ def _sort(item: Item, status: int, error: dict[str, Any], outcome: BulkResponse)
     if status == 409 and kind in ("", "version_conflict_engine_exception"):
         outcome.done += item.document.is_record
         outcome.duplicates += item.document.is_record
-    elif _is_blocked(item, status, kind, reason):
-        outcome.blocked.append(Blocked(item, index_of(item.document), f"{kind}: {reason}"))
+    elif index := _blocked_index(item, status, kind, reason):
+        outcome.blocked.append(Blocked(item, index, f"{kind}: {reason}"))
     elif status in (401, 403, 404, 409, 429) or status >= 500 or kind in _RETRYABLE:
         outcome.retryable.append(item)
         outcome.error = f"{status} {kind}: {reason}"
@@ -118,14 +118,16 @@ def _sort(item: Item, status: int, error: dict[str, Any], outcome: BulkResponse)
         outcome.dead += dead_letters_of(item, f"{kind}: {reason}", status)
 
 
-def _is_blocked(item: Item, status: int, kind: str, reason: str) -> bool:
-    """Whether it is this document's index alone that takes nothing: other indices do."""
+def _blocked_index(item: Item, status: int, kind: str, reason: str) -> str | None:
+    """The document's index, if that takes no documents and others do."""
     if kind not in _OF_ONE_INDEX or status == 429:  # 429: the disk is full, and all indices are blocked
-        return False
+        return None
     index = index_of(item.document)
     if kind == "validation_exception":
-        return "shards" in reason  # the cluster has as many as it may have, and a new index needs one
-    return bool(index) and (kind == "index_closed_exception" or f"[{index}]" in reason)
+        is_blocked = "shards" in reason  # the cluster has its maximum number, and a new index needs one
+    else:
+        is_blocked = kind == "index_closed_exception" or f"[{index}]" in reason
+    return index if is_blocked else None
 
 
 def dead_letters_of(item: Item, reason: str, status: int | None) -> list[DeadLetter]:

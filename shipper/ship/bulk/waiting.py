@@ -1,15 +1,16 @@
-"""Documents of an index that takes none now wait on the disk, so that those of other indices go on.
+"""Stores documents whose index takes none now, so that those of other indices go on.
 
-Each index has a file in the folder `waiting` of the state folder, with documents as they are sent: action, source. The
-first line says why. From time to time the shipper sends what waits; what was sent is removed. Ids make a second
-sending harmless. There is a limit: beyond it documents wait in their log files, and hold up those behind them.
+Each index has a file in the folder `waiting` of the state folder, with documents as they are sent: a line with the
+action, a line with the source. They are sent from the end of the file, which is then cut: their order does not matter,
+as ids and versions decide. Sending a document twice is harmless for the same reason.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -18,7 +19,7 @@ import orjson
 
 from ..reader.document import Document
 from ..reader.items import Item
-from ..source.checkpoints import make_folder
+from ..source.checkpoints import make_folder, sync_folder
 from .backoff import LogThrottle
 
 log = logging.getLogger("shipper")
@@ -37,15 +38,16 @@ class Blocked:
 
 
 class Waiting:
-    """The documents that wait. Files are mode 0600."""
+    """The stored documents, at most SIZE_LIMIT bytes of them. Files are mode 0600."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises StateError if the folder cannot be used."""
         self._folder = folder / "waiting"
+        make_folder(self._folder)
+        for path in self._files():
+            os.truncate(path, _whole_documents(path))
         self._size = sum(path.stat().st_size for path in self._files())
         self._throttle = LogThrottle()
-
-    def __bool__(self) -> bool:
-        return self._size > 0
 
     @property
     def size(self) -> int:
@@ -53,23 +55,18 @@ class Waiting:
         return self._size
 
     def append(self, blocked: Sequence[Blocked]) -> bool:
-        """Keep documents; durable when it returns. False if there is no room for them. Raises OSError."""
-        size = sum(len(one.item.document.action) + len(one.item.document.source) + 2 for one in blocked)
+        """Store documents, durably. False if there is no room for them.
+
+        Raises OSError. Those of some indices may be stored then.
+        """
+        size = sum(_size(one.item.document) for one in blocked)
         if self._size + size > SIZE_LIMIT:
             return False
-        make_folder(self._folder)
         by_index: dict[str, list[Blocked]] = {}
         for one in blocked:
             by_index.setdefault(one.index, []).append(one)
         for index, those in by_index.items():
-            path = self._folder / quote(index, safe="")
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "ab") as out:
-                for one in those:
-                    out.writelines((one.item.document.action, b"\n", one.item.document.source, b"\n"))
-                out.flush()
-                os.fsync(out.fileno())
-        self._size += size
+            self._size += _append(self._path(index), [one.item.document for one in those])
         if self._throttle.due():
             names = ", ".join(sorted(by_index))
             log.warning(
@@ -79,45 +76,85 @@ class Waiting:
         return True
 
     def indices(self) -> list[str]:
-        """Those of which documents wait."""
+        """The indices that documents are stored of."""
         return [unquote(path.name) for path in self._files()]
 
-    def first(self, index: str) -> list[Item]:
-        """The documents that wait for an index, from the first on: as many as are sent at once."""
-        items: list[Item] = []
-        size = 0
-        with (self._folder / quote(index, safe="")).open("rb") as lines:
-            for action, source in zip(lines, lines, strict=False):
-                if not source.endswith(b"\n"):
-                    break  # the power was cut: the log file has it, too
-                document = Document(action[:-1], source[:-1], is_record=action.startswith(b'{"create"'))
-                items.append(Item(document, source[:-1], str(self._folder / index), 0))
-                size += len(action) + len(source)
-                if size >= CHUNK:
-                    break
-        return items
+    def last(self, index: str) -> list[Item]:
+        """The last documents of an index, about CHUNK bytes; [] if there are none."""
+        path = self._path(index)
+        if not path.exists():
+            return []
+        length = CHUNK
+        while True:
+            lines, is_all = _last_lines(path, length)
+            if len(lines) >= 2 or is_all:
+                break
+            length *= 4  # a document larger than that
+        pairs = iter(lines[len(lines) % 2 :])
+        return [_item(path, action, source) for action, source in zip(pairs, pairs, strict=True)]
 
-    def remove(self, index: str, items: Sequence[Item]) -> None:
-        """The first documents of an index are done. Raises OSError."""
-        path = self._folder / quote(index, safe="")
-        done = sum(len(one.document.action) + len(one.document.source) + 2 for one in items)
-        aside = path.with_name(f".{path.name}.new")
-        with path.open("rb") as old, open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as new:
-            old.seek(done)
-            while data := old.read(1 << 20):
-                new.write(data)
-            new.flush()
-            os.fsync(new.fileno())
-        if aside.stat().st_size:
-            aside.rename(path)
+    def remove_last(self, index: str, items: Sequence[Item]) -> None:
+        """Remove these last documents of an index. Raises OSError."""
+        path, size = self._path(index), sum(_size(one.document) for one in items)
+        rest = path.stat().st_size - size
+        if rest:
+            os.truncate(path, rest)
         else:
-            aside.unlink()
             path.unlink()
-        self._size = sum(path.stat().st_size for path in self._files())
+        self._size -= size
 
-    def _files(self) -> Iterator[Path]:
-        if self._folder.is_dir():
-            yield from sorted(path for path in self._folder.iterdir() if not path.name.startswith("."))
+    def _path(self, index: str) -> Path:
+        return self._folder / quote(index, safe="")
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.iterdir())
+
+
+def _last_lines(path: Path, length: int) -> tuple[list[bytes], bool]:
+    """The whole lines in a file's last `length` bytes, and whether these are all of the file."""
+    with path.open("rb") as file:
+        start = max(0, path.stat().st_size - length)
+        file.seek(start)
+        lines = file.read().split(b"\n")[:-1]
+    return lines[start > 0 :], start == 0  # the first one may have begun before
+
+
+def _append(path: Path, documents: Iterable[Document]) -> int:
+    """Append documents to a file, and return their size. If that fails the file is as it was. Raises OSError."""
+    data = b"".join(b"%b\n%b\n" % (one.action, one.source) for one in documents)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb", buffering=0) as out:
+        before = os.fstat(descriptor).st_size
+        try:
+            if out.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
+            if not before:
+                sync_folder(path.parent)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    return len(data)
+
+
+def _whole_documents(path: Path) -> int:
+    """The length of the whole documents in a file: the power may have been cut while one was appended."""
+    whole = at = 0
+    with path.open("rb") as lines:
+        for action, source in zip(lines, lines, strict=False):
+            at += len(action) + len(source)
+            if source.endswith(b"\n"):
+                whole = at
+    return whole
+
+
+def _item(path: Path, action: bytes, source: bytes) -> Item:
+    document = Document(action, source, is_record=action.startswith(b'{"create"'))
+    return Item(document, source, str(path), 0)
+
+
+def _size(document: Document) -> int:
+    return len(document.action) + len(document.source) + 2
 
 
 def index_of(document: Document) -> str:

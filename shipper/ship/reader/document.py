@@ -36,14 +36,8 @@ NESTING_LIMIT = 900
 TIMES = ("@timestamp", "timestamp", "time", "ts", "asctime")
 MESSAGES = ("msg", "event", "text")
 LEVELS = ("level", "severity", "levelname")
-LEVEL_NAMES = {
-    10: "trace",
-    20: "debug",
-    30: "info",
-    40: "warn",
-    50: "error",
-    60: "fatal",
-}  # pino's and bunyan's numbers
+# The numbers of pino and bunyan.
+LEVEL_NAMES = {10: "trace", 20: "debug", 30: "info", 40: "warn", 50: "error", 60: "fatal"}
 FOREIGN_TAG = "foreign"
 
 
@@ -188,7 +182,8 @@ def _stated_time(line: bytes, content: Mapping[str, Any], settings: Settings, no
     for name in TIMES[1:]:
         if (moment := _parsed(line, name, content.get(name))) is not None and _is_plausible(moment, settings, now):
             return moment
-    moment = _parsed(line, "", _within(content, "record", "time", "repr"))  # loguru
+    loguru = _within(content, "record", "time", "repr")
+    moment = _parsed(line, "", loguru) if isinstance(loguru, str) else None
     return moment if moment is not None and _is_plausible(moment, settings, now) else None
 
 
@@ -220,9 +215,11 @@ def _source(line: bytes, content: dict[str, Any], dataset: str, moment: datetime
     keeps_event = isinstance(event, dict) and event.get("dataset") == dataset
     if keeps_time and keeps_event and dataset != DATASET_OF_OTHERS:
         return line
-    parts = fitting.members(line)
-    kept, aside = fitting.fit(parts, mapped(dataset)) if dataset == DATASET_OF_OTHERS else (parts, {})
+    kept: Members = fitting.members(line)
+    aside: Members = {}
     if dataset == DATASET_OF_OTHERS:
+        parts = kept
+        kept, aside = fitting.fit(parts, mapped(dataset))
         lacking = _lacking(content, parts, kept)
         if keeps_time and keeps_event and not aside and not lacking:
             return line

@@ -98,6 +98,13 @@ class Parsed:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     size: int = 0
 
+    def add(self, other: Parsed) -> None:
+        """Add what another block holds."""
+        self.framed += other.framed
+        self.items += other.items
+        self.dead_letters += other.dead_letters
+        self.size += other.size
+
 
 def too_long(block: Block) -> Parsed:
     """A block that stands for a line that is too long to be held."""

@@ -57,7 +57,7 @@ class NdjsonReader:
             lines = (next(_lines(block.data, at)) for at in framed.odd)
             if len(framed.taken):
                 parsed.framed.append(_framed_lines(block, framed, foreign=not place.trusted))
-                parsed.size = len(framed.body)
+                parsed.size = max(parsed.size, len(framed.body))
         path = name_of(block.source)
         self.read_lines(lines, place, path, now, parsed)
         return parsed
@@ -65,7 +65,7 @@ class NdjsonReader:
     def read_lines(
         self, lines: Iterable[tuple[int, bytes]], place: Place, path: str, now: datetime, parsed: Parsed
     ) -> None:
-        """Add what lines become, each with its place from `place` on: one by one, and closely."""
+        """Parse lines (offset from `place`, line) one by one with document.py, and add the results to `parsed`."""
         for offset, raw, line, at in envelopes.unwrapped(lines):
             there = replace(place, offset=place.offset + offset, at=at)
             if at is None:
@@ -115,11 +115,7 @@ class NdjsonReaderSince(NdjsonReader):
             return super().read(block)
         whole = Parsed()
         for piece in self._pieces(block):
-            parsed = super().read(piece)
-            whole.framed += parsed.framed
-            whole.items += parsed.items
-            whole.dead_letters += parsed.dead_letters
-            whole.size += parsed.size
+            whole.add(super().read(piece))
         return whole
 
     def _pieces(self, block: Block) -> Iterator[Block]:

@@ -88,7 +88,7 @@ class Registry:
             out.flush()
             os.fsync(out.fileno())
         aside.rename(self.file)
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
     def close(self) -> None:
         os.close(self._lock)
@@ -138,7 +138,8 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a file that was created or renamed in the folder survive a power failure. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -133,6 +133,7 @@ class TailedFile:
         self._tail = NOTHING  # fingerprint of the bytes before `acknowledged`
         self._changed_at: int | None = None  # mtime at the last read that found nothing new
         self._searched = 0  # offset up to which the end of a too long line was searched
+        self._pieces_since: float | None = None  # the file goes on with a line of which pieces are missing
         self._rest: tuple[int, float] | None = None  # size of the file, and since when it ends in an incomplete line
 
     def continue_at(self, entry: Checkpoint) -> None:
@@ -263,7 +264,13 @@ class TailedFile:
         """The length of the lines in `data` that are whole, also if a container engine wrote them in pieces."""
         if not is_envelope(data[:64]):
             return cut
-        return whole(data[:cut]) or (cut if self.final or len(data) == size >= LINE_LIMIT else 0)
+        if length := whole(data[:cut]):
+            self._pieces_since = None
+            return length
+        # The rest of the first line may never come: its container was killed. Lines of the other stream do not wait.
+        now = time.monotonic()
+        self._pieces_since = self._pieces_since or now
+        return cut if self.final or now - self._pieces_since >= SETTLED_S or len(data) == size >= LINE_LIMIT else 0
 
     def _was_emptied(self) -> bool:
         """Whether the bytes that were read have been replaced, so that the whole content is new."""
