@@ -18,7 +18,7 @@ from typing import IO
 from ...legacy.lines import whole_records
 from .checkpoints import Checkpoint
 from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, Fingerprint, file_id, fingerprint
-from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, pieces
+from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, ReadOnce, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 SEAL_LENGTH = 64  # bytes
@@ -44,7 +44,7 @@ class _End(enum.Enum):
     TOO_EARLY = enum.auto()
 
 
-class CompressedFile:
+class CompressedFile(ReadOnce):
     """A source whose positions count uncompressed bytes.
 
     `emptied`: another file was compressed under the same name. While the file is still being compressed, it ends too
@@ -52,8 +52,6 @@ class CompressedFile:
     """
 
     at_end = False  # the end is found by reading it
-
-    rereadable = False
 
     def __init__(self, path: Path, *, multiline: bool = False) -> None:
         """Raises OSError."""
@@ -193,14 +191,6 @@ class CompressedFile:
             with contextlib.suppress(*_BROKEN), self._open() as stream:  # it may be deleted or replaced by now
                 self._id = file_id(stream.read(FIRST_LINE_LIMIT).split(b"\n", 1)[0])
         return self._id or ""
-
-    def line_at(self, start: int) -> bytes | None:
-        """To find it, all before it would be decompressed again."""
-        raise NotImplementedError
-
-    def copy(self, start: int, length: int, to: int) -> None:
-        """Not needed: the blocks contain all bytes of too long lines."""
-        raise NotImplementedError
 
     def changed_at(self) -> float:
         return self._version()[2] / 1e9

@@ -314,10 +314,20 @@ class TailedFile:
         return block
 
 
-class Stream:
-    """Standard input, or another descriptor that cannot seek. Keeps no position."""
+class ReadOnce:
+    """A source whose lines are not looked up again by their place. Its blocks contain all bytes of too long lines."""
 
     rereadable = False
+
+    def line_at(self, start: int) -> bytes | None:
+        raise NotImplementedError
+
+    def copy(self, start: int, length: int, to: int) -> None:
+        raise NotImplementedError
+
+
+class Stream(ReadOnce):
+    """Standard input, or another descriptor that cannot seek. Keeps no position."""
 
     def __init__(self, descriptor: int, name: str = STDIN, *, multiline: bool = False) -> None:
         self.path = Path(name)
@@ -354,14 +364,6 @@ class Stream:
 
     def file_id(self) -> str:
         return self._id or ""
-
-    def line_at(self, start: int) -> bytes | None:
-        """What was read of a stream is never read again."""
-        raise NotImplementedError
-
-    def copy(self, start: int, length: int, to: int) -> None:
-        """Not possible, and not needed: its blocks contain all bytes of too long lines."""
-        raise NotImplementedError
 
     def changed_at(self) -> float:
         return time.time()
