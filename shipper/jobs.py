@@ -131,10 +131,11 @@ def _state(job_id: str, source: dict[str, Any]) -> JobState:
 
 def _from_redis(job_id: str, config: Settings, redis: Redis | None) -> JobState | None:
     with no_fork:
-        from redis import Redis as Client
         from rq.job import Job
 
-    connection = redis if redis is not None else Client.from_url(config.redis)
+        from .live.connection import connect
+
+    connection = redis if redis is not None else connect(config)
     try:
         raw: Any = connection.hmget(Job.key_for(job_id), list(_FIELDS))
         values = {name: text(value) for name, value in zip(_FIELDS, raw, strict=True) if value}

@@ -6,10 +6,11 @@ import time
 from datetime import timedelta
 
 import click
-from redis import Redis, RedisError
+from redis import RedisError
 
 from .. import client, settings
 from ..errors import DestinationError, SettingsError, ShipperError
+from ..live.connection import connect, unreachable
 from . import logs, options
 
 PASS_EVERY_S = 60.0
@@ -40,7 +41,7 @@ def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> Non
         raise SettingsError(["There is nothing to watch without --reconcile."])
     config = settings.load(flags)
     logs.begin(config)
-    with client.connect_reader(config) as search, Redis.from_url(config.redis) as redis:
+    with client.connect_reader(config) as search, connect(config) as redis:
         reconciler = Reconciler(search, redis, config, Recorder(config), timedelta(seconds=grace))
         while True:
             try:
@@ -59,4 +60,4 @@ def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> Non
 def _as_shipper_error(error: Exception) -> ShipperError:
     if isinstance(error, ShipperError):
         return error
-    return ShipperError(f"Redis cannot be asked ({error}). Is it running, and is SHIPPER_REDIS right?")
+    return unreachable(error)

@@ -12,6 +12,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from shipper import job_fields
 from shipper.emit import snapshot
 
 NOWHERE = Redis(port=1)  # nothing here talks to it
@@ -27,15 +28,15 @@ class Bomb:
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_the_function_is_found_without_unpickling(protocol: int) -> None:
     payload = pickle.dumps(("shop.jobs.charge", None, (Bomb(),), {}), protocol=protocol)
-    assert snapshot.function_in_payload(payload) == "shop.jobs.charge"
+    assert job_fields.function_in_payload(payload) == "shop.jobs.charge"
 
 
 def test_a_payload_whose_first_part_is_not_a_name_is_left_unread() -> None:
-    assert snapshot.function_in_payload(pickle.dumps((Bomb(), "not.the.function"))) is None
+    assert job_fields.function_in_payload(pickle.dumps((Bomb(), "not.the.function"))) is None
 
 
 def test_the_json_serializer_s_payload_is_read_too() -> None:
-    assert snapshot.function_in_payload(json.dumps(["shop.jobs.charge", None, [], {}]).encode()) == "shop.jobs.charge"
+    assert job_fields.function_in_payload(json.dumps(["shop.jobs.charge", None, [], {}]).encode()) == "shop.jobs.charge"
 
 
 @given(st.binary() | st.binary().map(lambda rest: b"\x80\x05" + rest) | st.binary().map(lambda rest: b"[" + rest))
