@@ -11,13 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import audit, emission, growth, import_cost, legacy, real_server, shipping
+from . import audit, counting, emission, growth, import_cost, legacy, real_server, shipping
 from .promises import show
 
 figures: dict[str, Any] = {}
 promises = [
     *import_cost.main(),
     *emission.main(),
+    *counting.main(),
     *shipping.main(report=figures),
     *growth.main(full=bool(os.environ.get("FULL"))),
     *real_server.main(),

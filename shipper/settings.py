@@ -116,10 +116,29 @@ class Settings:
     """Rotated logs beyond this total size are deleted, oldest first, under the same conditions."""
     listen: str | None = "127.0.0.1:9465"
     """The address of GET /metrics (Prometheus) and /health. None: do not listen."""
+    job_metrics: bool = False
+    """Count what jobs do, by service, queue and function, and give it at /metrics."""
+    statsd: str | None = None
+    """Send the counts to a StatsD server: host:port, or unix:///path of a datagram socket. None: do not."""
+    statsd_tags: bool = False
+    """Send service, queue and function as DogStatsD's tags, and not in the name."""
+    otlp: str | None = None
+    """The URL of an OpenTelemetry collector (OTLP over HTTP), for spans and metrics of jobs. None: send none."""
+    otlp_headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    """Headers of requests to it, such as an API key. Not a flag."""
+    label_sets: int = 500
+    """How many sets of service, queue and function are counted apart. The rest is counted under `other`."""
+    fresh_s: int = 600
+    """Records older than this, in seconds, are counted, but do not say how long jobs wait (lag, total)."""
     past_days: int = 730
     """Records older than this are dead letters: the writer's clock was wrong."""
     future_days: int = 1
     """Records further in the future than this are dead letters."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether anybody wants to know what jobs do."""
+        return self.job_metrics or self.statsd is not None or self.otlp is not None
 
     @property
     def every_service(self) -> tuple[str, ...]:
@@ -216,6 +235,28 @@ def _listen(value: Any) -> str | None:
     if not host or not port.isdigit() or int(port) > 65_535:
         raise ValueError("must be an address such as 127.0.0.1:9465, or off")
     return _text(value)
+
+
+def _statsd(value: Any) -> str:
+    text = _text(value)
+    host, _, port = text.rpartition(":")
+    if not text.startswith("unix:///") and not (host and port.isdigit() and int(port) <= 65_535):
+        raise ValueError("must be an address such as 127.0.0.1:8125, or unix:///var/run/statsd.socket")
+    return text
+
+
+def _headers(value: Any) -> Mapping[str, str]:
+    headers = {str(name).strip(): str(one).strip() for name, one in _pairs(value).items()}
+    if any(not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or "\n" in one for name, one in headers.items()):
+        raise ValueError("must be a table of HTTP headers, or name=value pairs separated by commas")
+    return MappingProxyType(headers)
+
+
+def _positive(value: Any) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("must be a whole number, 1 or more")
+    return number
 
 
 def _fingerprint(value: Any) -> str:
@@ -331,11 +372,20 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "keep_days": _days,
     "keep_mb": _megabytes,
     "listen": _listen,
+    "job_metrics": _flag,
+    "statsd": _statsd,
+    "statsd_tags": _flag,
+    "otlp": _url,
+    "otlp_headers": _headers,
+    "label_sets": _positive,
+    "fresh_s": _positive,
     "past_days": _days,
     "future_days": _days,
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
-_SECRET = frozenset({"api_key", "audit_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password"})
+_SECRET = frozenset({
+    "api_key", "audit_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password", "otlp_headers",
+})  # fmt: skip
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # the path of the TOML file; default: shipper.toml in the working directory
 # Kubernetes sets such variables in every container if there is a Service called shipper, shipper-metrics, …

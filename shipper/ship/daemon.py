@@ -22,6 +22,7 @@ from .bulk.backoff import LogThrottle
 from .bulk.dead_letters import DeadLetters
 from .bulk.retry import Stopped
 from .bulk.sender_pool import set_switch_interval
+from .counting.counting import Counting, from_settings
 from .malloc import tune_malloc
 from .pipeline import Pipeline
 from .reader.framer import CHECKED_IN
@@ -86,18 +87,24 @@ def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
 
     Raises StateError, DestinationError.
     """
+    counting = from_settings(settings, persistent=False)
+    dead_letters = DeadLetters(settings.state)
     pipeline = Pipeline(
-        settings, DeadLetters(settings.state), threading.Event(), RETRY_TIMEOUT_S, reader=_reader(settings)
+        settings, dead_letters, threading.Event(), RETRY_TIMEOUT_S, reader=_reader(settings), counting=counting
     )
     stream = Stream(descriptor, multiline=settings.format == "legacy")
     try:
         pipeline.prepare()
+        if counting is not None:
+            counting.start()
         while not stream.ended:
             if (block := stream.read()) is not None:
                 pipeline.ship([block])
         pipeline.finish()
     finally:
         pipeline.close()
+        if counting is not None:
+            counting.stop()
     return pipeline.counts
 
 
@@ -110,7 +117,7 @@ class _Daemon:
         self._registry, self._discovery, self._pipeline = parts
         self._idle = IdleFiles(self._discovery)
         self._rotation = Rotation(settings)
-        self._status_thread = _StatusThread(settings, counts, self._discovery)
+        self._status_thread = _StatusThread(settings, counts, self._discovery, self._pipeline.counting)
         self._folders, self._disk = LogThrottle(), LogThrottle()
         self._saved: tuple[int, int] | None = None
 
@@ -161,6 +168,8 @@ class _Daemon:
         self._rotation.run(self._discovery)
 
     def _save(self) -> None:
+        if self._pipeline.counting is not None:
+            self._pipeline.counting.save()  # first: what is sent again after a crash is not counted again
         state = (self._pipeline.counts.sent_bytes, self._discovery.changes)
         if state == self._saved:
             return
@@ -197,7 +206,8 @@ class _Daemon:
 class _StatusThread:
     """A thread that updates the status file and the metrics, also while the main thread waits for Elasticsearch."""
 
-    def __init__(self, settings: Settings, counts: Counts, discovery: Discovery) -> None:
+    def __init__(self, settings: Settings, counts: Counts, discovery: Discovery, counting: Counting | None) -> None:
+        self._counting = counting if settings.job_metrics else None
         self.latest: Status | None = None
         self._settings = settings
         self._discovery = discovery
@@ -212,12 +222,17 @@ class _StatusThread:
             from .metrics_server import MetricsServer
 
             try:
-                self._server = MetricsServer(self._settings.listen, self._now)
+                self._server = MetricsServer(self._settings.listen, self._now, self._counting)
             except OSError as error:
                 log.warning(
                     "Metrics cannot be given at %s: %s. Set SHIPPER_LISTEN to another address, or to off.",
                     self._settings.listen, error.strerror, extra={"event.action": "listen-failed"},
                 )  # fmt: skip
+        elif self._counting is not None:
+            log.warning(
+                "Metrics of jobs (job_metrics) are given at /metrics, and SHIPPER_LISTEN is off: nobody can read them.",
+                extra={"event.action": "listen-off"},
+            )
         self._thread.start()
 
     def stop(self) -> None:
@@ -336,10 +351,15 @@ def opened(
     The positions are saved at the end of the block. Raises StateError if another shipper uses the state folder.
     """
     registry = Registry(settings.state)
+    counting = from_settings(settings) if reader is None else None  # what is imported is of another time
     discovery = Discovery(settings.files, registry.entries, multiline=settings.format == "legacy")
     dead_letters = DeadLetters(settings.state)
-    pipeline = Pipeline(settings, dead_letters, signals.stop, retry_timeout_s, counts, reader or _reader(settings))
+    pipeline = Pipeline(
+        settings, dead_letters, signals.stop, retry_timeout_s, counts, reader or _reader(settings), counting
+    )
     try:
+        if counting is not None:
+            counting.start()
         yield registry, discovery, pipeline
     finally:
         signals.drained()  # first, as the alarm must not interrupt the saving of the positions
@@ -348,7 +368,7 @@ def opened(
 
 def _reader(settings: Settings) -> Reader:
     if settings.format != "legacy":
-        return NdjsonReader(settings)
+        return NdjsonReader(settings, counts=settings.counts)
     from .reader.legacy import LegacyReader  # which compiles RQ's text logs' grammar as it comes
 
     return LegacyReader(settings)
@@ -362,6 +382,8 @@ def save(registry: Registry, discovery: Discovery) -> None:
 
 
 def _close(registry: Registry, discovery: Discovery, pipeline: Pipeline) -> None:
+    if pipeline.counting is not None:
+        pipeline.counting.stop()
     try:
         save(registry, discovery)
     except OSError as error:

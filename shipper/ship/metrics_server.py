@@ -12,6 +12,7 @@ import orjson
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from .counting.counting import Counting
 from .status import Status
 
 log = logging.getLogger("shipper")
@@ -38,11 +39,15 @@ _COUNTERS = {
 class MetricsServer:
     """An HTTP server that answers from the latest status, until `close()`."""
 
-    def __init__(self, address: str, latest: Callable[[], Status]) -> None:
-        """Raises OSError if it cannot listen on the address."""
+    def __init__(self, address: str, latest: Callable[[], Status], counting: Counting | None = None) -> None:
+        """`counting`: what jobs did is given, too. Raises OSError if it cannot listen on the address."""
         host, _, port = address.rpartition(":")
         registry = CollectorRegistry()
         registry.register(_Collector(latest))
+        if counting is not None:
+            from .counting.prometheus import JobCollector
+
+            registry.register(JobCollector(counting.counter))
         metrics = make_wsgi_app(registry)
 
         def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:

@@ -29,6 +29,7 @@ from .bulk.retry import RetryState
 from .bulk.sender_pool import SenderPool
 from .bulk.states import StateBatch, StateWindow
 from .bulk.waiting import Blocked, Waiting
+from .counting.counting import Counting
 from .reader.items import DeadLetter, Item
 from .reader.ndjson import NdjsonReader, Reader
 from .source.tail import Block, Mark, Source
@@ -48,7 +49,8 @@ class Delivery:
     """What became of a batch. The numbers are of records.
 
     `indexed`: including those that are `not_indexed`, which Elasticsearch took and put nowhere. `dead`: documents that
-    were refused for good. `blocked`: those whose index takes none now.
+    were refused for good. `blocked`: those whose index takes none now. `accepted`: requests, or parts of them, whose
+    documents were all created by it.
     """
 
     indexed: int = 0
@@ -56,6 +58,7 @@ class Delivery:
     not_indexed: int = 0
     dead: list[DeadLetter] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
+    accepted: list[BulkRequest] = field(default_factory=list)
 
     def add(self, other: Delivery) -> None:
         """Add what became of further documents of the batch."""
@@ -63,6 +66,7 @@ class Delivery:
         self.duplicates += other.duplicates
         self.not_indexed += other.not_indexed
         self.dead += other.dead
+        self.accepted += other.accepted
 
 
 class Pipeline:
@@ -70,9 +74,10 @@ class Pipeline:
 
     def __init__(
         self, settings: Settings, dead_letters: DeadLetters, stop: threading.Event, retry_timeout_s: float | None,
-        counts: Counts | None = None, reader: Reader | None = None,
+        counts: Counts | None = None, reader: Reader | None = None, counting: Counting | None = None,
     ) -> None:  # fmt: skip
         self.counts = counts or Counts()
+        self.counting = counting
         self._settings = settings
         self._dead_letters = dead_letters
         self._retry_state = RetryState(self.counts, stop, retry_timeout_s)
@@ -225,6 +230,8 @@ class Pipeline:
         self.counts.indexed += delivery.indexed - delivery.not_indexed
         self.counts.duplicates += delivery.duplicates
         self.counts.not_indexed += delivery.not_indexed
+        if self.counting is not None:
+            self.counting.add(delivery.accepted)
         if delivery.not_indexed and self._throttle.due():
             log.warning(
                 "Elasticsearch took %d records and did not index them: a pipeline dropped them, or a failure store has "
@@ -258,6 +265,7 @@ class Pipeline:
                 answer = self._bulk.send(request.body())
                 if is_all_well(answer, request.count, created=request.records > 0):
                     delivery.indexed += request.records
+                    delivery.accepted.append(request)
                     continue
                 outcome = parse_bulk_response(request.items(), answer)
             except (TooLarge, InvalidRequest) as error:
@@ -271,6 +279,7 @@ class Pipeline:
             delivery.duplicates += outcome.duplicates
             delivery.not_indexed += outcome.not_indexed
             delivery.dead += outcome.dead
+            delivery.accepted.append(ItemsRequest(outcome.created))
             if outcome.rescued:
                 requests.append(ItemsRequest(outcome.rescued))
             if may_wait:

@@ -7,15 +7,20 @@ import random
 import shlex
 import shutil
 import sysconfig
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import add
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shipper import settings
+from shipper.records import timestamp
+from shipper.ship.counting.tally import Labels, PlainTally, Tally
 from shipper.ship.reader import state_store
 from shipper.ship.reader.document import Document, NotShippable, Place, document
 from shipper.ship.reader.framer import _SLOTS, Framer
@@ -61,10 +66,13 @@ def framer() -> Framer:
 def taken(framer: Framer, data: bytes, *, trusted: bool) -> tuple[dict[int, tuple[bytes, bytes]], list[bytes]]:
     """(action and source of each line that was taken by where it begins, action and source of each state)."""
     store = state_store.make(MADE.namespace)
-    framed = framer.frame(Block(Source(), START, data), "file", NOW, store, trusted=trusted)  # type: ignore[arg-type]
+    block = Block(Source(), START, data)  # type: ignore[arg-type]
+    framed = framer.frame(block, "file", NOW, store, trusted=trusted, counts=True)
     assert framed is not None
     lines = iter(bytes(framed.body).split(b"\n")[:-1])
     found = dict(zip(framed.taken, zip(lines, lines, strict=True), strict=True))
+    assert framed.tally is not None
+    assert counted(framed.tally) == counted(plain_tally(found.values()))
     places, at = [], 0
     for line in data.split(b"\n"):
         places += [at] if line else []
@@ -73,6 +81,28 @@ def taken(framer: Framer, data: bytes, *, trusted: bool) -> tuple[dict[int, tupl
     states, count = store.take(True, 0)
     assert states.count(b"\n") == 2 * count
     return found, states.split(b"\n")[:-1]
+
+
+def plain_tally(documents: Iterable[tuple[bytes, bytes]]) -> PlainTally:
+    """What the documents add to the counters, as Python has it."""
+    tally, fresh_since = PlainTally(), timestamp(NOW - timedelta(seconds=MADE.fresh_s))
+    for action, source in documents:
+        if action.startswith(b'{"create":{"_index":"rq-job-'):
+            record = orjson.loads(source)
+            tally.add(record, fresh=record["@timestamp"] >= fresh_since)
+    return tally
+
+
+def counted(tally: Tally) -> dict[Labels, tuple[Sequence[int], list[list[int]]]]:
+    """Numbers and samples by labels; two of framing.c's may have the same labels, written in two ways."""
+    found: dict[Labels, tuple[Sequence[int], list[list[int]]]] = {}
+    for one in tally.series():
+        numbers, samples = found.get(one.labels, ([0] * len(one.numbers), [[], [], []]))
+        found[one.labels] = (
+            [*map(add, numbers, one.numbers)],
+            [sorted([*old, *new]) for old, new in zip(samples, one.samples, strict=True)],
+        )
+    return found
 
 
 def plain(line: bytes, at: int, *, trusted: bool) -> tuple[Document, State | None]:
@@ -196,3 +226,28 @@ def test_any_object_becomes_what_document_says_or_is_left_to_it(content: dict[st
     made = Framer(MADE, "host")
     if made._native is not None:
         compare(made, json.dumps(content).encode() + b"\n", trusted=trusted)
+
+
+def test_many_sets_of_labels_are_counted_as_python_counts_them(framer: Framer) -> None:
+    """More series than a table begins with, more values than there are samples, and values on the buckets' bounds."""
+    golden = orjson.loads(next(line for line in OURS if b'"job-finished"' in line))
+    lines = []
+    for number in range(500):
+        record = {
+            **golden,
+            "@timestamp": timestamp(NOW - timedelta(seconds=MADE.fresh_s * (number % 3) / 2)),
+            "event": {**golden["event"], "id": f"{number:032x}", "duration": number * 10_000_000},
+            "messaging": {**golden["messaging"], "destination": {"name": f"queue-{number % 70}"}},
+            "rq": {**golden["rq"], "total_ms": 10 * number},
+        }
+        lines.append(orjson.dumps(record) + b"\n")
+    block = Block(Source(), START, b"".join(lines))  # type: ignore[arg-type]
+    framed = framer.frame(block, "file", NOW, None, trusted=True, counts=True)
+    assert framed is not None
+    assert framed.tally is not None
+    assert len(framed.taken) == 500
+    plain = plain_tally((b'{"create":{"_index":"rq-job-', line) for line in lines)
+    assert {key: numbers for key, (numbers, _) in counted(framed.tally).items()} == {
+        key: numbers for key, (numbers, _) in counted(plain).items()
+    }
+    assert len(list(framed.tally.series())) == 70

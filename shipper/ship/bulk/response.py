@@ -43,12 +43,14 @@ _OF_ONE_INDEX = _RETRYABLE - {"unavailable_shards_exception"} | {"security_excep
 class BulkResponse:
     """The result for a request. `done` and `duplicates` are numbers of records; duplicates are included in `done`.
 
-    `retryable` are the items to send again, because of `error`.
+    `created` are the records that are indexed now and were not before. `retryable` are the items to send again, because
+    of `error`.
     """
 
     done: int = 0
     duplicates: int = 0
     not_indexed: int = 0
+    created: list[Item] = field(default_factory=list)
     retryable: list[Item] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
     rescued: list[Item] = field(default_factory=list)
@@ -90,8 +92,12 @@ def parse_bulk_response(items: Sequence[Item], raw: bytes) -> BulkResponse:
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InvalidResponse("an item has no status") from None
         if 200 <= status < 300:
-            outcome.done += item.document.is_record
-            outcome.not_indexed += item.document.is_record and _is_not_indexed(result, status)
+            if item.document.is_record:
+                outcome.done += 1
+                if _is_not_indexed(result, status):
+                    outcome.not_indexed += 1
+                else:
+                    outcome.created.append(item)
         else:
             _sort(item, status, error, outcome)
     return outcome

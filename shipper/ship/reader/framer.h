@@ -7,10 +7,17 @@
 
 #include "fields.h"
 
-enum { DATASET_LIMIT = 8, STATE_LIMIT = 32, DAY_BITS = 4096 };
+enum { DATASET_LIMIT = 8, STATE_LIMIT = 32, DAY_BITS = 4096, BOUND_LIMIT = 32, SAMPLE_LIMIT = 16 };
+#define MOST_US 315360000000000 /* ten years: tally.py */
 
 struct dataset { char *name, *prefix; Py_ssize_t name_length, prefix_length; int daily; };
 struct job_state { char *action, *state; Py_ssize_t action_length, state_length; int rank; };
+struct counted { char *action; Py_ssize_t length; int event, measures, fails; }; /* measures: a bit for each */
+struct counting { /* what is counted of jobs: tally.py */
+    struct counted counted[STATE_LIMIT];
+    int64_t bounds_us[BOUND_LIMIT];
+    int actions, bounds, events, timeouts;
+};
 
 typedef struct {
     PyObject_HEAD
@@ -21,15 +28,16 @@ typedef struct {
     int state_count, rescheduled, lost, expired, retrying, inferred; /* ranks */
     char *host, *state_action; /* the latter: a state's action line up to its id */
     Py_ssize_t host_length, state_action_length;
+    struct counting counting;
     /* of one call */
     int trusted;
-    int64_t earliest, latest, now;
+    int64_t earliest, latest, now, fresh; /* `fresh`: since when a job's record may say how long jobs wait now */
     const unsigned char *days; /* a bit for each that lines may be of: by its number since 1970, modulo DAY_BITS; NULL: any */
     const char *file_id;
     Py_ssize_t file_id_length;
     char *state_room; /* for a state that is written */
     size_t state_room_size;
-    PyTypeObject *store_type, *body_type;
+    PyTypeObject *store_type, *body_type, *tally_type;
 } Framer;
 
 /* Whether so many bytes can be written there. */

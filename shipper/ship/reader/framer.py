@@ -14,6 +14,7 @@ from ...index.mapping import Field, Kind, mapped
 from ...records import EPOCH, PERIODS, alias
 from ...settings import Settings
 from ...state import RANKS, STATES, action_start
+from ..counting.tally import NativeTally, for_native
 from ..source.tail import Block
 from .state_store import StateStore
 
@@ -21,6 +22,7 @@ try:
     from .framing import Body
     from .framing import Framer as _Framer
     from .framing import StateStore as _StateStore
+    from .framing import Tally as _Tally
 except ImportError:  # no compiler where this was installed
     _Framer = None  # type: ignore[assignment, misc]
 
@@ -41,6 +43,7 @@ _OF_JOBS = (
     "messaging/client/id", "code", "code/function", "code/function/name", "service", "service/name", "user",
     "organization", "error", "error/type", "error/message",
     "rq", "rq/enqueued_at", "rq/created_at", "rq/expires_at", "rq/attempt", "rq/inferred", "rq/progress",
+    "event/duration", "rq/lag_ms", "rq/total_ms",
 )  # fmt: skip
 _OF_BOTH = ("@timestamp", "event", "event/id", "event/dataset")
 _SLOTS = {path: number for number, path in enumerate(_OF_APPLICATIONS + _OF_JOBS)}
@@ -52,6 +55,7 @@ class Framed:
 
     `body` has action and source of each line that was taken; `taken` says where those lines begin, `odd` where those
     do that have to be looked at one by one. `newest` is the time of the last one. `verbatim`: each source is its line.
+    `tally`: what the lines that were taken add to the counters, if anybody counts.
     """
 
     body: Body
@@ -59,6 +63,7 @@ class Framed:
     odd: memoryview
     newest: datetime | None
     verbatim: bool
+    tally: NativeTally | None
 
 
 class Framer:
@@ -67,6 +72,7 @@ class Framer:
     def __init__(self, settings: Settings, host: str) -> None:
         self._settings = settings
         self._past_us, self._future_us = settings.past_days * _DAY_US, settings.future_days * _DAY_US
+        self._fresh_us = settings.fresh_s * 1_000_000
         self._native = None if _Framer is None else _Framer(
             _tree((*_OF_BOTH, *_OF_JOBS), None),
             _tree(_OF_APPLICATIONS, mapped("rq.app")),
@@ -76,7 +82,8 @@ class Framer:
             ],
             [(action.encode(), state.encode(), RANKS[state]) for action, state in STATES.items()],
             tuple(RANKS[name] for name in ("rescheduled", "lost", "expired", "retrying", "inferred")),
-            host.encode("utf-8", "surrogatepass"), action_start(settings.namespace), _StateStore, Body,
+            host.encode("utf-8", "surrogatepass"), action_start(settings.namespace), for_native(),
+            _StateStore, Body, _Tally,
         )  # fmt: skip
 
     def frame(
@@ -88,18 +95,20 @@ class Framer:
         *,
         trusted: bool,
         days: bytes | None = None,
+        counts: bool = False,
     ) -> Framed | None:
         """What of the block is ready; None where there is nothing that could say. States of jobs go to `states`."""
         if self._native is None:
             return None
         now_us = _microseconds(now)
-        body, taken, odd, newest, verbatim = self._native.frame(
+        body, taken, odd, newest, verbatim, tally = self._native.frame(
             block.data, block.start, file_id.encode("utf-8", "surrogatepass"), trusted, states,
-            now_us - self._past_us, now_us + self._future_us, now_us, days,
+            now_us - self._past_us, now_us + self._future_us, now_us, days, counts, now_us - self._fresh_us,
         )  # fmt: skip
         return Framed(
             body, memoryview(taken).cast("I"), memoryview(odd).cast("I"),
             EPOCH + timedelta(microseconds=newest) if newest >= 0 else None, bool(verbatim),
+            NativeTally(tally) if tally is not None else None,
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@
  *     fields.h, framer.h            what is known before a line comes
  *     line.h                        a line, member by member
  *     application.h, state.h        what becomes of it (put.h writes it)
- *     body.h, store.h               where it goes: what is sent, and the last state of each job
+ *     body.h, store.h, tally.h      where it goes: what is sent, the last state of each job, what is counted
  *
  * A Framer and its StateStore are for one thread. Within a block the interpreter is left to others.
  */
@@ -20,13 +20,14 @@
 #include "body.h"
 #include "state.h"
 #include "store.h"
+#include "tally.h"
 
 enum { LINE_EXTRA = 640 }; /* what a line's output may have beside the line, and parts of it once more */
 
 enum taken { ODD, TAKEN, NO_MEMORY };
 
 /* One line, from p to its newline. Moves *out on if it was taken. */
-static enum taken take(Framer *f, at p, at end, int64_t offset, char **out, StateStore *store, int64_t *newest, int *verbatim)
+static enum taken take(Framer *f, at p, at end, int64_t offset, char **out, StateStore *store, Tally *tally, int64_t *newest, int *verbatim)
 {
     struct line l;
     l.start = p, l.framer = f, l.scan = (struct scan){.end = end}, l.count = 0, l.dataset_name = l.event_open = NULL;
@@ -40,11 +41,11 @@ static enum taken take(Framer *f, at p, at end, int64_t offset, char **out, Stat
         l.fits = 0;
         if (iso_time(p + TIME_START, p + TIME_START + TIME_LENGTH, &us, &keeps) != A_TIME || !keeps || !is_plausible(f, us))
             return ODD;
-        int is_job = store && own->name_length == 6 && !memcmp(own->name, "rq.job", 6);
+        int is_job = own->name_length == 6 && !memcmp(own->name, "rq.job", 6);
         if (!document(&l, p, &f->jobs) || !l.event_open || l.slots[STAMP].start != p + TIME_START - 1
             || l.slots[ID].start != p + ID_START - 1 || l.slots[DATASET].start != p + DATASET_START - 1)
             return ODD;
-        if (is_job) {
+        if (is_job && store) {
             struct state state;
             int place, found = state_of(f, &l, us, &state);
             if (found < 0)
@@ -60,6 +61,8 @@ static enum taken take(Framer *f, at p, at end, int64_t offset, char **out, Stat
                     return NO_MEMORY;
             }
         }
+        if (is_job && tally && !count_line(tally, &l, us >= f->fresh))
+            return NO_MEMORY;
         *out = put(put_head(*out, own, us), p + ID_START, ID_LENGTH);
         *out = put(put_text(*out, "\"}}\n"), p, end + 1 - p);
         *newest = us;
@@ -103,10 +106,11 @@ static PyObject *frame(PyObject *self, PyObject *args)
     Framer *f = (Framer *)self;
     PyObject *kept, *result = NULL;
     Py_buffer block;
-    long long start_offset, earliest, latest, now;
+    long long start_offset, earliest, latest, now, fresh;
+    int counts;
     Py_ssize_t days_length;
-    if (!PyArg_ParseTuple(args, "y*Ly#pOLLLz#:frame", &block, &start_offset, &f->file_id, &f->file_id_length, &f->trusted,
-                          &kept, &earliest, &latest, &now, (const char **)&f->days, &days_length))
+    if (!PyArg_ParseTuple(args, "y*Ly#pOLLLz#pL:frame", &block, &start_offset, &f->file_id, &f->file_id_length, &f->trusted,
+                          &kept, &earliest, &latest, &now, (const char **)&f->days, &days_length, &counts, &fresh))
         return NULL;
     if (f->days && days_length != DAY_BITS / 8) {
         PyBuffer_Release(&block);
@@ -117,13 +121,15 @@ static PyObject *frame(PyObject *self, PyObject *args)
         return PyErr_SetString(PyExc_TypeError, "states go to a StateStore, or are None"), NULL;
     }
     StateStore *store = kept == Py_None ? NULL : (StateStore *)kept;
-    f->earliest = earliest, f->latest = latest, f->now = now;
+    f->earliest = earliest, f->latest = latest, f->now = now, f->fresh = fresh;
     at start = block.buf, end = start + block.len;
     Py_ssize_t lines = 0;
     for (at p = start; p < end && (p = memchr(p, '\n', end - p)); p++)
         lines++;
     Body *body = make_body(f->body_type, 2 * block.len + (lines + 1) * LINE_EXTRA);
-    if (!body) {
+    Tally *tally = body && counts ? make_tally(f) : NULL;
+    if (!body || (counts && !tally)) {
+        Py_XDECREF((PyObject *)body);
         PyBuffer_Release(&block);
         return NULL;
     }
@@ -140,7 +146,7 @@ static PyObject *frame(PyObject *self, PyObject *args)
         }
         if (stop == p)
             continue;
-        enum taken how = take(f, p, stop, start_offset + (p - start), &out, store, &newest, &verbatim);
+        enum taken how = take(f, p, stop, start_offset + (p - start), &out, store, tally, &newest, &verbatim);
         memory = how != NO_MEMORY && add_place(how == TAKEN ? &taken : &odd, p - start);
     }
     Py_END_ALLOW_THREADS
@@ -148,9 +154,10 @@ static PyObject *frame(PyObject *self, PyObject *args)
     if (!memory)
         PyErr_NoMemory();
     else
-        result = Py_BuildValue("Oy#y#Li", body, taken.all ? (char *)taken.all : "", taken.count * (Py_ssize_t)sizeof *taken.all,
-                               odd.all ? (char *)odd.all : "", odd.count * (Py_ssize_t)sizeof *odd.all, (long long)newest, verbatim);
-    Py_DECREF((PyObject *)body);
+        result = Py_BuildValue("Oy#y#LiO", body, taken.all ? (char *)taken.all : "", taken.count * (Py_ssize_t)sizeof *taken.all,
+                               odd.all ? (char *)odd.all : "", odd.count * (Py_ssize_t)sizeof *odd.all, (long long)newest, verbatim,
+                               tally ? (PyObject *)tally : Py_None);
+    Py_DECREF((PyObject *)body), Py_XDECREF((PyObject *)tally);
     PyBuffer_Release(&block);
     free(taken.all), free(odd.all);
     return result;
@@ -168,20 +175,41 @@ static char *copy_of(PyObject *bytes, Py_ssize_t *length)
     return made;
 }
 
+static int init_counting(struct counting *counting, PyObject *counted, PyObject *bounds)
+{
+    if (PyList_Size(counted) > STATE_LIMIT || PyList_Size(bounds) > BOUND_LIMIT)
+        return PyErr_SetString(PyExc_ValueError, "too many actions or bounds"), -1;
+    for (Py_ssize_t i = 0; i < PyList_Size(counted); i++) {
+        struct counted *one = &counting->counted[i];
+        PyObject *action;
+        if (!PyArg_ParseTuple(PyList_GetItem(counted, i), "Siip", &action, &one->event, &one->measures, &one->fails))
+            return -1;
+        counting->actions++;
+        if (!(one->action = copy_of(action, &one->length)))
+            return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyList_Size(bounds); i++) {
+        counting->bounds_us[i] = PyLong_AsLongLong(PyList_GetItem(bounds, i));
+        counting->bounds++;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 /* Framer(fields of jobs, fields of applications, [(dataset, prefix of the action line, daily)…], [(action, state, rank)…],
  * (ranks: rescheduled, lost, expired, retrying, inferred), host, action line of a state up to its id,
- * StateStore, Body) */
+ * (number of events, that of timeouts, [(action, event, measures, whether it fails)…], [bound in microseconds…]),
+ * StateStore, Body, Tally) */
 static int init(PyObject *self, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
     Framer *f = (Framer *)self;
-    PyObject *jobs, *apps, *datasets, *states, *host, *state_action;
+    PyObject *jobs, *apps, *datasets, *states, *host, *state_action, *counted, *bounds;
     if (f->host)
         return PyErr_SetString(PyExc_TypeError, "a Framer is made once"), -1;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!(iiiii)SSO!O!:Framer", &PyTuple_Type, &jobs, &PyTuple_Type, &apps, &PyList_Type, &datasets,
-                          &PyList_Type, &states, &f->rescheduled, &f->lost, &f->expired, &f->retrying, &f->inferred, &host, &state_action, &PyType_Type, &f->store_type,
-                          &PyType_Type, &f->body_type))
-        return f->store_type = f->body_type = NULL, -1;
-    Py_INCREF((PyObject *)f->store_type), Py_INCREF((PyObject *)f->body_type);
+    if (!PyArg_ParseTuple(args, "O!O!O!O!(iiiii)SS(iiO!O!)O!O!O!:Framer", &PyTuple_Type, &jobs, &PyTuple_Type, &apps, &PyList_Type, &datasets,
+                          &PyList_Type, &states, &f->rescheduled, &f->lost, &f->expired, &f->retrying, &f->inferred, &host, &state_action, &f->counting.events, &f->counting.timeouts, &PyList_Type, &counted, &PyList_Type, &bounds, &PyType_Type,
+                          &f->store_type, &PyType_Type, &f->body_type, &PyType_Type, &f->tally_type))
+        return f->store_type = f->body_type = f->tally_type = NULL, -1;
+    Py_INCREF((PyObject *)f->store_type), Py_INCREF((PyObject *)f->body_type), Py_INCREF((PyObject *)f->tally_type);
     if (!(f->host = copy_of(host, &f->host_length)) || !(f->state_action = copy_of(state_action, &f->state_action_length)) || !make_field(&f->jobs, jobs) || !make_field(&f->apps, apps))
         return -1;
     if (PyList_Size(datasets) > DATASET_LIMIT || PyList_Size(states) > (Py_ssize_t)(sizeof f->states / sizeof *f->states))
@@ -213,7 +241,7 @@ static int init(PyObject *self, PyObject *args, PyObject *Py_UNUSED(kwargs))
     }
     if (f->app < 0)
         return PyErr_SetString(PyExc_ValueError, "rq.app is not among the datasets"), -1;
-    return 0;
+    return init_counting(&f->counting, counted, bounds);
 }
 
 static void dealloc(PyObject *self)
@@ -221,11 +249,13 @@ static void dealloc(PyObject *self)
     Framer *f = (Framer *)self;
     PyTypeObject *type = Py_TYPE(self);
     free_fields(&f->jobs), free_fields(&f->apps), free(f->host), free(f->state_action), free(f->state_room);
-    Py_XDECREF((PyObject *)f->store_type), Py_XDECREF((PyObject *)f->body_type);
+    Py_XDECREF((PyObject *)f->store_type), Py_XDECREF((PyObject *)f->body_type), Py_XDECREF((PyObject *)f->tally_type);
     for (int i = 0; i < f->dataset_count; i++)
         free(f->datasets[i].name), free(f->datasets[i].prefix);
     for (int i = 0; i < f->state_count; i++)
         free(f->states[i].action), free(f->states[i].state);
+    for (int i = 0; i < f->counting.actions; i++)
+        free(f->counting.counted[i].action);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
@@ -239,9 +269,9 @@ static PyType_Spec spec = {"shipper.ship.reader.framing.Framer", sizeof(Framer),
 
 static int add_types(PyObject *module)
 {
-    PyObject *framer = PyType_FromSpec(&spec), *store = PyType_FromSpec(&store_spec), *body = PyType_FromSpec(&body_spec);
-    int failed = !framer || !store || !body || PyModule_AddObjectRef(module, "Body", body) || PyModule_AddObjectRef(module, "Framer", framer) || PyModule_AddObjectRef(module, "StateStore", store);
-    Py_XDECREF(framer), Py_XDECREF(store), Py_XDECREF(body);
+    PyObject *framer = PyType_FromSpec(&spec), *store = PyType_FromSpec(&store_spec), *body = PyType_FromSpec(&body_spec), *tally = PyType_FromSpec(&tally_spec);
+    int failed = !framer || !store || !body || !tally || PyModule_AddObjectRef(module, "Body", body) || PyModule_AddObjectRef(module, "Framer", framer) || PyModule_AddObjectRef(module, "StateStore", store) || PyModule_AddObjectRef(module, "Tally", tally);
+    Py_XDECREF(framer), Py_XDECREF(store), Py_XDECREF(body), Py_XDECREF(tally);
     return failed ? -1 : 0;
 }
 

@@ -15,13 +15,15 @@ class Framer:
         ranks: tuple[int, ...],
         host: bytes,
         state_action: bytes,
+        counting: tuple[int, int, list[tuple[bytes, int, int, bool]], list[int]],
         store_type: type[StateStore],
         body_type: type[Body],
+        tally_type: type[Tally],
         /,
     ) -> None:
         """`datasets`: (name, action line up to the day, whether an index is of a day). `states`: (action, state, rank).
 
-        `state_action` is the action line of a state up to its id.
+        `state_action` is the action line of a state up to its id. `counting`: tally.for_native().
         """
 
     def frame(
@@ -35,12 +37,15 @@ class Framer:
         latest_us: int,
         now_us: int,
         days: bytes | None,
+        counts: bool,
+        fresh_us: int,
         /,
-    ) -> tuple[Body, bytes, bytes, int, int]:
-        """(body, where lines taken begin, where odd ones do, time of the last or -1, whether all are verbatim).
+    ) -> tuple[Body, bytes, bytes, int, int, Tally | None]:
+        """(body, where lines taken begin, where odd ones do, time of the last or -1, whether all are verbatim, tally).
 
         Places are 32-bit numbers, from the block's start; times are microseconds since 1970. States go to `states`.
         `days`: a bit for each day that an application's line may be of (since 1970, modulo 4096); None: any.
+        `counts`: make a tally; only records since `fresh_us` say in it how long jobs wait.
         """
 
 class Body:
@@ -56,3 +61,9 @@ class StateStore:
     def put(self, id_json: bytes, version: int, body: bytes, /) -> None: ...
     def take(self, over: bool, leave: int, /) -> tuple[bytes, int]: ...
     def size(self) -> int: ...
+
+class Tally:
+    """What a block's lines that were taken add to the counters."""
+
+    def read(self) -> list[tuple[bytes, bytes, bytes, bytes, bytes]]:
+        """(labels as JSON, numbers as int64, samples of each measure as int64) of each set of labels."""

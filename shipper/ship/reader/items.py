@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..counting.tally import NativeTally
 from ..source.tail import LINE_LIMIT, Block, Source, name_of
 from .document import Document, NotShippable
 
@@ -57,7 +58,7 @@ class FramedLines:
     """Lines of a source whose action and source stand in `body` as they are sent.
 
     `places` says where each line begins, from `start` on. `verbatim`: each document is its line.
-    Where it is not, the lines are in `data`, or can be read again.
+    Where it is not, the lines are in `data`, or can be read again. `tally`: what they add to the counters.
     """
 
     source: Source
@@ -68,6 +69,7 @@ class FramedLines:
     data: bytes | None
     newest: datetime | None
     foreign: bool
+    tally: NativeTally | None = None
 
     @property
     def count(self) -> int:

@@ -33,11 +33,12 @@ class Reader(Protocol):
 
 
 class NdjsonReader:
-    """One JSON object on each line. `trusts_all`: any file may hold records of ours."""
+    """One JSON object on each line. `trusts_all`: any file may hold records of ours. `counts`: jobs are counted."""
 
-    def __init__(self, settings: Settings, *, trusts_all: bool = False) -> None:
+    def __init__(self, settings: Settings, *, trusts_all: bool = False, counts: bool = False) -> None:
         self._settings = settings
         self._trusts_all = trusts_all
+        self._counts = counts
         self._host = socket.gethostname()
         self._framer = Framer(settings, self._host)
         self.states = state_store.make(settings.namespace) if settings.states else None
@@ -50,7 +51,9 @@ class NdjsonReader:
         now, parsed = datetime.now(UTC), Parsed(size=len(block.data))
         place = Place(self._host, block.source.file_id(), block.start, trusted=self._trusts(block.source))
         days = None if place.trusted else self._days.bits(now)
-        framed = self._framer.frame(block, place.file_id, now, self.states, trusted=place.trusted, days=days)
+        framed = self._framer.frame(
+            block, place.file_id, now, self.states, trusted=place.trusted, days=days, counts=self._counts
+        )
         if framed is None:
             lines = _lines(block.data, 0)
         else:
@@ -144,7 +147,8 @@ class NdjsonReaderSince(NdjsonReader):
 def _framed_lines(block: Block, framed: Framed, *, foreign: bool) -> FramedLines:
     data = None if framed.verbatim or block.source.rereadable else bytes(block.data)
     return FramedLines(
-        block.source, block.start, framed.body, framed.taken, framed.verbatim, data, framed.newest, foreign
+        block.source, block.start, framed.body, framed.taken, framed.verbatim, data, framed.newest, foreign,
+        framed.tally,
     )  # fmt: skip
 
 

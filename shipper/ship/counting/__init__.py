@@ -1,0 +1,1 @@
+"""Counts what jobs do, from the records that Elasticsearch accepted: for Prometheus, StatsD and OpenTelemetry."""
