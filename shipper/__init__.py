@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .forking import no_fork
 
 if TYPE_CHECKING:
-    from . import audit, jobs, timeline
+    from . import audit, jobs, queues, timeline
     from .emit.callbacks import on_dead, on_fail
     from .emit.instrument import instrument
     from .emit.logged_job import LoggedJob
@@ -34,11 +34,12 @@ __all__ = [
     "on_dead",
     "on_fail",
     "progress",
+    "queues",
     "structlog_context",
     "timeline",
 ]
 
-_MODULES = ("audit", "jobs", "timeline")
+_MODULES = ("audit", "jobs", "queues", "timeline")
 
 _HOMES = {
     "LoggedJob": ".emit.logged_job",

@@ -11,7 +11,8 @@ import click
 from ..errors import SettingsError, ShipperError
 
 _COMMANDS = (
-    "run", "import", "setup", "prune", "timeline", "top", "job", "audit", "worker", "watch", "status", "deadletter"
+    "run", "import", "setup", "prune", "timeline", "top", "job", "audit", "worker", "now", "inspect", "watch",
+    "status", "deadletter"
 )  # fmt: skip
 
 

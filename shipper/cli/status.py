@@ -12,6 +12,7 @@ import click
 from .. import settings
 from ..errors import StateError
 from . import options
+from .shown import size, span
 
 
 @click.command()
@@ -46,43 +47,28 @@ def _print(data: dict[str, Any], age_s: float) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    how = data["state"] if data["running"] else f"not running (last heard of {_span(age_s)} ago)"
+    how = data["state"] if data["running"] else f"not running (last heard of {span(age_s)} ago)"
     console.print(f"[bold]{how}[/] · process {data['pid']} · to {data['elasticsearch']}")
     console.print(
         f"{data['indexed']} indexed, {data['duplicates']} there already, {data['dead_letters']} dead letters, "
         f"{data['retries']} retries since {data['started_at']}"
     )
     if waiting := data.get("waiting_bytes"):
-        console.print(f"[yellow]{_bytes(waiting)} of documents whose index takes none now[/]")
+        console.print(f"[yellow]{size(waiting)} of documents whose index takes none now[/]")
     if not_indexed := data.get("not_indexed"):
         console.print(f"[yellow]{not_indexed} records were taken and not indexed: by a pipeline or a failure store[/]")
     lag = "" if data["lag_ms"] is None else f", {data['lag_ms']} ms behind its record's time"
     console.print(
-        f"{data['records_per_s']:g} records/s, {_bytes(data['bytes_per_s'])}/s{lag}; {_bytes(data['memory_bytes'])} "
+        f"{data['records_per_s']:g} records/s, {size(data['bytes_per_s'])}/s{lag}; {size(data['memory_bytes'])} "
         f"of memory; lines are checked in {data.get('checked_in', 'an unknown way')}"
     )
     if data["last_error"]:
-        now = f"for {_span(data['retrying_s'])}" if data["retrying_s"] else f"last at {data['last_error_at']}"
+        now = f"for {span(data['retrying_s'])}" if data["retrying_s"] else f"last at {data['last_error_at']}"
         console.print(f"[red]{data['last_error']}[/] ({now})", soft_wrap=True)
     for problem in data["rq_problems"]:
         console.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
     table = Table("file", "position", "size", "backlog", "for", box=None, pad_edge=False)
     for file in data["files"]:
-        behind = (_bytes(file["backlog_bytes"]), _span(file["backlog_age_s"])) if file["backlog_bytes"] else ("-", "")
+        behind = (size(file["backlog_bytes"]), span(file["backlog_age_s"])) if file["backlog_bytes"] else ("-", "")
         table.add_row(file["path"], str(file["position"]), str(file["size"]), *behind)
     console.print(table)
-
-
-def _bytes(number: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"
-
-
-def _span(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
