@@ -18,9 +18,11 @@ from rq.suspension import resume, suspend
 from shipper.live import inspection, present
 from shipper.redact import Redactor
 from tests import work
-from tests.integration.test_live import dump, letters  # noqa: F401 - a fixture
+from tests.integration import test_live
+from tests.integration.test_live import dump
 from tests.programs import Programs, wait_for
 
+letters = test_live.letters  # a fixture
 HOSTILE = "ev\x1b]0;il\x07[red]x"
 
 
@@ -33,7 +35,7 @@ def inspect(programs: Programs, *arguments: str) -> Any:
     return json.loads(programs.run("shipper", "inspect", "--json", *arguments).stdout)
 
 
-def test_now_is_what_rq_has(letters: Queue, programs: Programs, connection: redis.Redis) -> None:  # noqa: F811
+def test_now_is_what_rq_has(letters: Queue, programs: Programs, connection: redis.Redis) -> None:
     before = dump(connection)
     found = now(programs)
     people = programs.run("shipper", "now").stdout
@@ -78,10 +80,11 @@ def test_what_runs_is_shown_with_its_worker(
     people = programs.run("shipper", "now", "workers", "running").stdout
     assert job.id in people
     assert "busy" in people
+    file.touch()
+    wait_for(lambda: not present.read(connection, ["running"]).running(), "the job's end")
     os.kill(worker.pid, signal.SIGKILL)
     wait_for(lambda: not present.read(connection, ["workers"]).workers[0].is_live, "the worker to be missed")
     assert "not alive" in programs.run("shipper", "now", "workers").stdout
-    file.touch()
 
 
 def test_that_workers_are_suspended_is_said(queue: Queue, programs: Programs, connection: redis.Redis) -> None:
@@ -123,7 +126,7 @@ def test_it_is_shown_again_and_again(queue: Queue, programs: Programs) -> None:
 # --- inspect ---
 
 
-def test_the_overview_counts_all_keys(letters: Queue, programs: Programs, connection: redis.Redis) -> None:  # noqa: F811
+def test_the_overview_counts_all_keys(letters: Queue, programs: Programs, connection: redis.Redis) -> None:
     before = dump(connection)
     found = inspect(programs)
     assert dump(connection) == before
