@@ -40,9 +40,10 @@ types: tools
 unit: tools
 	@$(PYTHON) -m pytest -q -n 2 tests/unit
 
-soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1
+soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1 FUZZ_SECONDS=600
 	@$(PYTHON) -m tests.soak $(or $(SECONDS),60) $(SEED)
 	@THOROUGH=1 $(PYTHON) -m pytest -q tests/model
+	@$(PYTHON) -m tests.fuzz $(or $(FUZZ_SECONDS),600)
 
 kibana: tools  ## Build what Kibana imports from its sources in kibana/.
 	@$(PYTHON) -m kibana

@@ -99,7 +99,7 @@ def loop() -> None:
     from rq.job import Job
 
     from shipper import settings
-    from shipper.emit import rq, snapshot  # noqa: F401 - as loaded as in a worker
+    from shipper.emit import instrument, snapshot  # noqa: F401 - as loaded as in a worker
     from shipper.emit.events import Success
     from shipper.emit.recorder import Recorder
 

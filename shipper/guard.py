@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import cache
 
 from rq.timeouts import BaseTimeoutException
 
@@ -12,14 +13,8 @@ log = logging.getLogger("shipper")
 WARN_EVERY_S = 60.0
 
 
-class never_raise:  # noqa: N801 - reads as a statement: `with never_raise("started"):`
-    """Log an exception of the block, at most once a minute, and continue after the block.
-
-    RQ's job timeout (BaseTimeoutException) and exceptions that are no Exception are not caught: they are for the job.
-    `name` says in the log what was not recorded.
-
-    A class instead of a generator, as it is entered a dozen times per job and takes a third of the time.
-    """
+class _Guard:
+    """The context manager that `never_raise` returns. Has no state of a block, so one serves all blocks of a name."""
 
     __slots__ = ("_name",)
 
@@ -37,8 +32,8 @@ class never_raise:  # noqa: N801 - reads as a statement: `with never_raise("star
         if not issubclass(kind, Exception) or issubclass(kind, BaseTimeoutException):
             return False  # RQ's job timeout, which interrupted our code
         now = time.monotonic()
-        if now - never_raise._last_warning >= WARN_EVERY_S:
-            never_raise._last_warning = now
+        if now - _Guard._last_warning >= WARN_EVERY_S:
+            _Guard._last_warning = now
             log.warning(
                 "No record of %r: %s: %s. The job is not affected.",
                 self._name,
@@ -48,3 +43,13 @@ class never_raise:  # noqa: N801 - reads as a statement: `with never_raise("star
                 extra={"event.action": "observer-failed"},
             )
         return True
+
+
+@cache  # a dozen are entered for each job: neither a generator nor a new object each time
+def never_raise(name: str) -> _Guard:
+    """`with never_raise("started"):` logs an exception of the block, at most once a minute, and continues after it.
+
+    RQ's job timeout (BaseTimeoutException) and exceptions that are no Exception are not caught: they are for the job.
+    `name` says in the log what was not recorded.
+    """
+    return _Guard(name)

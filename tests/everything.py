@@ -1,4 +1,4 @@
-"""`make test`'s tests: ours in several processes, and beside them the types, RQ's own and those on the oldest RQ.
+"""`make test`'s tests: ours in several processes; beside them the types, odd lines, RQ's own, those on the oldest RQ.
 
     python -m tests.everything [pytest's arguments]
 
@@ -21,7 +21,12 @@ from stack.processes import StackError, ending_with_us
 from tests.warm import ROOT
 
 PROCESSES = 3
-BESIDE = {"types": "mypy", "the oldest RQ": "tests.compat.oldest_rq", "RQ's own tests": "tests.compat.rq_suite"}
+BESIDE = {
+    "types": "mypy",
+    "odd lines": "tests.fuzz",
+    "the oldest RQ": "tests.compat.oldest_rq",
+    "RQ's own tests": "tests.compat.rq_suite",
+}
 SHARED_ELASTICSEARCH = "TESTS_ELASTICSEARCH"  # the variable with a file's name, which in time will hold the URL
 
 

@@ -77,8 +77,6 @@ class JobSnapshot(NamedTuple):
     created_at: datetime | None = None
     enqueued_at: datetime | None = None
     scheduled_at: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
     attempt: int = 1
     max_attempts: int = 1
     retries_left: int = 0
@@ -88,18 +86,24 @@ class JobSnapshot(NamedTuple):
     root_job_id: str | None = None
     ttl_s: int | None = None
     payload_stored_bytes: int | None = None
-    args: tuple[Any, ...] | None = None
-    kwargs: Mapping[str, Any] | None = None
-    meta: Mapping[Any, Any] | None = None
     context: Mapping[str, str] = NO_CONTEXT
     rate_limited_at: datetime | None = None
     rate_limit_key: str | None = None
     cron_name: str | None = None
+    # The fields that change while the job runs come last: see `at_ending`.
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    args: tuple[Any, ...] | None = None
+    kwargs: Mapping[str, Any] | None = None
+    meta: Mapping[Any, Any] | None = None
 
     @property
     def waits_since(self) -> datetime | None:
         """When the job was due. Its lag counts from then."""
         return self.scheduled_at or self.rate_limited_at or self.enqueued_at
+
+
+_UNCHANGED = JobSnapshot._fields.index("started_at")
 
 
 def carry(
@@ -216,7 +220,8 @@ def at_ending(job: Job, started: JobSnapshot | None) -> JobSnapshot:
     """The snapshot of a job whose function returned: that of its start, with what has changed since."""
     if started is None or started.job_id != job.id:
         return from_job(job)
-    return started._replace(
+    return JobSnapshot(  # a third of the time of `_replace`
+        *started[:_UNCHANGED],
         started_at=job.started_at,
         ended_at=job.ended_at,
         args=_evaluated(job, "_args"),
