@@ -1,10 +1,10 @@
 """A `_bulk` server that takes everything and keeps nothing: what a shipper costs when the server costs nothing.
 
-    python -m benchmarks.null_server PORT
+    python -m benchmarks.null_server PORT [--refuse-half]
 
-Each document is answered with 201. `GET /count` says how many there were since `GET /begin`, and how many seconds
-passed from the first request's head to the last one's answer: the same clock for everybody, whether they end by
-themselves or not, and however long they take to start.
+Each document is answered with 201, or every other one with 400. `GET /count` says how many there were since `GET
+/begin`, and how many seconds passed from the first request's head to the last one's answer: the same clock for
+everybody, whether they end by themselves or not, and however long they take to start.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ import zlib
 
 ITEM = b'{"create":{"_index":"null","_id":"0","status":201}}'
 SHORT_ITEM = b'{"create":{"status":201}}'  # what `filter_path=…status` asks for
+REFUSED = (
+    b'{"create":{"_index":"null","_id":"0","status":400,"error":{"type":"document_parsing_exception",'
+    b'"reason":"[1:2] failed to parse field [a] of type [long]"}}}'
+)
 BLOCK = 1 << 20
 
 
@@ -43,6 +47,9 @@ class Seen:
 
 
 seen = Seen()
+
+
+refuses_half = False
 
 
 def main(port: int) -> None:
@@ -90,7 +97,11 @@ def _answer(head: bytes, documents: int) -> bytes:
     if b"/_bulk" in target:
         seen.documents(documents)
         item = SHORT_ITEM if b"filter_path" in head else ITEM
-        content = b'{"errors":false,"items":[' + b",".join([item] * documents) + b"]}"
+        items = [item] * documents
+        if refuses_half:
+            items[::2] = [REFUSED] * len(items[::2])
+        errors = b"true" if refuses_half and documents else b"false"
+        content = b'{"errors":%b,"items":[%b]}' % (errors, b",".join(items))
     elif b"/begin" in target:
         seen.begin()
         content = b"{}"
@@ -111,4 +122,5 @@ def _http(status: bytes, content: bytes) -> bytes:
 
 
 if __name__ == "__main__":
+    refuses_half = "--refuse-half" in sys.argv
     main(int(sys.argv[1]))

@@ -1,16 +1,19 @@
-"""Others that do the same work, where this machine has them: Debian's rsyslog and syslog-ng, and the client's helpers.
+"""Others that do the same work: Debian's rsyslog and syslog-ng.
 
-The two come from the packages rsyslog and rsyslog-elasticsearch, and syslog-ng-core and syslog-ng-mod-http; the
-latter refuse to be installed beside the former: unpack them and set SYSLOG_NG_ROOT to the folder.
+Their packages are downloaded and unpacked into .run/peers. Nothing is installed: the two refuse to be, side by side.
+Where that cannot be done (no apt, no network) they are left out, and it is said why.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
+import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+PACKAGES = ("rsyslog", "rsyslog-elasticsearch", "syslog-ng-core", "syslog-ng-mod-http")
+FOLDER = Path(".run/peers")
 BATCH = 1000
 QUEUE = 20_000
 
@@ -25,10 +28,53 @@ class Peer:
     ends: bool = False
 
 
+@cache
+def unpacked() -> Path:
+    """The folder that the packages, and the libraries they depend on, are unpacked in. Downloads them once."""
+    root = (FOLDER / "root").absolute()
+    if root.exists():
+        return root
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        print("  rsyslog and syslog-ng are unpacked from Debian's packages, and this is no Debian")
+        return root
+    downloads, fresh = FOLDER / "packages", FOLDER / "root.new"
+    for folder in (downloads, fresh):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    for package in sorted({*PACKAGES, *_libraries()}):
+        done = subprocess.run(
+            ["apt-get", "download", package], cwd=downloads, capture_output=True, text=True, check=False
+        )
+        if done.returncode and package in PACKAGES:
+            print(f"  {package} could not be downloaded: {done.stderr.strip().splitlines()[-1]}")
+            return root
+    for archive in downloads.iterdir():
+        subprocess.run(["dpkg", "-x", archive, fresh], check=True)
+    shutil.rmtree(downloads)
+    fresh.rename(root)
+    return root
+
+
+def _libraries() -> set[str]:
+    """The libraries that the packages depend on, but for the C library."""
+    command = ["apt-cache", "depends", "--important", *PACKAGES]
+    depends = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    named = {line.rpartition(" ")[2] for line in depends.splitlines() if "Depends: lib" in line}
+    return named - {"libc6"}
+
+
+def _environment(root: Path, *modules: Path) -> dict[str, str]:
+    """Where the loader finds the unpacked libraries."""
+    libraries = [*root.glob("lib/*-linux-gnu"), *root.glob("usr/lib/*-linux-gnu"), *modules]
+    return {"LD_LIBRARY_PATH": ":".join(map(str, libraries))}
+
+
 def rsyslog(name: str, file: Path, port: int, folder: Path, *, parse: bool) -> Peer | None:
     """rsyslog's omelasticsearch, lines as they are or parsed as JSON first."""
-    program = shutil.which("rsyslogd") or shutil.which("rsyslogd", path="/usr/sbin")
-    if program is None or not any(Path("/usr/lib").glob("*/rsyslog/omelasticsearch.so")):
+    root = unpacked()
+    program = root / "usr/sbin/rsyslogd"
+    modules = next(root.glob("usr/lib/*/rsyslog"), None)
+    if not program.exists() or modules is None:
         return None
     work = folder / name
     work.mkdir()
@@ -51,19 +97,19 @@ ruleset(name="ship" queue.type="FixedArray" queue.size="{QUEUE}" queue.dequeueBa
 }}
 """
     )
-    return Peer(name, [program, "-n", "-f", str(work / "rsyslog.conf"), "-i", str(work / "pid")], {})
+    command = [program, "-n", "-f", work / "rsyslog.conf", "-i", work / "pid", "-M", modules]
+    return Peer(name, [str(word) for word in command], _environment(root))
 
 
 def syslog_ng(name: str, file: Path, port: int, folder: Path) -> Peer | None:
     """syslog-ng's http destination, set up as its elasticsearch-http is: lines as they are."""
-    root = Path(os.environ.get("SYSLOG_NG_ROOT", "/"))
+    root = unpacked()
     program = root / "usr/sbin/syslog-ng"
     if not program.exists():
         return None
     work = folder / name
     work.mkdir()
     modules = root / "usr/lib/syslog-ng"
-    libraries = ":".join(str(path) for path in (*root.glob("usr/lib/*-linux-gnu"), *modules.glob("*"), modules))
     (work / "syslog-ng.conf").write_text(
         f"""
 @version: 3.38
@@ -79,22 +125,7 @@ destination search {{
 log {{ source(lines); destination(search); flags(flow-control); }};
 """
     )
-    found = sorted(str(path) for path in modules.glob("*") if path.is_dir())
-    return Peer(
-        name,
-        [
-            str(program),
-            "-F",
-            "--no-caps",
-            "-f",
-            str(work / "syslog-ng.conf"),
-            "-R",
-            str(work / "persist"),
-            "-p",
-            str(work / "pid"),
-            "-c",
-            str(work / "control"),
-            f"--module-path={':'.join([*found, str(modules)])}",
-        ],
-        {"LD_LIBRARY_PATH": libraries},
-    )
+    found = [*sorted(path for path in modules.glob("*") if path.is_dir()), modules]
+    command = [program, "-F", "--no-caps", "-f", work / "syslog-ng.conf", "-R", work / "persist", "-p", work / "pid"]
+    command += ["-c", work / "control", f"--module-path={':'.join(map(str, found))}"]
+    return Peer(name, [str(word) for word in command], _environment(root, *found))

@@ -3,8 +3,9 @@
     python -m benchmarks.shipping [RECORDS]
 
 Everything is on: validation, ids, routing by time, `create`, positions, the outcome of each document. The server
-takes everything and keeps nothing (null_server.py), so that what is measured is the shipper. The lines are made
-from the golden records. CPU is user and system time of the whole process, its start left out.
+takes everything and keeps nothing (null_server.py), so that what is measured is the shipper. The records are those of
+real workers (worker_records.py), each round with other ids; then come lines of other programs. CPU is user and system
+time of the whole process, its start left out. States, which the shipper sends beside the records, are not counted.
 """
 
 from __future__ import annotations
@@ -18,21 +19,23 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from shipper import records
 from stack.processes import free_port, wait_until
 
-from . import peers
+from . import peers, worker_records
 from .peers import Peer
 from .promises import Promise, show
 
-GOLDEN = Path(__file__).resolve().parent.parent / "tests/golden"
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+GOLDEN = TESTS / "golden"
 KINDS = ("job-enqueued", "job-started", "job-finished")
 TICKS = os.sysconf("SC_CLK_TCK")
 MOST_MIB = 80  # resident
@@ -90,6 +93,15 @@ def write_lines_of_others(path: Path, count: int) -> None:
             out.write(json.dumps({**line, "order": golden["rq"], "by": golden["messaging"]}) + "\n")
 
 
+def write_lines_of_loggers(path: Path, count: int) -> None:
+    """The lines of ten logging libraries with their default settings, of today, again and again."""
+    files = sorted({*(TESTS / "lines").glob("*.jsonl")} - {TESTS / "lines/collisions.jsonl"})
+    today = f"{datetime.now(UTC):%Y-%m-%d}".encode()
+    lines = [line.replace(b"2026-11-25", today) for one in files for line in one.read_bytes().splitlines(True)]
+    with path.open("wb") as out:
+        out.writelines(islice(cycle(lines), count))
+
+
 def once(files: str, state: Path, url: str, *, trusted: bool = True) -> list[str]:
     """The command that ships all that is there."""
     command = [str(Path(sys.executable).parent / "shipper"), "run", "--once", "--files", files]
@@ -101,9 +113,9 @@ def once(files: str, state: Path, url: str, *, trusted: bool = True) -> list[str
 class NullServer:
     """The server, in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.port = free_port()
-        self._process = subprocess.Popen([sys.executable, "-m", "benchmarks.null_server", str(self.port)])
+        self._process = subprocess.Popen([sys.executable, "-m", "benchmarks.null_server", str(self.port), *options])
         wait_until(self._answers, 10, "the null server")
 
     def begin(self) -> None:
@@ -167,13 +179,13 @@ def run(peer: Peer, count: int, server: NullServer) -> Used:
     return Used(used.ru_utime + used.ru_stime, server.took_s, used.ru_maxrss << 10)
 
 
-def measure(make: Callable[[str, Path], Peer], file: Path, count: int, server: NullServer, rounds: int) -> Figure:
-    """The median of some rounds, less what the start alone takes (a run on an empty file)."""
-    empty = file.with_name("empty")
+def measure(make: Callable[[str, Path], Peer], files: Sequence[Path], count: int, server: NullServer) -> Figure:
+    """The median of the files of so many records each, less what the start alone takes (a run on an empty file)."""
+    empty = files[0].with_name("empty")
     empty.touch()
     numbers = iter(range(100))
     start = run(make(f"start-{next(numbers)}", empty), 0, server)
-    runs = [run(make(f"run-{next(numbers)}", file), count, server) for _ in range(rounds)]
+    runs = [run(make(f"run-{next(numbers)}", file), count, server) for file in files]
     cpu_s = statistics.median(one.cpu_s for one in runs) - start.cpu_s
     wall_s = statistics.median(one.wall_s for one in runs)
     return Figure(count / cpu_s, count / wall_s, max(one.memory for one in runs))
@@ -267,41 +279,28 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def main(count: int = 600_000, rounds: int = 3, report: dict[str, Any] | None = None) -> list[Promise]:
-    """Print the table, and add its figures to the report."""
+def main(count: int = 300_000, report: dict[str, Any] | None = None) -> list[Promise]:
+    """Print the tables, and add their figures to the report."""
     figures: dict[str, Figure] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        file = folder / "records.jsonl"
-        write_records(file, count)
-        size = file.stat().st_size
-        server = NullServer()
+        server, refusing = NullServer(), NullServer("--refuse-half")
         try:
-            print(f"{count} records of {size // count} bytes, to a server that keeps nothing (median of {rounds})")
-            print(f"  {'':24} {'docs/CPU-s':>10} {'docs/s':>9} {'memory':>8}")
-            for title, make in competitors(file, server, folder):
-                # The slow ones get fewer records.
-                few, portion = file, count
-                if title.endswith(("_bulk", "parsed")):
-                    few, portion = folder / "few.jsonl", count // 10
-                    write_records(few, portion)
-                figure = figures[title] = measure(make, few, portion, server, rounds)
-                memory = f"{figure.memory / (1 << 20):.0f} MiB"
-                print(f"  {title:24} {figure.per_cpu_s:>10,.0f} {figure.per_s:>9,.0f} {memory:>8}", flush=True)
-            others = folder / "others.jsonl"
-            write_lines_of_others(others, count // 4)
-            print(f"{count // 4} lines of another program, of {others.stat().st_size // (count // 4)} bytes")
-            beside = folder / "others"
-            beside.mkdir()
-            for title, make in competitors(others, server, beside, trusted=False):
-                if title in (OURS, "rsyslog", "rsyslog, JSON parsed"):
-                    figure = measure(make, others, count // 4, server, rounds)
-                    figures[f"{title}: any JSON"] = figure
-                    memory = f"{figure.memory / (1 << 20):.0f} MiB"
-                    print(f"  {title:24} {figure.per_cpu_s:>10,.0f} {figure.per_s:>9,.0f} {memory:>8}", flush=True)
+            files = [folder / f"records-{seed}.jsonl" for seed in SEEDS]
+            for seed, file in zip(SEEDS, files, strict=True):
+                worker_records.write(file, count, seed)
+            _table("records of real workers", files, count, server, folder / "own", figures, trusted=True)
+            for title, make in competitors(files[0], refusing, _made(folder / "refused")):
+                if title == OURS:
+                    figures[REFUSED] = measure(make, files[:1], count, refusing)
+            for kind, write in OF_OTHERS.items():
+                file = folder / f"{kind}.jsonl"
+                write(file, count)
+                _table(kind, [file] * len(SEEDS), count, server, folder / kind, figures, trusted=False)
             share, longest = idle(server, folder)
         finally:
             server.stop()
+            refusing.stop()
     for missing in PROMISED.keys() - figures.keys():
         print(f"  {missing} is not here, and was left out")
     if report is not None:
@@ -313,33 +312,72 @@ def main(count: int = 600_000, rounds: int = 3, report: dict[str, Any] | None = 
     ]
 
 
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _table(
+    kind: str,
+    files: Sequence[Path],
+    count: int,
+    server: NullServer,
+    folder: Path,
+    figures: dict[str, Figure],
+    *,
+    trusted: bool,
+) -> None:
+    """Measure ours and the others on these files, and print a line for each. `trusted`: they are records of ours."""
+    size = files[0].stat().st_size // count
+    print(f"{count:,} {kind} of {size} bytes, to a server that keeps nothing (median of {len(files)})")
+    print(f"  {'':24} {'docs/CPU-s':>10} {'docs/s':>9} {'memory':>8}")
+    for title, make in competitors(files[0], server, _made(folder), trusted=trusted):
+        if not trusted and title not in (OURS, *ANY_JSON):
+            continue
+        used, portion = files, count
+        if title.endswith(("_bulk", "parsed")):  # the slow ones get fewer
+            few, portion = folder / "few.jsonl", count // 10
+            with files[0].open("rb") as all_of_them:
+                few.write_bytes(b"".join(islice(all_of_them, portion)))
+            used = [few] * len(files)
+        figure = measure(make, used, portion, server)
+        figures[title if trusted else f"{title}: {kind}"] = figure
+        memory = f"{figure.memory / (1 << 20):.0f} MiB"
+        print(f"  {title:24} {figure.per_cpu_s:>10,.0f} {figure.per_s:>9,.0f} {memory:>8}", flush=True)
+
+
+SEEDS = (1, 2, 3)
+REFUSED = "half of them refused"
+OF_OTHERS = {"lines of another program": write_lines_of_others, "lines of ten loggers": write_lines_of_loggers}
+
+
 def _compared(figures: dict[str, Figure]) -> Iterator[Promise]:
     """What is promised of our figures beside those of others."""
-    ours, x = figures[WITHOUT_STATES], "{:.2f} x"
-    for name, least in AS_INSTALLED.items():
-        if name in figures:
-            ratio = figures[OURS].per_cpu_s / figures[name].per_cpu_s
-            yield Promise(f"docs/CPU-s as installed, of {name}'s", ratio, least=least, shown=x)
-    for name, least in ANY_JSON.items():
-        if (other := f"{name}: any JSON") in figures:
-            ratio = figures[f"{OURS}: any JSON"].per_cpu_s / figures[other].per_cpu_s
-            yield Promise(f"lines/CPU-s of another program, of {name}'s", ratio, least=least, shown=x)
-    for name, least in PROMISED.items():
-        if name in figures:
-            ratio = ours.per_cpu_s / figures[name].per_cpu_s
-            yield Promise(f"docs/CPU-s without states, of {name}'s", ratio, least=least, shown=x)
-    for name in PROMISED:
-        if name in figures:
-            yield Promise(f"docs/s without states, of {name}'s", ours.per_s / figures[name].per_s, least=1.0, shown=x)
-    yield Promise(
-        "CPU with gzip, of that without", ours.per_cpu_s / figures[WITH_GZIP].per_cpu_s, most=MOST_GZIP, shown=x
-    )
-    for name in (OURS, WITHOUT_STATES):
-        yield Promise(
-            f"memory at full speed, {name}", figures[name].memory / (1 << 20), most=MOST_MIB, shown="{:.0f} MiB"
-        )
+    yield from _ratios("docs/CPU-s as installed", figures, OURS, AS_INSTALLED)
+    for kind in OF_OTHERS:
+        yield from _ratios(f"{kind}: lines/CPU-s", figures, f"{OURS}: {kind}", ANY_JSON, f": {kind}")
+    yield from _ratios("docs/CPU-s without states", figures, WITHOUT_STATES, PROMISED)
+    for name in figures.keys() & PROMISED.keys():
+        ratio = figures[OURS].per_s / figures[name].per_s
+        yield Promise(f"docs/s as installed, of {name}'s", ratio, least=1.0, shown=TIMES)
+    gzip = figures[WITHOUT_STATES].per_cpu_s / figures[WITH_GZIP].per_cpu_s
+    yield Promise("CPU with gzip, of that without", gzip, most=MOST_GZIP, shown=TIMES)
+    for name in (OURS, WITHOUT_STATES, REFUSED, *(f"{OURS}: {kind}" for kind in OF_OTHERS)):
+        memory = figures[name].memory / (1 << 20)
+        yield Promise(f"memory at full speed, {name}", memory, most=MOST_MIB, shown="{:.0f} MiB")
 
 
+def _ratios(
+    title: str, figures: dict[str, Figure], ours: str, others: Mapping[str, float], kind: str = ""
+) -> Iterator[Promise]:
+    """Records for a CPU second, ours over those of each other that is here."""
+    for name, least in others.items():
+        if name + kind in figures:
+            ratio = figures[ours].per_cpu_s / figures[name + kind].per_cpu_s
+            yield Promise(f"{title}, of {name}'s", ratio, least=least, shown=TIMES)
+
+
+TIMES = "{:.2f} x"
 PER_CENT = "{:.2%}"
 
 if __name__ == "__main__":

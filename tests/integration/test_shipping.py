@@ -180,7 +180,7 @@ def test_while_a_backlog_is_shipped_positions_are_saved_and_other_files_are_read
         return [entry["position"] for entry in json.loads(file.read_text())["files"]] if file.exists() else []
 
     with serving() as server:
-        server.choose = lambda: slow(0.3)
+        server.choose = lambda: slow(1.0)  # 20 requests: this test has to notice things before the last one
         programs.log.write_bytes(lines(30_000))
         quiet = programs.log.with_name(programs.log.name + ".other")
         quiet.touch()
@@ -191,7 +191,8 @@ def test_while_a_backlog_is_shipped_positions_are_saved_and_other_files_are_read
             lambda: any(b"the quiet one" in source for source in list(server.documents.values())), "the other file"
         )
         wait_for(lambda: any(0 < position < programs.log.stat().st_size for position in saved()), "the positions")
-        assert len(server.jobs) < 30_000
+        arrived = list(server.documents.values())
+        assert len(arrived) < 30_001 or b"the quiet one" not in arrived[-1]
 
 
 def test_jobs_with_ids_and_times_beyond_elasticsearchs_have_their_records_and_states(
