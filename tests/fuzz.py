@@ -3,8 +3,8 @@
     python -m tests.fuzz [SECONDS] [SEED]
 
 Runs for so long, with another seed each time unless told one. Each block is read by framing.c (where it was compiled)
-and by document.py, which have to agree. `make test` runs it for 30 seconds, `make soak` for ten minutes. A block that fails is printed with its
-seed: `python -m tests.fuzz 1 SEED` reads the same one first.
+and by document.py, which have to agree. `make test` runs it for 30 seconds, `make soak` for ten minutes. A block that
+fails is printed with its seed: `python -m tests.fuzz 1 SEED` reads the same one first.
 """
 
 from __future__ import annotations

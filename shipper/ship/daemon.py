@@ -31,7 +31,7 @@ from .source.checkpoints import Registry
 from .source.discovery import Discovery, File, allow_many_files, check_folders
 from .source.idle import IdleFiles
 from .source.rotation import Rotation
-from .source.tail import Block, Stream
+from .source.tail import Block, Source, Stream
 from .status import Counts, Status, Watcher
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class _Daemon:
         self._status_thread = _StatusThread(settings, counts, self._discovery, self._pipeline.counting)
         self._folders, self._disk = LogThrottle(), LogThrottle()
         self._saved: tuple[int, int] | None = None
+        self._last_read: Source | None = None
 
     def run(self) -> None:
         log.info(
@@ -151,9 +152,17 @@ class _Daemon:
             for task, interval in due.items():
                 if interval.due():
                     task()
-            if not self._pipeline.ship(_blocks(self._idle.active(), self._stop), REST_S):
+            if not self._pipeline.ship(self._blocks_of_a_turn(), REST_S):
                 self._stop.wait(REST_S)
         self._pipeline.finish()
+
+    def _blocks_of_a_turn(self) -> Iterator[Block]:
+        """New blocks. A turn may end after the first one: the next turn begins with the file after that one's."""
+        files = self._idle.active()
+        first = next((place + 1 for place, file in enumerate(files) if file is self._last_read), 0)
+        for block in _blocks(files[first:] + files[:first], self._stop):
+            self._last_read = block.source
+            yield block
 
     def _discover(self) -> None:
         try:
