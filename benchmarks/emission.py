@@ -1,22 +1,25 @@
-"""What the records cost a worker: RQ's SimpleWorker on jobs that do nothing, plain and watched, side by side.
+"""What the records cost a worker on jobs that do nothing: plain RQ, two bare lines a job, and records, side by side.
 
     python -m benchmarks.emission [ROUNDS]
 
-Rounds of three kinds alternate on one Redis, each in a process of its own; the figures are medians. `bare`
-is the floor: RQ with nothing added but two lines a job, made beforehand and written with one `write()` each.
-Then one record by itself: a job's facts read, its line made and written, in a loop.
+Rounds of the three kinds alternate on one Redis, each in a process of its own, for RQ's SimpleWorker and for its
+Worker, which forks for each job. `bare` is the floor: RQ with nothing added but two lines a job, made beforehand and
+written with one `write()` each. A figure is the median of the rounds, with the interval that holds the true median in
+95 of 100 cases. Then one record by itself: a job's facts read, its line made and written, in a loop.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,41 +27,51 @@ from stack.redis import Redis as OwnRedis
 
 from .promises import Promise, show
 
-JOBS = 2000
 RECORDS_A_JOB = 2  # started and finished; the enqueued one is the enqueuer's
 LOOPS = 20_000
+ROUNDS = 30
 KINDS = ("plain", "bare", "watched")
-MOST_US = 40  # of CPU for one record
-MOST_SLOWER = 0.10  # where every job does nothing; a job of 50 ms is delayed by 0.4 %
+MOST_US = 15  # of CPU for one record, in a loop
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerClass:
+    """A worker class of RQ: how many jobs a round has, and the share of CPU that records may add to them."""
+
+    name: str
+    jobs: int
+    most: float
+
+
+WORKER_CLASSES = (WorkerClass("SimpleWorker", 500, 0.04), WorkerClass("Worker", 100, 0.02))
 
 
 def nothing() -> None:
     """The job."""
 
 
-def round_(url: str, kind: str) -> dict[str, float]:
-    """Run this module's other half in a process of its own."""
+def round_(url: str, kind: str, worker: WorkerClass) -> float:
+    """CPU seconds of one job. Run by this module's other half, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SHIPPER_LOG": f"{folder}/records.jsonl"}
-        command = [sys.executable, "-m", "benchmarks.emission", "--round", kind, url]
+        command = [sys.executable, "-m", "benchmarks.emission", "--round", kind, url, worker.name, str(worker.jobs)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         log = Path(folder, "records.jsonl")
         written = len(log.read_bytes().splitlines()) if log.exists() else 0
-        if written != (0 if kind == "plain" else RECORDS_A_JOB * JOBS):
+        if written != (0 if kind == "plain" else RECORDS_A_JOB * worker.jobs):
             raise RuntimeError(f"{written} records were written, which makes the figures worthless")
-    return figures
+    return float(done.stdout.splitlines()[-1]) / worker.jobs
 
 
-def work(kind: str, url: str) -> None:
-    """Push the jobs unwatched, then work them off and print the figures."""
+def work(kind: str, url: str, worker_class: str, jobs: int) -> None:
+    """Push the jobs unwatched, then work them off and print the CPU seconds, those of work-horses included."""
+    import rq
     from redis import Redis
-    from rq import Queue, SimpleWorker
 
     connection = Redis.from_url(url)
     connection.flushdb()
-    queue = Queue("bench", connection=connection)
-    for _ in range(JOBS):
+    queue = rq.Queue("bench", connection=connection)
+    for _ in range(jobs):
         queue.enqueue("benchmarks.emission.nothing", result_ttl=60)
     if kind == "bare":
         write_bare_lines(Path(os.environ["SHIPPER_LOG"]))
@@ -66,10 +79,15 @@ def work(kind: str, url: str) -> None:
         import shipper
 
         shipper.instrument()
-    worker = SimpleWorker([queue], connection=connection)
-    cpu, wall = time.process_time(), time.perf_counter()
+    worker = getattr(rq, worker_class)([queue], connection=connection)
+    before = _cpu_s()
     worker.work(burst=True, logging_level="WARNING")
-    print(json.dumps({"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}))
+    print(_cpu_s() - before)
+
+
+def _cpu_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def write_bare_lines(path: Path) -> None:
@@ -124,38 +142,51 @@ def one_record() -> float:
     return float(json.loads(done.stdout.splitlines()[-1])["cpu"])
 
 
-def main(rounds: int = 7) -> list[Promise]:
+def median_of(values: Sequence[float]) -> tuple[float, float, float]:
+    """(median, and the bounds of the interval that holds it in 95 of 100 cases, by the order of the values)."""
+    ordered, count = sorted(values), len(values)
+    reach = 0.98 * count**0.5  # of the normal approximation of the binomial distribution: 1.96 / 2 standard deviations
+    lowest, highest = max(0, round(count / 2 - reach)), min(count - 1, round(count / 2 + reach))
+    return statistics.median(ordered), ordered[lowest], ordered[highest]
+
+
+def main(rounds: int = ROUNDS) -> list[Promise]:
     """Print the table."""
-    figures: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+    promises = []
     with tempfile.TemporaryDirectory() as folder:
         redis = OwnRedis(Path(folder))
         try:
-            for _ in range(rounds):
-                for kind in KINDS:
-                    figures[kind].append(round_(redis.url, kind))
+            for worker in WORKER_CLASSES:
+                figures: dict[str, list[float]] = {kind: [] for kind in KINDS}
+                for _ in range(rounds):
+                    for kind in KINDS:
+                        figures[kind].append(round_(redis.url, kind, worker))
+                promises.append(_compared(worker, figures))
         finally:
             redis.stop()
-    # The best round of each: what others do on the machine only adds, and more than what is measured.
-    cpu = {kind: min(one["cpu"] for one in figures[kind]) / JOBS for kind in KINDS}
-    wall = {kind: min(one["wall"] for one in figures[kind]) / JOBS for kind in KINDS}
-    record_us = statistics.median(one_record() for _ in range(3)) * 1e6
-    print(f"SimpleWorker, {JOBS} jobs that do nothing, {RECORDS_A_JOB} records a job (best of {rounds} rounds)")
+    record_us = statistics.median(one_record() for _ in range(5)) * 1e6
+    return [Promise("emission: CPU of a record, in a loop", record_us, most=MOST_US, shown="{:.1f} us"), *promises]
+
+
+def _compared(worker: WorkerClass, figures: dict[str, list[float]]) -> Promise:
+    """What records add to a job, of the rounds that were side by side."""
+    print(f"{worker.name}, {worker.jobs} jobs that do nothing (median of {len(figures['plain'])} rounds)")
+    added = {}
     for kind, name in (("plain", "plain RQ"), ("bare", "two bare lines"), ("watched", "with records")):
-        slower = 1 - wall["plain"] / wall[kind]
-        print(f"  {name:15} {1 / wall[kind]:6.0f} jobs/s ({-slower:+6.1%})   {cpu[kind] * 1e6:6.0f} us CPU a job")
-    slower = 1 - wall["plain"] / wall["watched"]
-    there_us = (cpu["watched"] - cpu["plain"]) / RECORDS_A_JOB * 1e6
-    print(f"  a record costs {there_us:.0f} us of CPU there, with cold caches and the wrappers around RQ")
-    return [
-        Promise("emission: CPU of a record, in a loop", record_us, most=MOST_US, shown="{:.0f} us"),
-        Promise("emission: fewer jobs a second, where jobs do nothing", slower, most=MOST_SLOWER, shown="{:.1%}"),
-    ]
+        middle, low, high = median_of(figures[kind])
+        more = [one / plain - 1 for one, plain in zip(figures[kind], figures["plain"], strict=True)]
+        added[kind], least, most = median_of(more)
+        print(
+            f"  {name:15} {middle * 1e6:6.0f} us CPU a job ({low * 1e6:.0f} to {high * 1e6:.0f}), "
+            f"{added[kind]:+.1%} ({least:+.1%} to {most:+.1%})"
+        )
+    return Promise(f"emission: CPU that records add, {worker.name}", added["watched"], most=worker.most, shown="{:.1%}")
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["--round", kind, url]:
-            work(kind, url)
+        case ["--round", kind, url, worker_class, jobs]:
+            work(kind, url, worker_class, int(jobs))
         case ["--loop"]:
             loop()
         case arguments:

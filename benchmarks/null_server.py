@@ -1,10 +1,11 @@
 """A `_bulk` server that takes everything and keeps nothing: what a shipper costs when the server costs nothing.
 
-    python -m benchmarks.null_server PORT [--refuse-half]
+    python -m benchmarks.null_server PORT [--refuse-half] [--keep FOLDER]
 
-Each document is answered with 201, or every other one with 400. `GET /count` says how many there were since `GET
-/begin`, and how many seconds passed from the first request's head to the last one's answer: the same clock for
-everybody, whether they end by themselves or not, and however long they take to start.
+Each document is answered with 201, or every other one with 400. With a folder, each request's body is kept there. `GET
+/count` says how many documents there were since `GET /begin`, and how many seconds passed from the first request's head
+to the last one's answer: the same clock for everybody, whether they end by themselves or not, and however long they
+take to start.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 import zlib
+from pathlib import Path
 
 ITEM = b'{"create":{"_index":"null","_id":"0","status":201}}'
 SHORT_ITEM = b'{"create":{"status":201}}'  # what `filter_path=…status` asks for
@@ -50,6 +52,7 @@ seen = Seen()
 
 
 refuses_half = False
+kept_in: Path | None = None
 
 
 def main(port: int) -> None:
@@ -85,11 +88,17 @@ def _serve(connection: socket.socket) -> None:
                 if not more_length:
                     return
                 got += more_length
+            _keep(head, memoryview(room)[:length])
             if b"\r\ncontent-encoding: gzip" in head:
                 lines = zlib.decompress(memoryview(room)[:length], wbits=31).count(b"\n")
             else:
                 lines = room.count(b"\n", 0, length)
             connection.sendall(_answer(head, lines // 2))
+
+
+def _keep(head: bytes, body: memoryview) -> None:
+    if kept_in is not None and b"/_bulk" in head:
+        (kept_in / f"{time.monotonic_ns():020}").write_bytes(body)
 
 
 def _answer(head: bytes, documents: int) -> bytes:
@@ -123,4 +132,6 @@ def _http(status: bytes, content: bytes) -> bytes:
 
 if __name__ == "__main__":
     refuses_half = "--refuse-half" in sys.argv
+    if "--keep" in sys.argv:
+        kept_in = Path(sys.argv[sys.argv.index("--keep") + 1])
     main(int(sys.argv[1]))

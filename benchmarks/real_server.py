@@ -2,8 +2,10 @@
 
     python -m benchmarks.real_server [RECORDS]
 
-Both send the same documents over as many connections, in requests of the same size. Elasticsearch does nearly all of
-the work here, on the same cores; what is asked is whether the shipper keeps it waiting, and what it adds itself.
+Default settings, so records and states. The loader posts the very requests that the shipper made of the same records
+for a server that keeps nothing, over as many connections. Elasticsearch does nearly all of the work here, on the same
+cores; what is asked is whether the shipper keeps it waiting, and what it adds itself. Then the documents are posted by
+kind: what a state takes of Elasticsearch's CPU, beside a record.
 """
 
 from __future__ import annotations
@@ -25,26 +27,51 @@ from elasticsearch import Elasticsearch
 from shipper.ship.pipeline import SENDERS
 from stack.elasticsearch import Elasticsearch as Server
 
-from . import lag
+from . import lag, worker_records
 from .promises import Promise, show
-from .shipping import once, write_records
+from .shipping import NullServer, once
 
 LEAST_SPEED = 0.95  # of the bare loader's
 MOST_CPU = 0.06  # of Elasticsearch's
-BODY = 2_000_000  # bytes
+MOST_OF_A_STATE = 0.6  # of a record's CPU in Elasticsearch
+NAMESPACE = "bare0"
 ROUNDS = 6
 
 
-def bodies(file: Path, index: str) -> list[bytes]:
-    """The requests of the bare loader: ids, `create`, and the lines as they are."""
-    made, parts, size = [], [], 0
-    for line in file.read_bytes().splitlines():
-        parts.append(b'{"create":{"_index":"%b","_id":"%b"}}\n%b\n' % (index.encode(), line[59:91], line))
-        size += len(line)
-        if size >= BODY:
-            made.append(b"".join(parts))
-            parts, size = [], 0
-    return [*made, b"".join(parts)] if parts else made
+def requests_of_ours(file: Path, folder: Path) -> list[bytes]:
+    """The bodies of the requests in which the shipper sends these records, in the namespace NAMESPACE."""
+    kept = folder / "kept"
+    kept.mkdir()
+    server = NullServer("--keep", str(kept))
+    try:
+        ship(f"http://127.0.0.1:{server.port}", NAMESPACE, file, folder)
+    finally:
+        server.stop()
+    return [one.read_bytes() for one in sorted(kept.iterdir())]
+
+
+def moved(requests: list[bytes], namespace: str) -> list[bytes]:
+    """The same requests in another namespace."""
+    return [body.replace(f"-{NAMESPACE}".encode(), f"-{namespace}".encode()) for body in requests]
+
+
+def by_kind(requests: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """(requests with the records alone, with the states alone)."""
+    records, states = [], []
+    for body in requests:
+        lines = iter(body.split(b"\n")[:-1])
+        parts: tuple[list[bytes], list[bytes]] = ([], [])
+        for action, source in zip(lines, lines, strict=True):
+            parts[b'"rq-state-' in action] += [action, source, b""]
+        for made, part in zip((records, states), parts, strict=True):
+            if part:
+                made.append(b"\n".join(part).replace(b"\n\n", b"\n"))
+    return records, states
+
+
+def documents(requests: list[bytes]) -> int:
+    """How many documents there are in the requests."""
+    return sum(body.count(b"\n") for body in requests) // 2
 
 
 def load(port: int, requests: list[bytes]) -> float:
@@ -70,7 +97,7 @@ def ship(url: str, namespace: str, file: Path, folder: Path) -> tuple[float, flo
     """(seconds, CPU seconds) of a whole `shipper run --once`."""
     command = [*once(str(file), folder / namespace, url), "--namespace", namespace]
     began = time.monotonic()
-    process = subprocess.Popen(command, env={**os.environ, "SHIPPER_STATES": "false"}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     _, _, used = os.wait4(process.pid, 0)
     process.returncode = 0
     return time.monotonic() - began, used.ru_utime + used.ru_stime
@@ -83,13 +110,14 @@ def main(count: int = 200_000) -> list[Promise]:
         with tempfile.TemporaryDirectory() as name, Elasticsearch(server.url) as search:
             folder = Path(name)
             file, empty = folder / "records.jsonl", folder / "empty"
-            write_records(file, count)
+            worker_records.write(file, count)
             empty.touch()
-            load(server.port, bodies(file, "rq-job-warm-2026.11.21"))  # Java compiles what is used often
-            ship(server.url, "warm", empty, folder)  # and installs the templates
+            made = requests_of_ours(file, folder)
+            ship(server.url, "warm", empty, folder)  # installs the templates
+            load(server.port, moved(made, "warm0"))  # Java compiles what is used often
             bare, ours, cpu, theirs = [], [], [], []
             for number in range(ROUNDS):
-                requests = bodies(file, f"rq-job-bare{number}-2026.11.21")  # our templates hold for it, too
+                requests = moved(made, f"b{number:04}")
                 if number % 2:  # each comes after the other once: Elasticsearch goes on with what it was given last
                     bare.append(load(server.port, requests))
                 start_s, start_cpu_s = ship(server.url, f"start{number}", empty, folder)
@@ -104,21 +132,34 @@ def main(count: int = 200_000) -> list[Promise]:
                 found = search.count(index=f"rq-job-ours{number}-*")["count"]
                 if found != count:
                     raise RuntimeError(f"{found} of {count} records arrived")
+            state = statistics.median(_cost_of_a_state(server, made, number) for number in range(3))
             lagging = lag.measured(search, server.url, folder)
     finally:
         server.stop()
     # Of each round, as the machine's own pace changes from one to the next.
     speed = statistics.median(one / other for one, other in zip(bare, ours, strict=True))
     share = statistics.median(one / other for one, other in zip(cpu, theirs, strict=True))
-    print(f"{count} records to a real Elasticsearch on the same cores (median of {ROUNDS})")
+    states = documents(by_kind(made)[1])
+    print(f"{count:,} records and {states:,} states to a real Elasticsearch on the same cores (median of {ROUNDS})")
     print(
         f"  bare loader {count / statistics.median(bare):,.0f} docs/s, shipper {count / statistics.median(ours):,.0f}"
     )
     return [
         Promise("real Elasticsearch: docs/s, of a bare loader's", speed, least=LEAST_SPEED, shown="{:.2f} x"),
         Promise("real Elasticsearch: the shipper's CPU, of the server's", share, most=MOST_CPU, shown="{:.1%}"),
+        Promise("real Elasticsearch: CPU of a state, of a record's", state, most=MOST_OF_A_STATE, shown="{:.2f} x"),
         lagging,
     ]
+
+
+def _cost_of_a_state(server: Server, made: list[bytes], number: int) -> float:
+    """Elasticsearch's CPU for a state, over that for a record."""
+    cost = []
+    for kind, requests in zip(("r", "s"), by_kind(made), strict=True):
+        before = _cpu_of(server)
+        load(server.port, moved(requests, f"{kind}{number:04}"))
+        cost.append((_cpu_of(server) - before) / documents(requests))
+    return cost[1] / cost[0]
 
 
 def _cpu_of(server: Server) -> float:
