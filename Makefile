@@ -42,6 +42,7 @@ unit: tools
 
 soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1 FUZZ_SECONDS=600
 	@$(PYTHON) -m tests.soak $(or $(SECONDS),60) $(SEED)
+	@$(PYTHON) -m tests.storm
 	@THOROUGH=1 $(PYTHON) -m pytest -q tests/model
 	@$(PYTHON) -m tests.fuzz $(or $(FUZZ_SECONDS),600)
 

@@ -10,36 +10,44 @@ from typing import TYPE_CHECKING, Any
 from .forking import no_fork
 
 if TYPE_CHECKING:
-    from . import audit, jobs, queues, timeline
+    from . import audit, jobs, operate, queues, timeline
     from .emit.callbacks import on_dead, on_fail
     from .emit.instrument import instrument
     from .emit.logged_job import LoggedJob
     from .emit.progress import progress
-    from .errors import AuditError, SettingsError, ShipperError
+    from .errors import AuditError, SectionBusy, SectionError, SettingsError, ShipperError
     from .formatter import JsonFormatter, current_fields, structlog_context
+    from .sections.section import critical_section, current_section
+    from .sections.unique import unique
 
 __all__ = [
     "AuditError",
     "JsonFormatter",
     "LoggedJob",
+    "SectionBusy",
+    "SectionError",
     "SettingsError",
     "ShipperError",
     "actor",
     "audit",
+    "critical_section",
     "current_fields",
+    "current_section",
     "identify",
     "instrument",
     "jobs",
     "log_context",
     "on_dead",
     "on_fail",
+    "operate",
     "progress",
     "queues",
     "structlog_context",
     "timeline",
+    "unique",
 ]
 
-_MODULES = ("audit", "jobs", "queues", "timeline")
+_MODULES = ("audit", "jobs", "operate", "queues", "timeline")
 
 _HOMES = {
     "LoggedJob": ".emit.logged_job",
@@ -53,7 +61,12 @@ _HOMES = {
     "JsonFormatter": ".formatter",
     "current_fields": ".formatter",
     "structlog_context": ".formatter",
+    "critical_section": ".sections.section",
+    "current_section": ".sections.section",
+    "unique": ".sections.unique",
     "AuditError": ".errors",
+    "SectionBusy": ".errors",
+    "SectionError": ".errors",
     "ShipperError": ".errors",
     "SettingsError": ".errors",
 }

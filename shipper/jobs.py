@@ -2,19 +2,22 @@
 
 state = shipper.jobs.get(job_id)                                  # from Redis if it is there, else Elasticsearch
 for state in shipper.jobs.find(user="bob", state="dead"): …       # from Elasticsearch
+if any(shipper.jobs.find(family="financial", user="bob", state="started")): …  # from Redis: what is true now
+
+The answer is advice: it may have changed when it is read. What must not run together belongs in a critical section.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from . import settings as settings_module
 from .forking import no_fork
-from .job_fields import CARRIED_FIELD, attempts, called_function, parse_carried, read_progress, text
+from .live.jobs import Criteria, JobState
 from .records import parse_timestamp
 from .settings import Settings
 from .state import document_id, index_name, job_id_of
@@ -22,38 +25,10 @@ from .state import document_id, index_name, job_id_of
 if TYPE_CHECKING:
     from redis import Redis
 
-# RQ's statuses that have another name here.
-_STATES = {"failed": "dead"}
+__all__ = ["LIVE", "JobState", "find", "from_elasticsearch", "get"]
 
-# Neither `data` nor `result`: both are pickles.
-_FIELDS = (
-    "status", "description", "origin", "worker_name", "created_at", "enqueued_at", "started_at", "ended_at",
-    "retries_left", "number_of_retries", "shipper",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobState:
-    """A job's state.
-
-    `state` is queued, deferred, scheduled, started, retrying, finished, dead, stopped, canceled, deleted, expired or
-    lost. `live`: it was read from Redis. `percent` and `message` are the job's progress; `percent` is 0 to 100.
-    """
-
-    job_id: str
-    state: str
-    live: bool
-    function: str | None = None
-    queue: str | None = None
-    worker: str | None = None
-    user: str | None = None
-    customer: str | None = None
-    attempt: int | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    error: str | None = None
-    percent: float | None = None
-    message: str | None = None
+LIVE = frozenset({"queued", "started", "scheduled", "deferred", "rate_limited"})
+"""The states that Redis is asked for: those of jobs that have not ended."""
 
 
 def get(job_id: str, *, settings: Settings | None = None, redis: Redis | None = None) -> JobState | None:
@@ -61,35 +36,88 @@ def get(job_id: str, *, settings: Settings | None = None, redis: Redis | None = 
 
     Unpickles nothing. Raises redis.RedisError, or DestinationError if Elasticsearch was needed and failed.
     """
+    with no_fork:
+        from .live import jobs as live
+
     config = settings or settings_module.load()
-    return _from_redis(job_id, config, redis) or from_elasticsearch(job_id, config)
+    connection = redis if redis is not None else _connect(config)
+    try:
+        state = live.get(connection, job_id)
+    finally:
+        if redis is None:
+            connection.close()
+    return state or from_elasticsearch(job_id, config)
 
 
 def find(
     *,
-    user: str | None = None,
-    customer: str | None = None,
+    user: object = None,
+    customer: object = None,
     function: str | None = None,
+    family: str | None = None,
     queue: str | None = None,
-    state: str | None = None,
+    state: str | Collection[str] | None = None,
     service: str | None = None,
     settings: Settings | None = None,
+    redis: Redis | None = None,
 ) -> Iterator[JobState]:
-    """The jobs that match all given filters, from Elasticsearch, latest change first. Raises DestinationError."""
+    """The jobs that match all given filters, without the job that asks.
+
+    If `state` is one of LIVE, or several of them, the jobs are read from Redis, in no order. Else they come from
+    Elasticsearch, latest change first. `family` is that of the jobs' critical section, or the module of their function.
+    In Redis, `service` is not known.
+
+    Raises redis.RedisError or DestinationError.
+    """
+    config = settings or settings_module.load()
+    states = (state,) if isinstance(state, str) else tuple(state or ())
+    own_id = _own_id()
+    user_id, customer_id = (None if value is None else str(value) for value in (user, customer))
+    if states and LIVE.issuperset(states):
+        criteria = Criteria(
+            states=states,
+            function=function,
+            family=family,
+            queue=queue,
+            user=user_id,
+            customer=customer_id,
+            without=own_id,
+        )
+        yield from _in_redis(criteria, config, redis)
+        return
+    asked = {
+        "user.id": user_id,
+        "organization.id": customer_id,
+        "service.name": service,
+        "job_type": function,
+        "family": family,
+        "queue": queue,
+    }
+    for found in _in_elasticsearch(asked, states, config):
+        if found.job_id != own_id:
+            yield found
+
+
+def _in_redis(criteria: Criteria, config: Settings, redis: Redis | None) -> Iterator[JobState]:
+    with no_fork:
+        from .live import jobs as live
+
+    connection = redis if redis is not None else _connect(config)
+    try:
+        yield from live.find(connection, criteria)
+    finally:
+        if redis is None:
+            connection.close()
+
+
+def _in_elasticsearch(asked: dict[str, str | None], states: tuple[str, ...], config: Settings) -> Iterator[JobState]:
     with no_fork:
         from .client import connect_reader
         from .read.states import matching
 
-    config = settings or settings_module.load()
-    terms = {
-        "user.id": user,
-        "organization.id": customer,
-        "service.name": service,
-        "job_type": function,
-        "queue": queue,
-        "state": state,
-    }
-    filters = [{"term": {field: value}} for field, value in terms.items() if value is not None]
+    filters: list[dict[str, Any]] = [{"term": {name: value}} for name, value in asked.items() if value is not None]
+    if states:
+        filters.append({"terms": {"state": list(states)}})
     with connect_reader(config) as client, closing(matching(client, config, filters, "desc")) as hits:
         for hit in hits:
             yield _state(job_id_of(hit), hit["_source"])
@@ -126,45 +154,22 @@ def _state(job_id: str, source: dict[str, Any]) -> JobState:
         error=": ".join(part for part in (error.get("type"), error.get("message")) if part) or None,
         percent=progress.get("percent"),
         message=progress.get("message"),
+        family=source.get("family"),
     )
 
 
-def _from_redis(job_id: str, config: Settings, redis: Redis | None) -> JobState | None:
+def _connect(config: Settings) -> Redis:
     with no_fork:
-        from rq.job import Job
-
         from .live.connection import connect
 
-    connection = redis if redis is not None else connect(config)
-    try:
-        raw: Any = connection.hmget(Job.key_for(job_id), list(_FIELDS))
-        values = {name: text(value) for name, value in zip(_FIELDS, raw, strict=True) if value}
-        if "status" not in values:
-            return None
-        progress = read_progress(connection, job_id)
-    finally:
-        if redis is None:
-            connection.close()
-    carried = parse_carried(values.get(CARRIED_FIELD))
-    context = carried.get("context", {})
-    left, returned = int(values.get("retries_left", 0)), int(values.get("number_of_retries", 0))
-    _, attempt = attempts(left, returned, carried.get("max_attempts"))
-    times = [_datetime(values.get(name)) for name in ("ended_at", "started_at", "enqueued_at", "created_at")]
-    return JobState(
-        job_id=job_id,
-        state=_STATES.get(values["status"], values["status"]),
-        live=True,
-        function=carried.get("function") or called_function(values.get("description")),
-        queue=values.get("origin"),
-        worker=values.get("worker_name"),
-        user=context.get("user"),
-        customer=context.get("customer"),
-        attempt=attempt,
-        created_at=_datetime(values.get("created_at")),
-        updated_at=max((time for time in times if time), default=None),
-        percent=progress.percent if progress else None,
-        message=progress.message if progress else None,
-    )
+    return connect(config)
+
+
+def _own_id() -> str | None:
+    """The id of the job that this code runs in."""
+    rq = sys.modules.get("rq")
+    job = rq.get_current_job() if rq is not None else None
+    return None if job is None else str(job.id)
 
 
 def _datetime(text: str | None) -> datetime | None:

@@ -11,8 +11,8 @@ import click
 from ..errors import SettingsError, ShipperError
 
 _COMMANDS = (
-    "run", "import", "setup", "prune", "timeline", "top", "job", "audit", "worker", "now", "inspect", "watch",
-    "status", "deadletter"
+    "run", "import", "setup", "prune", "timeline", "top", "job", "jobs", "locks", "audit", "worker", "now", "inspect",
+    "watch", "status", "deadletter",
 )  # fmt: skip
 
 

@@ -12,9 +12,12 @@ from rich.console import Console
 
 from .. import client, jobs, settings
 from ..errors import ShipperError
+from ..live.connection import unreachable
 from ..read import timeline
 from ..read.timeline import Query
+from ..settings import Settings
 from . import options
+from .shown import printable
 from .timeline import line
 
 
@@ -23,9 +26,25 @@ from .timeline import line
 @options.elasticsearch
 @options.namespace
 @options.json
-def command(job_id: str, as_json: bool, **flags: str | None) -> None:
-    """Show a job's state, executions and log lines."""
+@click.option("--requeue", "act", flag_value="requeue", help="Run a dead, stopped or canceled job again.")
+@click.option("--cancel", "act", flag_value="cancel", help="Cancel a job that waits.")
+@click.option("--stop", "act", flag_value="stop", help="Stop a job that runs.")
+@click.option("--discard", "act", flag_value="discard", help="Delete a job that does not run, with its result.")
+@options.reason
+@options.actor
+@options.redis
+def command(
+    job_id: str, as_json: bool, act: str | None, reason: str | None, actor: str | None, **flags: str | None
+) -> None:
+    """Show a job's state, executions and log lines, or act on it.
+
+    Each act is audited, with --actor and --reason.
+    """
+    options.act_as(actor)
     config = settings.load(flags)
+    if act is not None:
+        _act(act, job_id, reason, config)
+        return
     try:
         state = jobs.get(job_id, settings=config)
     except RedisError as error:
@@ -47,3 +66,15 @@ def command(job_id: str, as_json: bool, **flags: str | None) -> None:
             console.print(f"[dim]{name:12}[/] {value}")
     for record in records:
         console.print(line(record))
+
+
+def _act(act: str, job_id: str, reason: str | None, config: Settings) -> None:
+    from .. import operate
+
+    acts = {"requeue": operate.requeue, "cancel": operate.cancel, "stop": operate.stop, "discard": operate.discard}
+    try:
+        acts[act](job_id, reason=reason, settings=config)
+    except RedisError as error:
+        raise unreachable(error) from error
+    done = {"requeue": "requeued", "cancel": "canceled", "stop": "told to stop", "discard": "discarded"}[act]
+    click.echo(f"{printable(job_id)} was {done}.", err=True)

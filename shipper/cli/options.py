@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ elasticsearch = click.option(
 )
 namespace = click.option("--namespace", metavar="NAME", help="Part of the index names (SHIPPER_NAMESPACE).")
 state = click.option("--state", metavar="FOLDER", help="Positions and dead letters (SHIPPER_STATE).")
+redis = click.option("--redis", metavar="URL", help="RQ's Redis (SHIPPER_REDIS, which is the place for passwords).")
+reason = click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")
+actor = click.option("--actor", metavar="NAME", help="Who, for the audit trail (SHIPPER_ACTOR, or the login name).")
 json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -54,6 +58,12 @@ def filters(default_since: str) -> Callable[[Callable[..., Any]], Callable[..., 
         return command
 
     return with_flags
+
+
+def act_as(name: str | None) -> None:
+    """Make this the operator of what this process does, as SHIPPER_ACTOR would."""
+    if name:
+        os.environ["SHIPPER_ACTOR"] = name
 
 
 def _pairs(_context: click.Context, _flag: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:

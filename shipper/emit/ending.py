@@ -92,6 +92,7 @@ class ExecutionState:
     `started`: the job at its start, in the process that runs it.
     `exit_status`: set once the work-horse has exited.
     `overdue`: RQ killed the work-horse itself, long past the job's timeout.
+    `ended_silently`: the work-horse exited, in whatever way, and its parent had to write the closing record.
     """
 
     job_id: str
@@ -103,6 +104,7 @@ class ExecutionState:
     horse_pid: int = 0
     exit_status: ExitStatus | None = None
     overdue: bool = False
+    ended_silently: bool = False
 
     @property
     def horse_has_exited(self) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rq.worker import BaseWorker
 
     from ..job_fields import Progress
+    from .ending import ExecutionState
     from .snapshot import JobSnapshot
 
 
@@ -105,6 +106,29 @@ class Failure(Ending):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """A job could not get into a critical section at the time `at`, as another holds it.
+
+    `holder`: the job that holds it, None if it is no job; `holder_function` its function, `since` when it got in.
+    `tries` and `waited_s`: the refused job's, over all its executions.
+    `action`: requeue (this execution ends, and the worker puts the job back after `delay_s`), exhausted, fail, skip or
+    callback (`delay_s` is None, and the execution goes on to its closing record).
+    """
+
+    at: datetime
+    execution_id: str | None
+    worker: str
+    section: str
+    holder: str | None
+    holder_function: str | None
+    since: datetime
+    tries: int
+    waited_s: float
+    action: str
+    delay_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """An operation through RQ's API, such as cancel, requeue or suspend, by an operator or the application.
 
@@ -127,10 +151,13 @@ class Hooks:
     def worker_started(self, worker: BaseWorker) -> None:
         """The worker is about to listen to its queues. In the worker's own process, before any fork."""
 
+    def work_horse_exited(self, worker: BaseWorker, execution: ExecutionState) -> None:
+        """The work-horse of an execution has exited, in whatever way. In its parent, after the closing record."""
+
     def enqueued(self, job: JobSnapshot, cause: str) -> None:
         """A job was pushed to a queue. In the process that pushed it, after Redis has it.
 
-        `cause` is api, retry, scheduler, cron, repeat, dependent, rate_limit or requeue.
+        `cause` is api, retry, scheduler, cron, repeat, dependent, rate_limit, requeue or busy.
         """
 
     def deferred(self, job: JobSnapshot) -> None:
@@ -153,6 +180,9 @@ class Hooks:
 
     def progressed(self, job: JobSnapshot, progress: Progress, execution_id: str | None) -> None:
         """The running job reported progress. In the work-horse."""
+
+    def busy(self, job: JobSnapshot, busy: Busy) -> None:
+        """The running job could not get into a critical section. In the work-horse, or in its parent."""
 
     def succeeded(self, job: JobSnapshot, success: Success) -> None:
         """The function returned and its callback ran. In the work-horse."""

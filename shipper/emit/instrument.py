@@ -25,7 +25,7 @@ from ..forking import no_fork
 from . import sentry
 from .descriptors import as_class_function, as_function, mark
 from .events import observers
-from .patches import enqueue, execute, limits, operate, remove, spawn, webhooks
+from .patches import enqueue, execute, limits, operate, remove, sections, spawn, unique, webhooks
 from .patches.enqueue import with_cause
 from .recorder import Recorder
 
@@ -76,9 +76,12 @@ _ENDINGS, _AFTER_LIMIT = "how jobs end", "job-enqueued after a rate limit"
 PATCHES: tuple[Patch, ...] = (
     # --- enqueueing
     Patch(_JOB, "create", enqueue.create, _CARRIED),
-    Patch(_QUEUE, "create_job", enqueue.create_job, "the user, trace, parent and attempts of a job"),
-    Patch(_QUEUE, "_enqueue_job", enqueue.enqueue_job, "job-enqueued"),
-    Patch(_QUEUE, "schedule_job", enqueue.schedule_job, "job-scheduled"),
+    Patch(_QUEUE, "create_job", unique.marked(sections.checked(enqueue.create_job)), f"{_CARRIED}, and its attempts"),
+    Patch(_QUEUE, "enqueue", unique.enqueue, "unique jobs"),
+    Patch(_QUEUE, "enqueue_at", unique.enqueue, "unique jobs"),
+    Patch(_QUEUE, "enqueue_job", unique.once(unique.plain), "unique jobs"),
+    Patch(_QUEUE, "_enqueue_job", unique.once(enqueue.enqueue_job), "job-enqueued"),
+    Patch(_QUEUE, "schedule_job", unique.once(enqueue.schedule_job), "job-scheduled"),
     Patch(_QUEUE, "enqueue_dependents", with_cause("dependent"), _CAUSE),
     Patch(_QUEUE, "enqueue_ready_jobs_by_queue", with_cause("dependent"), _CAUSE, since=(3, 0)),
     Patch(_READY, "cleanup", with_cause("dependent"), _CAUSE, since=(3, 0)),
@@ -105,13 +108,20 @@ PATCHES: tuple[Patch, ...] = (
     Patch(_WORKERS, "wait_for_horse", execute.wait_for_horse, "signal and memory of killed work-horses"),
     Patch(_WORKERS, "monitor_work_horse", execute.monitor_work_horse, "killed work-horses"),
     Patch(_WORKERS, "handle_work_horse_killed", execute.handle_work_horse_killed, "killed work-horses"),
-    Patch(_WORKERS, "perform_job", execute.perform_job, _ENDINGS),
+    Patch(_WORKERS, "perform_job", sections.performed(execute.perform_job), _ENDINGS),
     Patch(_WORKERS, "prepare_job_execution", execute.prepare_job_execution, "job-started"),
     Patch(_WORKERS, "handle_execution_ended", execute.handle_execution_ended, "endings that Redis does not learn of"),
-    Patch(_WORKERS, "handle_exception", execute.handle_exception, "the error of failed jobs"),
+    Patch(_WORKERS, "handle_exception", sections.handled(execute.handle_exception), "the error of failed jobs"),
     Patch(_WORKERS, "handle_job_success", execute.handle_job_success, "job-finished"),
     Patch(_WORKERS, "handle_job_retry", execute.handle_job_retry, "job-retried of a returned Retry"),
-    Patch(_WORKERS, "handle_job_failure", execute.handle_job_failure, "job-dead, job-retried, job-stopped"),
+    Patch(
+        _WORKERS,
+        "handle_job_failure",
+        sections.failed(execute.handle_job_failure),
+        "job-dead, job-retried, job-stopped",
+    ),
+    Patch(_JOB, "execute_failure_callback", sections.execute_failure_callback, "job-busy", until=(3, 0)),
+    Patch(_CALLBACKS, "execute_failure_callback", sections.execute_failure_callback, "job-busy", since=(3, 0)),
     Patch(_WORKERS, "request_stop_execution", execute.request_stop_execution, "job-stopped", since=(3, 0)),
     Patch(("rq.command",), "handle_stop_job_command", execute.handle_stop_job_command, "job-stopped"),
     Patch(_CALLBACKS, "execute_stopped_callback", execute.execute_stopped_callback, "callbacks' errors", since=(3, 0)),
@@ -146,6 +156,7 @@ def instrument() -> None:
             return
         _instrumented = True
         observers.add(Recorder(settings.load(complain=log.error)))
+        observers.add(sections.ReleasesHeld())
         for problem in problems():
             log.log(problem.level, "%s", problem.text, extra={"event.action": "rq-not-covered"})
         for patch in PATCHES:

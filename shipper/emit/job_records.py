@@ -16,7 +16,7 @@ from ..context import fields_of
 from ..job_fields import Progress
 from ..records import Record, begin, record_id, shorten, timestamp
 from ..service import ServiceInfo
-from .events import Ending, ExceptionInfo, ExitStatus, Failure, Success
+from .events import Busy, Ending, ExceptionInfo, ExitStatus, Failure, Success
 from .raised import from_text
 from .snapshot import JobSnapshot
 
@@ -197,6 +197,42 @@ def progressed(
             "status": "started",
             "progress": _present({"percent": progress.percent, "message": shorten(progress.message, 1000) or None}),
         },
+    )
+
+
+def busy(job: JobSnapshot, busy: Busy, now: datetime, service: ServiceInfo) -> Record:
+    """job-busy: the job could not get into a critical section. If it is put back, this closes the execution."""
+    holder = f"job {busy.holder}" if busy.holder else "a process that runs no job"
+    push = busy.execution_id or _push(job)
+    returns = busy.delay_s is not None
+    then = f", back to {job.queue} in {busy.delay_s:.1f} s" if returns else ""
+    return _record(
+        job,
+        service,
+        busy.at,
+        now,
+        identity=("end", push) if returns else (f"busy {busy.section}", push),
+        event={"type": ["change"], "action": "job-busy", "outcome": "unknown"},
+        message=shorten(f"{_name(job)} could not get into {busy.section}, which {holder} holds{then}", 1000),
+        rq={
+            "execution_id": busy.execution_id,
+            "status": "busy",
+            "final": False,
+            "started_at": job.started_at,
+            "retry_at": busy.at + timedelta(seconds=busy.delay_s) if busy.delay_s is not None else None,
+            "section": _present(
+                {
+                    "name": busy.section,
+                    "holder": busy.holder,
+                    "holder_function": busy.holder_function,
+                    "since": busy.since,
+                    "tries": busy.tries,
+                    "waited_ms": round(busy.waited_s * 1000),
+                    "on_busy": busy.action,
+                }
+            ),
+        },
+        worker=busy.worker or None,
     )
 
 
@@ -407,6 +443,8 @@ def _reason(failure: Failure) -> str | None:
         return "timeout"
     if kind.endswith("DeserializationError"):
         return "undecodable"
+    if kind == "shipper.errors.SectionBusy":
+        return "busy"
     return "exception"
 
 

@@ -15,7 +15,7 @@ from ..settings import Settings
 from ..sink import Sink
 from . import job_arguments, job_records
 from .callbacks import Callbacks
-from .events import Failure, Hooks, Operation, Success
+from .events import Busy, Failure, Hooks, Operation, Success
 from .snapshot import JobSnapshot
 
 if TYPE_CHECKING:
@@ -62,6 +62,9 @@ class Recorder(Hooks):
 
     def progressed(self, job: JobSnapshot, progress: Progress, execution_id: str | None) -> None:
         self._write(job, job_records.progressed(job, progress, execution_id, _now(), self._service()))
+
+    def busy(self, job: JobSnapshot, busy: Busy) -> None:
+        self._write(job, job_records.busy(job, busy, _now(), self._service()))
 
     def succeeded(self, job: JobSnapshot, success: Success) -> None:
         self._write(job, job_records.finished(job, success, _now(), self._service()))

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from .. import context
+from ..errors import SectionBusy
 from ..guard import never_raise
 
 NAME = "rq-shipper"
@@ -31,9 +32,15 @@ def attach() -> None:
         _attached = True
 
 
-def add_fields(event: dict[str, Any], _hint: object) -> dict[str, Any]:
-    """Add the running job and the log context to an event. Values that the application has set are kept."""
+def add_fields(event: dict[str, Any], hint: Any) -> dict[str, Any] | None:
+    """Add the running job and the log context to an event. Values that the application has set are kept.
+
+    None, which drops the event, for a job that is put back as its critical section is held: that is no error.
+    """
     with never_raise("sentry"):
+        raised = (hint or {}).get("exc_info")
+        if raised and isinstance(raised[1], SectionBusy) and raised[1].delay_s is not None:
+            return None
         fields = context.fields_of(context.current())
         if (job := context.running.get()) is not None:
             fields |= context.job_fields(job)

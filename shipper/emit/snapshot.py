@@ -21,6 +21,8 @@ from ..job_fields import CARRIED_FIELD, attempts, called_function, function_in_p
 if TYPE_CHECKING:
     from rq.job import Job
 
+    from ..sections.unique import Unique
+
 _CARRIED_KEY = CARRIED_FIELD.encode()
 
 
@@ -32,9 +34,10 @@ class JobMarks:
     `raised`, `callback_raised`: `sys.exc_info()` of the function and of its callback.
     `start_recorded`: another wrapper of this process writes job-started.
     `asked_for_retry`: the function returned a Retry.
+    `unique`: what a job that was just created has to claim before it is pushed, and under which name.
     """
 
-    __slots__ = ("asked_for_retry", "callback_raised", "carried", "raised", "start_recorded", "stored_bytes")
+    __slots__ = ("asked_for_retry", "callback_raised", "carried", "raised", "start_recorded", "stored_bytes", "unique")
 
     def __init__(self) -> None:
         self.carried: Mapping[str, Any] = _NOTHING
@@ -42,6 +45,7 @@ class JobMarks:
         self.raised: Any = None
         self.callback_raised: Any = None
         self.start_recorded = self.asked_for_retry = False
+        self.unique: tuple[Unique, str] | None = None
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -142,6 +146,16 @@ def carry_attempts(job: Job) -> None:
     """Store the number of attempts: RQ keeps only how many retries are left."""
     if job.retries_left:
         marks_of(job).carried = {**_carried(job), "max_attempts": job.retries_left + 1}
+
+
+def carry_last_attempt(job: Job) -> None:
+    """Store that there will be no other attempt, before its retries are taken away."""
+    marks_of(job).carried = {**_carried(job), "max_attempts": from_job(job).attempt}
+
+
+def carry_family(job: Job, family: str) -> None:
+    """Store the family of the job's critical section, to find it by."""
+    marks_of(job).carried = {**_carried(job), "family": family}
 
 
 def carry_cron(job: Job, name: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import redis
@@ -60,7 +61,7 @@ def test_jobs_are_found_by_what_they_are(
     programs.work("letters")
     ship(programs, search, namespace)
 
-    def found(**asked: str) -> set[str]:
+    def found(**asked: Any) -> set[str]:
         return {state.job_id for state in shipper.jobs.find(settings=made, **asked)}
 
     assert found(user="bob") == {good.id, bad.id}

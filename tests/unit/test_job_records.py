@@ -13,7 +13,7 @@ import pytest
 
 from shipper import records, redact
 from shipper.emit import job_arguments, job_records
-from shipper.emit.events import ExceptionInfo, ExitStatus, Failure, Success
+from shipper.emit.events import Busy, ExceptionInfo, ExitStatus, Failure, Success
 from shipper.emit.snapshot import JobSnapshot
 from shipper.job_fields import Progress
 from shipper.records import Record
@@ -59,6 +59,20 @@ DECLINED = ExceptionInfo(
 KILL_TEXT = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9); "
 
 
+BUSY = Busy(
+    at=STARTED + timedelta(milliseconds=3),
+    execution_id=EXECUTION,
+    worker=WORKER,
+    section="financial:42",
+    holder="7c2e6f0a-93f1-4a47-8d0c-5b6a79c81e24",
+    holder_function="shop.jobs.reconcile",
+    since=CREATED,
+    tries=2,
+    waited_s=6.5,
+    action="requeue",
+    delay_s=4.2,
+)
+
 LAST_ATTEMPT = JOB._replace(attempt=3, retries_left=0)
 
 
@@ -88,6 +102,7 @@ KINDS: dict[str, Callable[[], Record]] = {
     "job-progressed": lambda: job_records.progressed(
         RUNNING, Progress(40, "2 of 5 rows", 7), EXECUTION, ENDED, SERVICE
     ),
+    "job-busy": lambda: job_records.busy(RUNNING._replace(attempt=1, retries_left=2), BUSY, ENDED, SERVICE),
     "job-retried": lambda: _failed(JOB, retry_in_s=60),
     "job-dead": _failed,
     "job-dead-killed": lambda: _failed(raised=None, text=KILL_TEXT, killed=ExitStatus(9, 204_800)),
@@ -130,6 +145,13 @@ def test_time_id_and_dataset_stand_at_fixed_places(kind: str) -> None:
 def test_two_endings_of_one_execution_have_one_id() -> None:
     finished = job_records.finished(JOB, Success(execution_id=EXECUTION, worker=WORKER), WRITTEN, SERVICE)
     assert finished["event"]["id"] == _failed()["event"]["id"]
+
+
+def test_a_job_that_is_put_back_closes_its_execution_and_one_that_is_not_does_not() -> None:
+    returned = job_records.busy(JOB, BUSY, WRITTEN, SERVICE)
+    skipped = job_records.busy(JOB, replace(BUSY, action="skip", delay_s=None), WRITTEN, SERVICE)
+    assert returned["event"]["id"] == _failed()["event"]["id"] != skipped["event"]["id"]
+    assert "retry_at" not in skipped["rq"]
 
 
 def test_the_record_of_another_execution_has_another_id() -> None:

@@ -74,7 +74,7 @@ def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: A
         answer = original(queue, job, *args, **kwargs)
     with never_raise("enqueued"):
         pushed = snapshot.from_job(job)
-        _when_executed(args, kwargs, lambda _: observers.enqueued(pushed, cause))
+        when_executed(args, kwargs, lambda _: observers.enqueued(pushed, cause))
     return answer
 
 
@@ -97,7 +97,7 @@ def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: A
         answer = original(queue, job, at, *args, **kwargs)
     with never_raise("scheduled"):
         waiting, cause = snapshot.from_job(job), _cause.get()
-        _when_executed(args, kwargs, lambda _: observers.scheduled(waiting, cause))
+        when_executed(args, kwargs, lambda _: observers.scheduled(waiting, cause))
     return answer
 
 
@@ -110,7 +110,7 @@ def register_dependency(original: Wrapper, job: Any, *args: Any, **kwargs: Any) 
             if job._status == JobStatus.DEFERRED:
                 observers.deferred(snapshot.from_job(job))
 
-        _when_executed(args, kwargs, notify)
+        when_executed(args, kwargs, notify)
     return answer
 
 
@@ -141,7 +141,7 @@ def cron(original: Wrapper, cron_job: Any, *args: Any, **kwargs: Any) -> Any:
         _cron_name.reset(before)
 
 
-def _when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], callback: Callable[[Any], None]) -> None:
+def when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], callback: Callable[[Any], None]) -> None:
     """Call back at once, or after the caller's pipeline is executed. RQ pushes unique jobs by a script, at once."""
     pipeline = kwargs.get("pipeline", args[0] if args else None)
     if pipeline is None or kwargs.get("unique"):

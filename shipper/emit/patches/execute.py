@@ -96,6 +96,7 @@ def _conclude(worker: Any, job: Any) -> None:
         execution.exit_status is not None or (execution.horse_pid and not _is_alive(execution.horse_pid))
     ):
         _record_missing_ending(worker, job, execution)
+        observers.work_horse_exited(worker, execution)
         state.end(job.id)
 
 
@@ -173,6 +174,7 @@ def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> 
     status, claimed = _status(job), claim.state
     if not execution.shared and status != JobStatus.STARTED and _exited_normally(execution):
         return  # the spawned child wrote the record; it has no shared memory to claim it in
+    execution.ended_silently = True
     if status == JobStatus.FINISHED or claimed == Claim.RETURNED:
         if claim.acquire(Claim.RETURNED, take_over=True):
             _record_missing_success(worker, job, execution, status)

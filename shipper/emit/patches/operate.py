@@ -6,7 +6,10 @@ deletes jobs that keep no result and pushes retries. That is marked as housekeep
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 from rq.job import Job
@@ -19,6 +22,8 @@ from . import remove
 from .enqueue import after_execute, with_cause
 
 Wrapper = Callable[..., Any]
+
+_reason: ContextVar[str | None] = ContextVar("shipper_operation_reason", default=None)
 
 _COMMANDS = {
     "stop-job": ("job-stop-requested", "end"),
@@ -136,7 +141,33 @@ def _run_and_report(
     return answer
 
 
+def report(
+    action: str,
+    kind: str,
+    job: JobSnapshot | None,
+    resource: tuple[str, str | None, str | None],
+    detail: str | None = None,
+) -> None:
+    """Report an operation of ours that does not go through a wrapped method of RQ."""
+    with never_raise("operated"):
+        _report(Operation(action=action, type=kind, resource=resource, job=job, detail=detail))
+
+
+@contextmanager
+def with_reason(reason: str | None) -> Iterator[None]:
+    """Within the block, operations are reported with the reason that the operator gave."""
+    before = _reason.set(reason)
+    try:
+        yield
+    finally:
+        _reason.reset(before)
+
+
 def _report(operation: Operation) -> None:
+    reason = _reason.get()
+    if reason is not None:
+        detail = f"{operation.detail}: {reason}" if operation.detail else reason
+        operation = replace(operation, detail=detail)
     observers.operated(operation)
 
 

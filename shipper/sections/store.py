@@ -1,0 +1,170 @@
+"""The sections in Redis: typed calls of the Lua scripts beside this file. Each is one round trip.
+
+A section is a hash that expires. Beside it there are its waiters (a hash: who → first try, tries, latest try), an index
+of all sections by the end of their leases, one counter for all fences, and the names that one execution holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+from ..forking import no_fork
+from ..job_fields import own_key, text
+from .caller import Caller, place, process
+
+REMEMBER_WAITER_MS = 86_400_000
+"""A waiter that was not heard of for so long is forgotten."""
+
+
+class Acquired(NamedTuple):
+    """The caller has the section. `waited_s` and `tries` are those before, over all executions of its job."""
+
+    fence: int
+    waited_s: float
+    tries: int
+
+
+class Holder(NamedTuple):
+    """Somebody else has it. `since_ms`: Unix time. `waited_s` and `tries` are the caller's, with this one."""
+
+    token: str
+    job_id: str
+    function: str
+    since_ms: int
+    place: str
+    process: str
+    waited_s: float
+    tries: int
+
+
+def section_key(name: str) -> str:
+    return own_key(f"section:{name}")
+
+
+def waiters_key(name: str) -> str:
+    return own_key(f"section-waiters:{name}")
+
+
+def index_key() -> str:
+    return own_key("sections")
+
+
+def counters_key() -> str:
+    return own_key("section-counters")
+
+
+def held_key(token: str) -> str:
+    return own_key(f"sections-of:{token}")
+
+
+def acquire(
+    caller: Caller,
+    name: str,
+    *,
+    template: str,
+    ttl_ms: int,
+    beat_ms: int,
+    waits: bool,
+    counts: bool,
+    gone: str = "",
+) -> Acquired | Holder:
+    """Take the section, or learn who has it. `waits`: note the caller as a waiter; `counts`: this is a new try.
+
+    `gone`: the token of a holder whose process has ended, as this caller has seen.
+    """
+    keys = [
+        section_key(name),
+        waiters_key(name),
+        index_key(),
+        own_key("section-fence"),
+        held_key(caller.token),
+        counters_key(),
+    ]
+    answer = _run(
+        caller.connection,
+        "acquire",
+        keys,
+        name,
+        caller.token,
+        caller.job_id,
+        caller.execution_id,
+        caller.function,
+        place(),
+        process(),
+        ttl_ms,
+        beat_ms,
+        gone,
+        (caller.job_id or caller.token) if waits else "",
+        int(counts),
+        template,
+        REMEMBER_WAITER_MS,
+    )
+    if answer[0] == 1:
+        return Acquired(int(answer[1]), answer[2] / 1000, answer[3])
+    token, job_id, function, since_ms, there, identity, waited_ms, tries = answer[1:]
+    return Holder(
+        text(token), text(job_id), text(function), since_ms, text(there), text(identity), waited_ms / 1000, tries
+    )
+
+
+def renew(connection: Any, token: str, name: str, ttl_ms: int) -> bool:
+    """Extend the lease. False if the section is no longer this holder's."""
+    keys = [section_key(name), index_key(), held_key(token)]
+    return bool(_run(connection, "renew", keys, name, token, ttl_ms))
+
+
+def release(connection: Any, token: str, *names: str) -> list[str]:
+    """Release those that are still this holder's, and return their names."""
+    keys = [held_key(token), index_key(), *map(section_key, names)]
+    return [text(name) for name in _run(connection, "release", keys, token, *names)]
+
+
+def release_all(connection: Any, token: str) -> list[str]:
+    """Release all that an execution holds, and return their names. For whoever has seen its end."""
+    names = sorted(text(name) for name in connection.smembers(held_key(token)))
+    return release(connection, token, *names) if names else []
+
+
+def forget_waiter(connection: Any, name: str, waiter: str) -> None:
+    """The waiter has given up."""
+    connection.hdel(waiters_key(name), waiter)
+
+
+def evict(connection: Any, name: str) -> dict[str, str]:
+    """Release a section whoever holds it, and return its fields. {} if nobody does."""
+    fields = [text(value) for value in _pairs(_run(connection, "evict", [section_key(name), index_key()], name))]
+    return dict(zip(fields[::2], fields[1::2], strict=True))
+
+
+def claim(
+    connection: Any, name: str, job_id: str, *, hold_ms: int, keep_ms: int, job_prefix: str, statuses: list[str]
+) -> str:
+    """Claim a unique name for a job, and return the id of the job that has it."""
+    keys = [own_key(f"unique:{name}")]
+    return text(_run(connection, "claim", keys, job_id, job_prefix, hold_ms, keep_ms, *statuses))
+
+
+def _pairs(answer: Any) -> list[Any]:
+    """HGETALL's answer from a script: a list with RESP 2, a mapping with RESP 3."""
+    return [part for pair in answer.items() for part in pair] if isinstance(answer, dict) else list(answer)
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    """(text, SHA-1) of a script."""
+    with no_fork:
+        source = files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()  # EVALSHA's
+
+
+def _run(connection: Any, name: str, keys: list[str], *arguments: object) -> Any:
+    source, digest = _script(name)
+    try:
+        return connection.evalsha(digest, len(keys), *keys, *arguments)
+    except NoScriptError:  # Redis has started since, or this is the first call
+        return connection.eval(source, len(keys), *keys, *arguments)
