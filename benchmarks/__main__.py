@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import audit, counting, emission, growth, import_cost, legacy, real_server, shipping
+from . import audit, counting, emission, growth, import_cost, legacy, real_server, sections, shipping
 from .promises import show
 
 figures: dict[str, Any] = {}
@@ -23,6 +23,7 @@ promises = [
     *growth.main(full=bool(os.environ.get("FULL"))),
     *real_server.main(),
     *audit.main(),
+    *sections.main(),
     *legacy.main(),
 ]
 print()
