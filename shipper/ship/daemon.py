@@ -22,6 +22,7 @@ from .bulk.backoff import LogThrottle
 from .bulk.dead_letters import DeadLetters
 from .bulk.retry import Stopped
 from .bulk.sender_pool import set_switch_interval
+from .counting import counting as counters
 from .counting.counting import Counting, from_settings
 from .malloc import tune_malloc
 from .pipeline import Pipeline
@@ -57,13 +58,16 @@ def run(load: Callable[[], Settings]) -> Counts:
     tune_process()
     signals = Signals()
     settings, counts = load(), Counts()
+    counters.check(settings)
     while True:
         with opened(settings, signals, None, counts) as parts:
             _Daemon(settings, counts, signals, parts).run()
         if not signals.reload():
             return counts
         try:
-            settings = load()
+            loaded = load()
+            counters.check(loaded)
+            settings = loaded
             log.info("The settings were loaded again.", extra={"event.action": "settings-loaded"})
         except SettingsError as wrong:
             log.warning("The settings stay as they were: %s", wrong, extra={"event.action": "settings-refused"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from shipper import settings
+from shipper.errors import SettingsError
 from shipper.records import encode
-from shipper.ship.counting import otlp
+from shipper.ship import counting as package
+from shipper.ship.counting import counting, otlp
 from shipper.ship.counting.counter import JobCounter
 from shipper.ship.counting.spans import span
 from shipper.ship.counting.tally import BOUNDS_S, PlainTally
@@ -353,3 +357,13 @@ def test_a_service_each_is_a_resource_of_its_own() -> None:
     found = [attributes(one.resource) for one in request.resource_metrics]
     assert [one["service.name"] for one in found] == ["shop", "crm"]
     assert {one["deployment.environment.name"] for one in found} == {"production"}
+
+
+def test_without_the_extra_the_setting_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, otlp.__name__)
+    monkeypatch.delattr(package, "otlp")
+    monkeypatch.setitem(sys.modules, "opentelemetry.proto.collector.metrics.v1.metrics_service_pb2", None)
+    asked = settings.load(environment={"SHIPPER_OTLP": "http://127.0.0.1:4318"})
+    with pytest.raises(SettingsError, match=r"rq-shipper\[otel\]"):
+        counting.check(asked)
+    counting.check(settings.load(environment={}))

@@ -101,6 +101,12 @@ class Counting:
         return tally
 
 
+def check(settings: Settings) -> None:
+    """Raise SettingsError if what the settings ask for needs a package that is not installed."""
+    if settings.otlp is not None:
+        from . import otlp  # noqa: F401 - it says what is missing
+
+
 def from_settings(settings: Settings, *, persistent: bool = True) -> Counting | None:
     """The counting that the settings ask for; None if they ask for none. Raises SettingsError."""
     if not settings.counts:
