@@ -18,23 +18,27 @@ SECTIONS = ("queues", "workers", "running", "redis", "cron")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Present:
-    """A sample. What was not asked for is empty. `suspended`: `rq suspend` has told all workers to take no jobs."""
+    """A sample. What was not asked for is empty.
+
+    `suspended`: `rq suspend` has told all workers to take no jobs. `by_queue`: the workers of each queue.
+    """
 
     at: datetime
     suspended: bool = False
     queues: list[QueueSample] = field(default_factory=list)
     workers: list[WorkerSample] = field(default_factory=list)
+    by_queue: dict[str, list[WorkerSample]] = field(default_factory=dict)
     servers: list[ServerSample] = field(default_factory=list)
     keys: KeySample = field(default_factory=KeySample)
     cron: list[CronSample] = field(default_factory=list)
 
     def workers_of(self, queue: str) -> list[WorkerSample]:
         """The workers that take jobs from a queue, dead ones left out."""
-        return [one for one in self.workers if queue in one.queues and asking.takes_jobs(one)]
+        return [one for one in self.by_queue.get(queue, ()) if asking.takes_jobs(one)]
 
     def eta_s(self, queue: QueueSample) -> float | None:
         """When a job that is enqueued now would start: see asking.eta_s."""
-        return asking.eta_s(queue.depth, [one for one in self.workers if queue.name in one.queues])
+        return asking.eta_s(queue.depth, self.by_queue.get(queue.name, ()))
 
     def running(self) -> list[tuple[WorkerSample, Running]]:
         """What runs, the longest first."""
@@ -45,12 +49,17 @@ class Present:
 def read(connection: Any, sections: Iterable[str] = SECTIONS) -> Present:
     """What is true now, of these sections. Bounded, and changes nothing. Raises redis.RedisError."""
     wanted = set(sections)
-    needs_workers = wanted & {"queues", "workers", "running"}
+    found = workers.read(connection) if wanted & {"queues", "workers", "running"} else []
+    by_queue: dict[str, list[WorkerSample]] = {}
+    for worker in found:
+        for name in worker.queues:
+            by_queue.setdefault(name, []).append(worker)
     return Present(
         at=datetime.now(UTC),
         suspended=queues.is_suspended(connection),
         queues=queues.read(connection) if "queues" in wanted else [],
-        workers=workers.read(connection) if needs_workers else [],
+        workers=found,
+        by_queue=by_queue,
         servers=server.read(connection) if "redis" in wanted else [],
         keys=server.sample_keys(connection) if "redis" in wanted else KeySample(),
         cron=cron.read(connection) if "cron" in wanted else [],
