@@ -1,7 +1,8 @@
 # The two commands to begin with: `make demo` and `make test`. Each target does its own set-up.
-.PHONY: demo test test-rq check lint types unit kibana up down soak bench bare clean setup tools
+.PHONY: demo test test-compose lock test-rq check lint types unit kibana up down soak bench bare clean setup tools
 
 PYTHON := .venv/bin/python
+LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
 # Tests and demo start hundreds of programs: none of them should compile again what the one before has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -27,6 +28,14 @@ test:  ## Everything: lint, types, unit tests, and tests on a real Redis and a r
 
 test-rq: setup  ## RQ's own test-suite, with the instrumentation loaded.
 	@$(PYTHON) -m tests.compat.rq_suite
+
+test-compose: tools  ## docker-compose.yml on a real container engine: kills, restarts, security. SETUP=1 installs one (Debian, root).
+	@$(PYTHON) -m pytest -v --tb=short -o log_cli=false tests/engine $(ARGS)
+
+lock: tools  ## The versions and hashes of what the image has, compose/*.lock, made anew.
+	@$(PYTHON) -m pip install -q uv
+	@.venv/bin/uv pip compile -q $(LOCK) pyproject.toml compose/requirements.in -o compose/requirements.lock
+	@.venv/bin/uv pip compile -q $(LOCK) compose/build.in -o compose/build.lock
 
 check: lint types unit  ## The inner loop.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 
 from redis import Redis
@@ -17,6 +18,8 @@ CUSTOMERS = 30
 FAVOURITE = "42"  # the customer whose day is told at the end: theirs has a bit of everything
 NEWSLETTER_BYTES = 250_000
 MONTHS = ("2026-01", "2026-02", "2026-03", "2026-04", "2026-05", "2026-06")
+
+LOADED = "demo:loaded"  # the key that says so
 
 QUEUES = ("payments", "mails", "reports")
 
@@ -74,11 +77,14 @@ def push(redis: Redis) -> int:
 
 
 def main() -> None:
-    """Push the load to the Redis of SHIPPER_REDIS."""
+    """Push the load to the Redis of SHIPPER_REDIS. With --once not if that Redis has had it before."""
     from shipper import settings
 
     shipper.instrument()
     redis = Redis.from_url(settings.load().redis)
+    if "--once" in sys.argv[1:] and not redis.set(LOADED, "1", nx=True):
+        print("the jobs were pushed before")
+        return
     print(f"{push(redis)} jobs pushed to {', '.join(QUEUES)}")
 
 

@@ -6,10 +6,12 @@ The official client takes more time and memory to import than everything else to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import elastic_transport
@@ -22,7 +24,28 @@ from .settings import Settings, load
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
+log = logging.getLogger("shipper")
+
 REQUEST_TIMEOUT_S = 30.0
+TRY_EVERY_S = 2.0
+
+Result = TypeVar("Result")
+
+
+def patiently(attempt: Callable[[], Result], wait_s: float) -> Result:
+    """The result of `attempt()`. While it raises Unreachable it is called again, for `wait_s` seconds."""
+    deadline = time.monotonic() + wait_s
+    said = False
+    while True:
+        try:
+            return attempt()
+        except Unreachable as error:
+            if time.monotonic() + TRY_EVERY_S > deadline:
+                raise
+            if not said:
+                log.info("%s Trying again for %.0f s.", error, wait_s, extra={"event.action": "waiting"})
+                said = True
+            time.sleep(TRY_EVERY_S)
 
 
 def connect(settings: Settings) -> Cluster:

@@ -3,7 +3,8 @@
 ShipperError
 ├── SettingsError          a setting is unknown or has an invalid value
 ├── SourceError            an input file does not exist or cannot be read
-├── StateError             the state folder is missing, unwritable, or used by another shipper
+├── StateError             the state folder is missing, unwritable, or
+│   └── StateInUse         used by another shipper
 ├── AuditError             an audit record with `durable=True` could not be written to disk
 ├── SectionError           a critical section or a unique name is used in a way that cannot work
 ├── SectionBusy            a critical section is held by another job
@@ -35,6 +36,10 @@ class SourceError(ShipperError):
 
 class StateError(ShipperError):
     """The state folder cannot be used."""
+
+
+class StateInUse(StateError):
+    """Another shipper uses the state folder."""
 
 
 class AuditError(ShipperError):

@@ -72,6 +72,8 @@ class Settings:
     """The URL of Kibana for `setup`, with its server.basePath. None: do not set up Kibana."""
     kibana_space: str | None = None
     """The Kibana space for the dashboards. None: the default space."""
+    kibana_public_url: str | None = None
+    """The URL under which people open Kibana, for what `setup` prints. None: that of `kibana`."""
     kibana_api_key: str | None = field(default=None, repr=False)
     """An API key for Kibana, in the encoded form. Default: the credentials for Elasticsearch."""
     kibana_username: str | None = None
@@ -108,6 +110,10 @@ class Settings:
     """Functions that are called with the record of each job that failed for good."""
     retention: Mapping[str, int] = field(default_factory=lambda: DEFAULT_RETENTION_DAYS)
     """Dataset without its `rq.` → days for which its indices are kept."""
+    prune: bool = True
+    """`run` also deletes indices past their retention, once a day. False: something else does, such as `prune`."""
+    standby: bool = False
+    """While another shipper uses the state folder, `run` waits for it to end instead of refusing to start."""
     rotate_mb: int = 256
     """The shipper rotates `log` when it is larger than this. 0: it does not."""
     keep_days: int = 7
@@ -350,6 +356,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "gzip": _flag,
     "kibana": _url,
     "kibana_space": _space,
+    "kibana_public_url": _url,
     "kibana_api_key": _text,
     "kibana_username": _text,
     "kibana_password": _text,
@@ -368,6 +375,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "on_fail": _list,
     "on_dead": _list,
     "retention": _retention,
+    "prune": _flag,
+    "standby": _flag,
     "rotate_mb": _megabytes,
     "keep_days": _days,
     "keep_mb": _megabytes,

@@ -43,6 +43,7 @@ hypothesis.settings.load_profile("thorough" if os.environ.get("THOROUGH") else "
 # One process has all of these, so that there is one such server.
 OWN_SERVER = {
     "tests/fault/test_elasticsearch_faults.py",
+    "tests/integration/test_compose_keys.py",
     "tests/integration/test_index.py",
     "tests/integration/test_roles.py",
 }

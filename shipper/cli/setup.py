@@ -10,7 +10,7 @@ from .. import client, settings
 from ..errors import SettingsError
 from ..index import setup
 from ..settings import Settings
-from . import options
+from . import logs, options
 
 
 @click.command()
@@ -25,8 +25,16 @@ from . import options
     metavar="FOLDER",
     help="The folder for the API keys, one file of mode 0600 each. Default: keys/ in the state folder.",
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.IntRange(0),
+    default=0,
+    metavar="SECONDS",
+    help="Wait so long for Elasticsearch, and then for Kibana, to be reachable.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
-def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags: str | None) -> None:
+def command(rules: bool, roles: bool, keys: Path | None, wait_s: int, dry_run: bool, **flags: str | None) -> None:
     """Install index templates and Kibana dashboards.
 
     Also aliases, the ingest pipeline, data views and saved searches. Repeatable: our objects in Kibana are reset,
@@ -36,8 +44,9 @@ def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags:
     config = settings.load(flags)
     if not config.kibana and (rules or flags["kibana_space"]):
         raise SettingsError(["--rules and --space are about Kibana: say with --kibana where it is."])
+    logs.begin(config)
     with client.connect(config) as cluster:
-        changes = setup.plan(cluster, config)
+        changes = client.patiently(lambda: setup.plan(cluster, config), wait_s)
         for change in changes:
             click.echo(str(change))
         if dry_run:
@@ -51,6 +60,7 @@ def command(rules: bool, roles: bool, keys: Path | None, dry_run: bool, **flags:
     if config.kibana:
         from ..index import kibana
 
+        client.patiently(lambda: kibana.check(config), wait_s)
         for line in (kibana.planned if dry_run else kibana.install)(config, rules=rules):
             click.echo(line)
     if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
 
@@ -12,6 +13,8 @@ from .. import client, settings
 from ..errors import DestinationError, SettingsError, ShipperError
 from ..live.connection import connect, unreachable
 from . import logs, options
+
+log = logging.getLogger("shipper")
 
 PASS_EVERY_S = 60.0
 
@@ -46,12 +49,15 @@ def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> Non
         while True:
             try:
                 findings = reconciler.run()
-                click.echo(f"{len(findings)} findings.", err=True)
+                log.log(
+                    logging.INFO if findings or once else logging.DEBUG,
+                    "%d findings.", len(findings), extra={"event.action": "reconciled"},
+                )  # fmt: skip
             except (RedisError, DestinationError) as error:
                 problem = _as_shipper_error(error)
                 if once:
                     raise problem from error
-                click.echo(f"{problem} Trying again in {PASS_EVERY_S:.0f} s.", err=True)
+                log.warning("%s Trying again in %.0f s.", problem, PASS_EVERY_S, extra={"event.action": "retrying"})
             if once:
                 return
             time.sleep(PASS_EVERY_S)

@@ -47,6 +47,7 @@ class Kibana:
     def __init__(self, settings: Settings) -> None:
         connection = _connection(settings)
         self.where = addresses_for_people(connection)
+        self._public = settings.kibana_public_url or self.where
         self.space = settings.kibana_space or DEFAULT_SPACE
         self._headers = {"kbn-xsrf": "rq-shipper", "accept": "application/json"}
         self._node = node_class(connection)(*nodes(connection))
@@ -56,7 +57,7 @@ class Kibana:
         """The URL of the overview dashboard."""
         default = self.space == DEFAULT_SPACE
         space, prefix = ("", ID_PREFIX) if default else (f"/s/{self.space}", f"{ID_PREFIX}{self.space}-")
-        return f"{self.where}{space}/app/dashboards#/view/{prefix}dashboard-overview"
+        return f"{self._public}{space}/app/dashboards#/view/{prefix}dashboard-overview"
 
     def close(self) -> None:
         self._node.close()
@@ -185,6 +186,15 @@ class Kibana:
             f"Kibana at {self.where} does not accept the credentials (401). Set SHIPPER_KIBANA_API_KEY, or "
             "SHIPPER_KIBANA_USERNAME and SHIPPER_KIBANA_PASSWORD; without them Elasticsearch's are used."
         )
+
+
+def check(settings: Settings) -> None:
+    """Return if Kibana is reachable and accepts the credentials. Raises DestinationError."""
+    kibana = Kibana(settings)
+    try:
+        kibana.version()
+    finally:
+        kibana.close()
 
 
 def install(settings: Settings, *, rules: bool) -> Iterator[str]:

@@ -19,6 +19,7 @@ from ..client import translated_errors
 from ..errors import Refused, ShipperError
 from ..settings import Settings
 from ..state import index_name
+from .kibana import DEFAULT_SPACE
 
 ROLES = ("shipper", "reader", "operator", "pruner", "eraser")
 _JSON = {"content-type": "application/json", "accept": "application/json"}
@@ -36,7 +37,7 @@ class Role:
 
 def wanted(settings: Settings) -> list[Role]:
     """All roles for the namespace: `rq-shipper-default`, `rq-reader-default`, …"""
-    return [_role(purpose, settings.namespace) for purpose in ROLES]
+    return [_role(purpose, settings) for purpose in ROLES]
 
 
 def apply(client: Elasticsearch, settings: Settings, folder: Path) -> list[tuple[Role, Path, bool]]:
@@ -56,7 +57,7 @@ def apply(client: Elasticsearch, settings: Settings, folder: Path) -> list[tuple
                 file = folder / f"{role.name}.key"
                 is_new = not file.exists()
                 if is_new:
-                    _save(file, _new_key(client, role))
+                    save_key(file, new_key(client, role))
                 results.append((role, file, is_new))
         except ApiError as answer:
             if answer.status_code in (400, 405, 500) and "security" in str(answer.message).lower():
@@ -72,7 +73,8 @@ def _make_state_index(client: Elasticsearch, settings: Settings) -> None:
         client.indices.create(index=name)
 
 
-def _new_key(client: Elasticsearch, role: Role) -> str:
+def new_key(client: Elasticsearch, role: Role) -> str:
+    """A new API key with what the role may do, in the encoded form."""
     body = {
         "name": role.name,
         "role_descriptors": {role.name: role.descriptor},
@@ -85,7 +87,8 @@ def _request(client: Elasticsearch, method: str, path: str, body: dict[str, Any]
     return client.perform_request(method, path, headers=_JSON, body=body).body
 
 
-def _save(file: Path, key: str) -> None:
+def save_key(file: Path, key: str) -> None:
+    """Write the key to a new file of mode 0600. Raises ShipperError."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="ascii") as out:
@@ -94,8 +97,9 @@ def _save(file: Path, key: str) -> None:
         raise ShipperError(f"The key cannot be written to {file}: {error.strerror}.") from error
 
 
-def _role(purpose: str, namespace: str) -> Role:
+def _role(purpose: str, settings: Settings) -> Role:
     text = files(__package__).joinpath(f"roles/{purpose}.json").read_text(encoding="utf-8")
-    content = json.loads(text.replace("{namespace}", namespace))
+    space = settings.kibana_space or DEFAULT_SPACE
+    content = json.loads(text.replace("{namespace}", settings.namespace).replace("{space}", space))
     description = content.pop("description")
-    return Role(purpose, f"rq-{purpose}-{namespace}", description, content)
+    return Role(purpose, f"rq-{purpose}-{settings.namespace}", description, content)

@@ -33,6 +33,7 @@ from .source.discovery import Discovery, File, allow_many_files, check_folders
 from .source.idle import IdleFiles
 from .source.rotation import Rotation
 from .source.tail import Block, Source, Stream
+from .standby import open_registry
 from .status import Counts, Status, Watcher
 
 if TYPE_CHECKING:
@@ -60,8 +61,11 @@ def run(load: Callable[[], Settings]) -> Counts:
     settings, counts = load(), Counts()
     counters.check(settings)
     while True:
-        with opened(settings, signals, None, counts) as parts:
-            _Daemon(settings, counts, signals, parts).run()
+        registry = open_registry(settings, signals.stop)
+        if registry is not None:
+            with opened(settings, signals, None, counts, registry=registry) as parts:
+                _Daemon(settings, counts, signals, parts).run()
+        signals.drained()
         if not signals.reload():
             return counts
         try:
@@ -203,6 +207,8 @@ class _Daemon:
 
     def _prune(self) -> None:
         """Delete the indices past their retention. Missing privileges are only logged."""
+        if not self._settings.prune:
+            return
         try:
             with client.connect(self._settings) as cluster:
                 past = retention.prune(cluster, self._settings, datetime.now(UTC))
@@ -358,12 +364,13 @@ def opened(
     retry_timeout_s: float | None,
     counts: Counts | None = None,
     reader: Reader | None = None,
+    registry: Registry | None = None,
 ) -> Iterator[Parts]:
     """Registry, discovery and pipeline for the settings' files, continuing at the saved positions.
 
     The positions are saved at the end of the block. Raises StateError if another shipper uses the state folder.
     """
-    registry = Registry(settings.state)
+    registry = registry or Registry(settings.state)
     counting = from_settings(settings) if reader is None else None  # what is imported is of another time
     discovery = Discovery(settings.files, registry.entries, multiline=settings.format == "legacy")
     dead_letters = DeadLetters(settings.state)

@@ -63,7 +63,7 @@ class Status:
     pid: int
     started_at: str
     state: str
-    """shipping, waiting (requests fail and are retried), or stopped."""
+    """shipping, waiting (requests fail and are retried), stopped, or standby (another shipper has the state folder)."""
     elasticsearch: str
     checked_in: str
     """The implementation that checks lines: C if it could be compiled, else Python."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from shipper.ship.bulk.dead_letters import DeadLetters
 from shipper.ship.pipeline import Pipeline
 from shipper.ship.reader.document import Document
 from shipper.ship.reader.items import Item
+from stack.processes import free_port
 from tests.bulk_server import serving, slow
 from tests.programs import LIMIT_S, Programs, count, wait_for
 
@@ -112,6 +114,37 @@ def test_two_shippers_on_one_state_folder_are_refused(
     second = programs.run("shipper", "run", "--once", check=False)
     assert second.returncode == 1
     assert "Another shipper is using the state folder" in second.stderr
+
+
+def test_a_shipper_on_standby_waits_for_the_first_and_goes_on_where_that_was(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    append(programs, lines(1))
+    first = programs.start("shipper", "run")
+    wait_for(lambda: indexed(search, namespace) == 1, "the first shipper")
+    port = free_port()
+    second = programs.start("shipper", "run", SHIPPER_STANDBY="true", SHIPPER_LISTEN=f"127.0.0.1:{port}")
+    log = programs.folder / "shipper.log"
+    wait_for(lambda: "Waiting for it to end" in log.read_text(), "the second shipper")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+        assert json.load(answer)["state"] == "standby"
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(LIMIT_S) == 0
+    append(programs, lines(1, start=1))
+    wait_for(lambda: indexed(search, namespace) == 2, "the line that came afterwards")
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(LIMIT_S) == 0
+    assert log.read_text().rstrip().endswith("1 records indexed, 0 were there already, 0 dead letters.")
+
+
+def test_a_shipper_on_standby_can_be_stopped(programs: Programs) -> None:
+    programs.start("shipper", "run")
+    log = programs.folder / "shipper.log"
+    wait_for(lambda: log.exists() and "positions in" in log.read_text(), "the first shipper")
+    second = programs.start("shipper", "run", SHIPPER_STANDBY="true")
+    wait_for(lambda: "Waiting for it to end" in log.read_text(), "the second shipper")
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(LIMIT_S) == 0
 
 
 def test_the_daemon_waits_for_an_elasticsearch_that_is_not_there_yet(programs: Programs) -> None:

@@ -42,6 +42,12 @@ def test_every_object_of_the_file_arrives_as_it_is() -> None:
         assert start == f"open   {server.url}/app/dashboards#/view/{PREFIX}dashboard-overview"
 
 
+def test_people_are_told_the_address_that_they_can_open() -> None:
+    with serving() as server:
+        _, start = install(server, SHIPPER_KIBANA_PUBLIC_URL="https://kibana.example")
+    assert start == f"open   https://kibana.example/app/dashboards#/view/{PREFIX}dashboard-overview"
+
+
 def test_every_request_has_what_kibana_asks_of_other_programs() -> None:
     with serving() as server:
         install(server, rules=True)

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import StateError
+from ...errors import StateError, StateInUse
 from .fingerprint import Fingerprint
 
 log = logging.getLogger("shipper")
@@ -67,7 +67,7 @@ class Registry:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._lock)
-            raise StateError(
+            raise StateInUse(
                 f"Another shipper is using the state folder {folder}. Stop it, or give this one a folder of its own "
                 "with SHIPPER_STATE (or --state)."
             ) from error

@@ -1,0 +1,52 @@
+"""Rotating credentials, text logs, another Redis."""
+
+from __future__ import annotations
+
+import pytest
+from elasticsearch import AuthenticationException
+
+from tests.engine.project import Project, wait_for
+from tests.engine.test_1_first_start import secrets_of
+from tests.engine.test_2_faults import finished
+
+
+def test_rotated_credentials_are_taken_over_and_the_old_ones_are_worthless(project: Project) -> None:
+    old, client = secrets_of(project), project.search("elastic")
+    assert client.info()["version"]["number"]
+    said = project.admin("rotate")
+    assert "docker compose restart" in said
+    renewed = secrets_of(project)
+    kept = old & renewed
+    assert len(kept) < len(old) / 2
+    assert not any(secret in said for secret in renewed)
+    with client, pytest.raises(AuthenticationException):
+        client.info()
+    jobs = project.enqueue("time.sleep", 0, number=5)  # with the old connection to Redis, and a key that is revoked
+    project.wait_until_all_is_indexed()  # the shipper takes its new key by itself
+    project.run("restart")
+    project.wait_until_healthy()
+    jobs += project.enqueue("time.sleep", 0, number=5)
+    wait_for(lambda: finished(project, jobs), "the ends of all jobs")
+    project.wait_until_all_is_indexed()
+    assert project.tell("shipper", "timeline", "--since", "1h")
+    assert "nothing was missing" in project.admin("setup")
+
+
+def test_logstash_writes_with_a_key_of_its_own(project: Project) -> None:
+    project.profiles = ["demo", "legacy"]
+    project.write_env({**project.variables, **free_legacy_ports()})
+    project.up()
+    with project.search() as client:
+        client.indices.refresh(index="rq-job-*,rq-app-*")
+        real = client.count(index="rq-job-*,rq-app-*", q="tags:legacy")["count"]
+        standin = client.count(index="rq-job-*,rq-app-*", q='message:"text logs"')["count"]
+    assert standin == 2 or real > 0
+    told = str(project.containers("logstash"))
+    assert not any(secret in told for secret in secrets_of(project))
+    project.run("stop", "logstash")
+
+
+def free_legacy_ports() -> dict[str, str]:
+    from stack.processes import free_port
+
+    return {"LEGACY_BEATS_PORT": str(free_port()), "LEGACY_TCP_PORT": str(free_port())}
