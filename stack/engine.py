@@ -34,6 +34,7 @@ class Engine:
     def __init__(self) -> None:
         self.environment = dict(os.environ)
         self.is_own = False
+        self._pid: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         problem = self._problem()
         if problem is None:
@@ -70,9 +71,12 @@ class Engine:
             "--data-root", str(self._folder / "data"), "--exec-root", str(self._folder / "run/exec"),
             "--pidfile", str(self._folder / "run/dockerd.pid"),
         ]  # fmt: skip
-        (self._folder / "run/dockerd.pid").unlink(missing_ok=True)  # of one that was killed
+        if self.docker("info", check=False).returncode == 0:  # of a run that was killed
+            self._pid = int((self._folder / "run/dockerd.pid").read_text())
+            return
+        (self._folder / "run/dockerd.pid").unlink(missing_ok=True)
         process = start(command, log, environment={"PATH": self.environment["PATH"]}, outlives=True)
-        self._process = process
+        self._pid, self._process = process.pid, process
 
         def answers() -> bool:
             if process.poll() is not None:
@@ -83,8 +87,10 @@ class Engine:
 
     def stop(self) -> None:
         """End our own engine and its containers, as at a shutdown of the machine."""
+        if self._pid is not None:
+            stop_group(self._pid, STOP_LIMIT_S)
+            self._pid = None
         if self._process is not None:
-            stop_group(self._process.pid, STOP_LIMIT_S)
             self._process.wait()
             self._process = None
 

@@ -329,7 +329,7 @@ def test_no_setting_of_the_environment_is_a_secret() -> None:
 
 
 def test_the_example_of_env_has_every_variable_with_its_default() -> None:
-    example = dict(re.findall(r"^#? ?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    example = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     files = [ROOT / "docker-compose.yml", ROOT / "compose.production.yml"]
     used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", files[0].read_text()))
     for name in re.findall(r"\$\{(\w+)", files[1].read_text()):

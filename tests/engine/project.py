@@ -33,6 +33,7 @@ class Project:
         self.engine = engine
         self.folder = folder
         self.profiles = ["demo"]
+        self._login = ""
         folder.mkdir(parents=True)
         for name in FILES:
             if (ROOT / name).is_dir():
@@ -62,6 +63,11 @@ class Project:
     def admin(self, *words: str) -> str:
         """What `python -m compose …` says."""
         return self.run("run", "--rm", "--no-deps", "-T", "setup", *words).stdout
+
+    def rotate(self) -> str:
+        """New credentials for all. Returns what was said."""
+        self._login = ""
+        return self.admin("rotate")
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
         """`docker inspect` of all containers, or those of a service."""
@@ -112,10 +118,13 @@ class Project:
 
     def search(self, user: str = "reader") -> Elasticsearch:
         """A client that logs in from outside as `login` tells, and checks the certificate."""
-        password = re.search(rf"user {user}, password (\w+)", self.admin("login"))
+        if not self._login:
+            self._login = self.admin("login")
+        password = re.search(rf"user {user}, password (\w+)", self._login)
         assert password
         authority = self.folder / "ca.crt"
-        authority.write_text(self.tell("cat", "/run/keys/ca.crt"))
+        if not authority.exists():
+            authority.write_text(self.tell("cat", "/run/keys/ca.crt"))
         address = self.run("port", "elasticsearch", "9200").stdout.strip()
         return Elasticsearch(
             f"https://{address}", ca_certs=str(authority), basic_auth=(user, password[1]), request_timeout=60
@@ -124,7 +133,6 @@ class Project:
     def documents(self) -> Counter[str]:
         """Id → number of documents, in the indices of jobs, audit records and application events."""
         with self.search() as client:
-            client.options(ignore_status=[404, 503]).indices.refresh(index="rq-job-*,rq-audit-*,rq-app-*")
             from elasticsearch.helpers import scan
 
             hits = scan(client, index="rq-job-*,rq-audit-*,rq-app-*", query={"_source": False}, size=2000)
