@@ -155,6 +155,17 @@ def test_each_attempt_is_a_span_of_its_own() -> None:
     assert len({one.trace_id for one in spans}) == 1
 
 
+def test_an_execution_whose_job_is_put_back_has_a_span() -> None:
+    content = record("job-busy")
+    run = decoded(content)
+    assert (run.name, attributes(run)["rq.action"]) == ("run payments", "job-busy")
+    assert run.start_time_unix_nano == nanoseconds(content["rq"]["started_at"])
+    assert run.end_time_unix_nano == nanoseconds(content["@timestamp"])
+    assert run.status.code == Status.STATUS_CODE_UNSET
+    del content["rq"]["retry_at"]  # it goes on, or fails: then another record closes it
+    assert span(encode(content)) is None
+
+
 def test_a_job_that_never_ran_has_no_execution() -> None:
     expired = record("job-dead", event={"reason": "expired"}, rq={"inferred": True})
     del expired["event"]["start"], expired["event"]["duration"], expired["rq"]["execution_id"]

@@ -18,7 +18,7 @@ ABOUT_EVENTS = {
     "rate_limited": "Jobs that wait for their rate limit.",
     "refused": "Jobs that RQ refused, as their id exists.",
     "started": "Executions that were started.",
-    "busy": "Jobs that found their lock taken.",
+    "busy": "Jobs that could not get into a critical section.",
     "finished": "Jobs whose function returned.",
     "failed": "Attempts that failed: retried or dead.",
     "retried": "Attempts that failed and are followed by another.",

@@ -70,6 +70,8 @@ class _Code(msgspec.Struct, gc=False):
 
 class _Rq(msgspec.Struct, gc=False):
     enqueued_at: str | None = None
+    started_at: str | None = None
+    retry_at: str | None = None
     attempt: int | None = None
     lag_ms: int | None = None
     total_ms: int | None = None
@@ -119,13 +121,21 @@ def span(line: bytes) -> tuple[ResourceKey, bytes] | None:
         action = record.event.action
         if action == "job-enqueued":
             encoded = _push(record)
-        elif action in _RUNS and (record.event.start or record.rq.execution_id):
+        elif _is_ending(record):
             encoded = _run(record)
         else:
             return None
     except (msgspec.MsgspecError, ValueError, OverflowError):  # it is not as ours are
         return None
     return _resource(record), b"\x12" + varint(len(encoded)) + encoded
+
+
+def _is_ending(record: _JobRecord) -> bool:
+    """Whether it closes an execution: of one that found a critical section taken, if its job was put back."""
+    event, rq = record.event, record.rq
+    if event.action == "job-busy":
+        return rq.retry_at is not None
+    return event.action in _RUNS and (event.start is not None or rq.execution_id is not None)
 
 
 def _resource(record: _JobRecord) -> ResourceKey:
@@ -148,7 +158,8 @@ def _run(record: _JobRecord) -> bytes:
     trace, _ = _trace(record)
     event, rq, push = record.event, record.rq, _push_id(record)
     end = _nanoseconds(event.end or record.timestamp)
-    start = _nanoseconds(event.start) if event.start else end
+    started = event.start or rq.started_at
+    start = _nanoseconds(started) if started else end
     return b"".join((
         b"\x0a\x10", trace, b"\x12\x08", _digest(event.id, 8), b"\x22\x08", push, b"\x39", start, b"\x41", end,
         *_common(record, "run"), _cached("rq.action", event.action),
