@@ -234,14 +234,14 @@ def at_ending(job: Job, started: JobSnapshot | None) -> JobSnapshot:
     """The snapshot of a job whose function returned: that of its start, with what has changed since."""
     if started is None or started.job_id != job.id:
         return from_job(job)
-    return JobSnapshot(  # a third of the time of `_replace`
-        *started[:_UNCHANGED],
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        args=_evaluated(job, "_args"),
-        kwargs=_evaluated(job, "_kwargs"),
-        meta=job.meta if isinstance(job.meta, dict) and job.meta else None,
+    changed = (
+        job.started_at,
+        job.ended_at,
+        _evaluated(job, "_args"),
+        _evaluated(job, "_kwargs"),
+        job.meta if isinstance(job.meta, dict) and job.meta else None,
     )
+    return JobSnapshot._make((*started[:_UNCHANGED], *changed))  # a third of the time of `_replace`
 
 
 def note_stored_bytes(job: Job, data: object) -> None:
