@@ -203,7 +203,7 @@ class _Daemon:
 
     def _report_status(self) -> None:
         if self._status_thread.latest is not None:
-            self._pipeline.tell(status.record(self._status_thread.latest, ServiceInfo.here(self._settings)))
+            self._pipeline.add_record(status.record(self._status_thread.latest, ServiceInfo.here(self._settings)))
 
     def _prune(self) -> None:
         """Delete the indices past their retention. Missing privileges are only logged."""

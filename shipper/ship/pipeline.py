@@ -134,7 +134,7 @@ class Pipeline:
         self._land_all()
         self.send_waiting(math.inf)
 
-    def tell(self, record: Record) -> None:
+    def add_record(self, record: Record) -> None:
         """Send a record of the shipper's own with the next batch."""
         self._batch.add_own(record)
 

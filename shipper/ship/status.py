@@ -148,7 +148,7 @@ def record(status: Status, service: ServiceInfo) -> Record:
     at = datetime.fromisoformat(status.at)
     numbers = (
         "backlog_bytes", "backlog_age_s", "lag_ms", "records_per_s", "bytes_per_s", "indexed", "duplicates",
-        "dead_letters", "retries", "memory_bytes", "retrying_s",
+        "dead_letters", "retries", "memory_bytes", "retrying_s", "waiting_bytes", "not_indexed",
     )  # fmt: skip
     behind = f", {status.backlog_bytes} bytes behind" if status.backlog_bytes else ""
     identifier = record_id(at, service.host["name"], str(status.pid), status.started_at, status.at)
