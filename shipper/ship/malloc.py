@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
-_KEEP = 16 << 20  # bytes of free memory that the process keeps
+_KEEP = 4 << 20  # bytes of free memory that the process keeps
 _LARGE = 32 << 20  # bytes; larger blocks use mmap
 
 

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
@@ -267,9 +267,11 @@ class Pipeline:
                     delivery.indexed += request.records
                     delivery.accepted.append(request)
                     continue
-                outcome = parse_bulk_response(request.items(), answer)
+                outcome = parse_bulk_response(
+                    request.items(), request.count, answer, keep_created=self.counting is not None
+                )
             except (TooLarge, InvalidRequest) as error:
-                requests += self._halved(request.items(), error, delivery)
+                requests += self._halved(list(request.items()), error, delivery)
                 continue
             except (DestinationError, InvalidResponse) as error:
                 requests.append(request)
@@ -279,7 +281,8 @@ class Pipeline:
             delivery.duplicates += outcome.duplicates
             delivery.not_indexed += outcome.not_indexed
             delivery.dead += outcome.dead
-            delivery.accepted.append(ItemsRequest(outcome.created))
+            if outcome.created:
+                delivery.accepted.append(ItemsRequest(outcome.created))
             if outcome.rescued:
                 requests.append(ItemsRequest(outcome.rescued))
             if may_wait:
@@ -293,7 +296,7 @@ class Pipeline:
         attempts.done()
         return delivery
 
-    def _halved(self, items: Sequence[Item], error: TooLarge | InvalidRequest, delivery: Delivery) -> list[BulkRequest]:
+    def _halved(self, items: list[Item], error: TooLarge | InvalidRequest, delivery: Delivery) -> list[BulkRequest]:
         """Two requests of one that was refused as a whole; a document that is refused so by itself is a dead letter.
 
         One such document among n costs 2 log2(n) requests more, and all others arrive.
@@ -302,4 +305,4 @@ class Pipeline:
             delivery.dead += dead_letters_of(items[0], str(error), error.status)
             return []
         middle = len(items) // 2
-        return [ItemsRequest(list(items[middle:])), ItemsRequest(list(items[:middle]))]
+        return [ItemsRequest(items[middle:]), ItemsRequest(items[:middle])]

@@ -46,11 +46,11 @@ def test_each_line_is_taken_in_once_and_its_place_is_right(seed: int, last: byte
     lines.append(OURS)
     data = b"\n".join(lines) + last
     batch = added(data)
-    assert sorted(item.line for item in batch.items()[: batch.records]) == sorted(
+    assert sorted(item.line for item in [*batch.items()][: batch.records]) == sorted(
         line for line in lines if line in {OURS, OTHERS}
     )
     assert [letter.line for letter in batch.dead_letters] == [line for line in lines if line == BROKEN]
-    placed: list[Any] = [*batch.items()[: batch.records], *batch.dead_letters]
+    placed: list[Any] = [*[*batch.items()][: batch.records], *batch.dead_letters]
     assert len({one.offset for one in placed}) == len(placed)
     assert all(data[one.offset - START :].startswith(one.line) for one in placed)
 
@@ -101,17 +101,17 @@ def test_a_line_of_torn_records_is_gone_through_once(torn: bytes, monkeypatch: p
     assert [(letter.line, letter.offset) for letter in batch.dead_letters] == [
         (torn, START + at * len(torn)) for at in range(300)
     ]
-    assert [(item.line, item.offset) for item in batch.items()[:1]] == [(OURS, START + 300 * len(torn))]
+    assert [(item.line, item.offset) for item in [*batch.items()][:1]] == [(OURS, START + 300 * len(torn))]
 
 
 def test_whole_records_on_one_line_are_each_taken() -> None:
     batch = added(OURS + OTHERS_TIMED + HEAD + OURS + b"\n")
-    assert [item.line for item in batch.items()[: batch.records]] == [OURS, OTHERS_TIMED, OURS]
+    assert [item.line for item in [*batch.items()][: batch.records]] == [OURS, OTHERS_TIMED, OURS]
     assert [letter.line for letter in batch.dead_letters] == [HEAD]
 
 
 def test_a_record_in_which_another_begins_stays_whole() -> None:
     line = b'{"before":' + OTHERS_TIMED + b"}"
     batch = added(HEAD + line + b"\n" + line + b"\n")
-    assert [item.line for item in batch.items()[: batch.records]] == [line]
+    assert [item.line for item in [*batch.items()][: batch.records]] == [line]
     assert b"".join(letter.line for letter in batch.dead_letters) == HEAD + line

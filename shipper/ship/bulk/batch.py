@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -31,7 +31,7 @@ class BulkRequest(Protocol):
     def body(self) -> Buffer:
         """The `_bulk` request's body."""
 
-    def items(self) -> Sequence[Item]:
+    def items(self) -> Iterable[Item]:
         """Its documents one by one, in the body's order. Needed only when something was refused."""
 
 
@@ -96,8 +96,10 @@ class Batch:
     def body(self) -> Buffer:
         return _body([one.body for one in self.framed], (item.document for item in self.others))
 
-    def items(self) -> list[Item]:
-        return [*(item for one in self.framed for item in one.items()), *self.others]
+    def items(self) -> Iterator[Item]:
+        for one in self.framed:
+            yield from one.items()
+        yield from self.others
 
 
 @dataclass(frozen=True, slots=True)

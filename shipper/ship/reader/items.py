@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,8 @@ from .document import Document, NotShippable
 
 if TYPE_CHECKING:
     from .framing import Body
+
+_LINE = re.compile(rb"[^\n]+")
 
 Buffer: TypeAlias = "bytes | Body"
 """Bytes to be sent."""
@@ -78,7 +81,7 @@ class FramedLines:
     def items(self) -> Iterator[Item]:
         """The lines one by one. Needed only when Elasticsearch has something against one of them."""
         path, file_id = name_of(self.source), self.source.file_id()
-        parts = iter(bytes(self.body).split(b"\n")[:-1])
+        parts = (found[0] for found in _LINE.finditer(self.body))  # copies nothing but the line at hand
         for place, action, source in zip(self.places, parts, parts, strict=True):
             line = source if self.verbatim else self._line(place)
             if line is None:
