@@ -186,6 +186,12 @@ class _Proxied(RequestsHttpNode):
         proxy = config._extras[_PROXY]
         self.session.trust_env = False  # only the setting counts, not HTTPS_PROXY
         self.session.proxies = {"http": proxy, "https": proxy}
+        # As without a proxy, a redirect is an answer like any other: credentials go to no other host.
+        self.session.get_redirect_target = _no_target  # type: ignore[assignment,method-assign]
+
+
+def _no_target(_response: object) -> None:
+    """A Location that is not followed."""
 
 
 def addresses_for_people(settings: Settings) -> str:

@@ -43,7 +43,8 @@ class JsonFormatter(_JsonFormatter):
     """A `python-json-logger` formatter whose lines are ECS records of the dataset `rq.app`.
 
     Within a job each line has the job's id, function and attempt. Every line has the log context.
-    `extra` goes under `labels`, redacted, so that no field of the application can cause a mapping conflict.
+    `extra` goes under `labels`, so that no field of the application can cause a mapping conflict. Secrets are redacted
+    in all of them, and in the message and the stack trace.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,6 +60,7 @@ class JsonFormatter(_JsonFormatter):
             message = record.getMessage()
         except Exception:  # wrong arguments to a log call must not cost the line
             message = f"{text_of(record.msg, str)} {text_of(record.args, str)}"
+        message = self._redactor.text(message)
         host, job = self._service.host, context.running.get()
         identity = (host["name"], str(os.getpid()), str(record.thread), repr(record.created), message)
         line = begin(timestamp(at), record_id(at, *identity), DATASET, {"kind": "event"})
@@ -75,8 +77,8 @@ class JsonFormatter(_JsonFormatter):
             kind, value, _ = record.exc_info
             line["error"] = {
                 "type": kind.__qualname__,
-                "message": shorten(text_of(value, str)),
-                "stack_trace": shorten(self._stack_trace(record)),
+                "message": shorten(self._redactor.text(text_of(value, str), "error.message")),
+                "stack_trace": shorten(self._redactor.text(self._stack_trace(record), "error.stack_trace")),
             }
         extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if extra or "labels" in line:
@@ -106,17 +108,22 @@ def structlog_context(_logger: Any, _method: str, event: MutableMapping[str, Any
     """A structlog processor that adds the running job and the log context, under ECS names.
 
     The event's text becomes `message`. A key of the application's own that is an ECS field's name, such as `user` or
-    `service`, moves under `labels`: what stands there would not have to fit the field.
+    `service`, moves under `labels`: what stands there would not have to fit the field. Secrets are redacted; in a
+    stack trace only if this processor comes after the one that formats it.
     """
+    redactor = _redactor()
     own = {name: event.pop(name) for name in _RESERVED if name in event}
     text = own.pop("event", "")
+    for name, value in event.items():
+        event[name] = redactor.value(name, value)
     event["@timestamp"] = timestamp(datetime.now(UTC))
     event["event"] = {"dataset": DATASET, "kind": "event"}
-    event["message"] = text if isinstance(text, str) else text_of(text, str)
+    event["message"] = redactor.text(text if isinstance(text, str) else text_of(text, str))
     event.update(current_fields())
     if own:
-        labels, _ = _redactor().named({**event.get("labels", {}), **own})
-        event["labels"] = labels
+        event.setdefault("labels", {}).update(own)
+    if "labels" in event:
+        event["labels"], _ = redactor.named(event["labels"])
     return event
 
 

@@ -86,11 +86,14 @@ def attempts(retries_left: int, returned: int, max_attempts: object) -> tuple[in
     """(max attempts, this attempt).
 
     RQ keeps only how many retries are left, and counts only the retries that a function `returned`. `max_attempts` is
-    the number that the job carries from its enqueuer; anything but an int means that it carries none.
+    the number that the job carries from its enqueuer; anything but a plausible one means that it carries none.
     """
-    if isinstance(max_attempts, int):
+    if isinstance(max_attempts, int) and 0 < max_attempts <= _MOST_ATTEMPTS:
         return max_attempts, max(1, max_attempts - retries_left) + returned
     return retries_left + 1 + returned, 1 + returned
+
+
+_MOST_ATTEMPTS = 1_000_000  # more was not written by us
 
 
 def progress_key(job_id: str) -> str:
@@ -115,9 +118,12 @@ _USUAL_PREFIX = "rq:"
 
 
 def read_progress(connection: Any, job_id: str) -> Progress | None:
-    """A job's progress from Redis; None if it has not reported any."""
+    """A job's progress from Redis; None if it has not reported any, or it is not what we wrote."""
     percent, message, count = connection.hmget(progress_key(job_id), "percent", "message", "count")
-    return None if percent is None else Progress(float(percent), text(message or b""), int(count or 0))
+    try:
+        return None if percent is None else Progress(float(percent), text(message or b""), int(count or 0))
+    except ValueError:
+        return None
 
 
 def text(value: bytes | str) -> str:

@@ -12,13 +12,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from . import fields
 from . import settings as settings_module
 from .forking import no_fork
 from .live.jobs import Criteria, JobState
-from .records import parse_timestamp
 from .settings import Settings
 from .state import document_id, index_name, job_id_of
 
@@ -138,23 +137,24 @@ def from_elasticsearch(job_id: str, config: Settings) -> JobState | None:
 
 
 def _state(job_id: str, source: dict[str, Any]) -> JobState:
-    progress, error = source.get("progress", {}), source.get("error", {})
+    attempt = fields.number(source, "attempt")
+    error = (fields.text(source, "error", "type"), fields.text(source, "error", "message"))
     return JobState(
         job_id=job_id,
-        state=source["state"],
+        state=fields.text(source, "state") or "unknown",
         live=False,
-        function=source.get("job_type"),
-        queue=source.get("queue"),
-        worker=source.get("worker"),
-        user=source.get("user", {}).get("id"),
-        customer=source.get("organization", {}).get("id"),
-        attempt=source.get("attempt"),
-        created_at=_datetime(source.get("created_at")),
-        updated_at=_datetime(source.get("updated_at")),
-        error=": ".join(part for part in (error.get("type"), error.get("message")) if part) or None,
-        percent=progress.get("percent"),
-        message=progress.get("message"),
-        family=source.get("family"),
+        function=fields.text(source, "job_type"),
+        queue=fields.text(source, "queue"),
+        worker=fields.text(source, "worker"),
+        user=fields.text(source, "user", "id"),
+        customer=fields.text(source, "organization", "id"),
+        attempt=None if attempt is None else int(attempt),
+        created_at=fields.moment(source.get("created_at")),
+        updated_at=fields.moment(source.get("updated_at")),
+        error=": ".join(filter(None, error)) or None,
+        percent=fields.number(source, "progress", "percent"),
+        message=fields.text(source, "progress", "message"),
+        family=fields.text(source, "family"),
     )
 
 
@@ -170,7 +170,3 @@ def _own_id() -> str | None:
     rq = sys.modules.get("rq")
     job = rq.get_current_job() if rq is not None else None
     return None if job is None else str(job.id)
-
-
-def _datetime(text: str | None) -> datetime | None:
-    return parse_timestamp(text) if text else None

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from .errors import SettingsError
 
 DEFAULT_REDIS = "redis://127.0.0.1:6379/0"
+DEFAULT_LINK_ROOTS = ("/var/log", "/var/lib/docker/containers")  # where container engines' links lead
 DEFAULT_RETENTION_DAYS = MappingProxyType({"job": 90, "app": 30, "metric": 30, "shipper": 30, "audit": 1095})
 
 
@@ -44,10 +45,12 @@ class Settings:
 
     Such records in any other file are indexed as an application's log lines (`rq.app`).
     """
+    link_roots: tuple[str, ...] = DEFAULT_LINK_ROOTS
+    """Folders that symbolic links among `files` may lead into, beside the folders of `files` themselves."""
     state: Path
     """The folder of the shipper's positions and dead letters."""
-    elasticsearch: tuple[str, ...] = ("http://127.0.0.1:9200",)
-    """URLs of the cluster's nodes."""
+    elasticsearch: tuple[str, ...] = field(default=("http://127.0.0.1:9200",), repr=False)
+    """URLs of the cluster's nodes. Not shown, as they may contain a password."""
     api_key: str | None = field(default=None, repr=False)
     """An Elasticsearch API key, in the encoded form. Not a flag, as all users see command lines."""
     username: str | None = None
@@ -68,7 +71,7 @@ class Settings:
     """The time zone of times without one in text logs, by its IANA name: Europe/Berlin."""
     gzip: bool = False
     """Compress requests: less network for more CPU."""
-    kibana: str | None = None
+    kibana: str | None = field(default=None, repr=False)
     """The URL of Kibana for `setup`, with its server.basePath. None: do not set up Kibana."""
     kibana_space: str | None = None
     """The Kibana space for the dashboards. None: the default space."""
@@ -176,6 +179,21 @@ def _list(value: Any) -> tuple[str, ...]:
     return tuple(text for part in parts if (text := str(part).strip()))
 
 
+def _credential(value: Any) -> str:
+    """A key or password for an HTTP header. Files of secrets end in a newline, which is not a part of it."""
+    text = _text(value).strip("\r\n")
+    if not text or not text.isprintable():
+        raise ValueError("must be one line of printable characters")
+    return text
+
+
+def _api_key(value: Any) -> str:
+    text = _credential(value).strip()
+    if not re.fullmatch(r"[A-Za-z0-9+/=_.:-]+", text):
+        raise ValueError("must be an API key in its encoded form: letters, digits, +, /, = and -")
+    return text
+
+
 def _key(value: Any) -> str:
     text = _text(value)
     if len(text) < 16:
@@ -207,15 +225,32 @@ def _globs(value: Any) -> tuple[str, ...]:
     return globs
 
 
+def _folders(value: Any) -> tuple[str, ...]:
+    return tuple(str(Path(part).expanduser().absolute()) for part in _list(value))
+
+
 def _urls(value: Any) -> tuple[str, ...]:
     urls = _list(value)
     for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be URLs such as https://search.example:9200")
+        if not _is_http(url):
+            raise ValueError(
+                "must be URLs such as https://search.example:9200; in a user or password, characters such as / @ : ? # "
+                "are written as %2F %40 %3A %3F %23"
+            )
     if not urls:
         raise ValueError("must name at least one URL")
     return tuple(url.rstrip("/") for url in urls)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # which raises ValueError, with a part of the URL in its message
+    except ValueError:
+        return False
+    # Another @ means that the first / or ? belongs to a password, which would be taken for a part of the path.
+    clear = url.isprintable() and " " not in url and "@" not in f"{parts.path}{parts.query}{parts.fragment}"
+    return parts.scheme in ("http", "https") and bool(host) and clear
 
 
 def _flag(value: Any) -> bool:
@@ -342,11 +377,12 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "log_mode": _mode,
     "files": _globs,
     "trusted_files": _globs,
+    "link_roots": _folders,
     "state": _path,
     "elasticsearch": _urls,
-    "api_key": _text,
-    "username": _text,
-    "password": _text,
+    "api_key": _api_key,
+    "username": _credential,
+    "password": _credential,
     "cloud_id": _text,
     "ca_file": _path,
     "fingerprint": _fingerprint,
@@ -357,9 +393,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "kibana": _url,
     "kibana_space": _space,
     "kibana_public_url": _url,
-    "kibana_api_key": _text,
-    "kibana_username": _text,
-    "kibana_password": _text,
+    "kibana_api_key": _api_key,
+    "kibana_username": _credential,
+    "kibana_password": _credential,
     "redis": _text,
     "service": _text,
     "services": _services,
@@ -393,7 +429,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
 _SECRET = frozenset({
-    "api_key", "audit_key", "password", "proxy", "redis", "kibana_api_key", "kibana_password", "otlp_headers",
+    "api_key", "audit_key", "password", "proxy", "redis", "elasticsearch", "kibana", "kibana_api_key",
+    "kibana_password", "otlp_headers",
 })  # fmt: skip
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # the path of the TOML file; default: shipper.toml in the working directory

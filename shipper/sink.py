@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from .folders import make_folder
 from .forking import in_each_child, no_fork
 
 log = logging.getLogger("shipper")
@@ -17,10 +18,10 @@ log = logging.getLogger("shipper")
 WARN_EVERY_S = 60.0
 LOOK_EVERY_S = 1.0  # after a rotation, lines may go to the renamed file for this long
 # For owner and group, so that the shipper can run as another account of the group. With a umask of 022 the group can
-# read, with 002 or 007 it can also write.
+# read, with 002 or 007 it can also write. With 000 it can write the file, and not into a folder that is created.
 FILE_MODE, FOLDER_MODE = 0o660, 0o770
 # O_NONBLOCK: opening a FIFO without a reader fails instead of blocking. Windows has neither flag.
-_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _GROUP_WRITES, _GROUP_S_FOLDER = 0o020, 0o2770  # setgid: new files in the folder belong to its group
 # Special files that the log may be: they are only ever configured on purpose.
 _SPECIAL_FILES = ("/dev/stdout", "/dev/stderr", "/dev/full", "/dev/fd/", "/dev/tty", "/dev/null", "/proc/self/fd/")
@@ -109,7 +110,7 @@ def open_shared(path: Path, flags: int, mode: int | None) -> int:
 
     `mode`: the permissions of a created file, regardless of the umask. None: FILE_MODE less the umask. If the group may
     write the file, a created folder is writable and setgid for it. Raises OSError, also if the path is a special file
-    that is not in _SPECIAL_FILES.
+    that is neither a terminal nor in _SPECIAL_FILES.
     """
     if not path.parent.is_dir():
         _make_folder(path.parent, mode)
@@ -122,7 +123,7 @@ def open_shared(path: Path, flags: int, mode: int | None) -> int:
     else:
         if mode is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not is_special_file(path):
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not is_special_file(path) and not os.isatty(descriptor):
         os.close(descriptor)
         raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
     return descriptor
@@ -134,7 +135,7 @@ def is_special_file(path: Path) -> bool:
 
 
 def _make_folder(folder: Path, mode: int | None) -> None:
-    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_folder(folder, FOLDER_MODE)
     if mode is not None and mode & _GROUP_WRITES:
         folder.chmod(_GROUP_S_FOLDER)
 

@@ -160,6 +160,7 @@ class Trail:
         _put_request(record, request)
         _put_outcome(record, event)
         record["message"] = _clean(event.message) or _sentence(record, who, outcome)
+        _redact_texts(record, self._redactor)
         if tags:
             record["tags"] = tags
         return record
@@ -285,6 +286,19 @@ def _put_outcome(record: Record, event: Event) -> None:
         kind = type(event.error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         record["error"] = {"type": name, "message": _clean(event.error) or name}
+
+
+def _redact_texts(record: Record, redactor: Redactor) -> None:
+    """Redact what people and exceptions wrote: message, reason, error, and the name of the resource."""
+    resource = record["audit"].get("resource", {})
+    for within, name, field in (
+        (record, "message", "message"),
+        (record["event"], "reason", "event.reason"),
+        (record.get("error", {}), "message", "error.message"),
+        (resource, "name", "audit.resource.name"),
+    ):
+        if text := within.get(name):
+            within[name] = redactor.text(text, field)
 
 
 def _sentence(record: Record, who: Actor | None, outcome: str) -> str:

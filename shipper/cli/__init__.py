@@ -9,10 +9,11 @@ from keyword import iskeyword
 import click
 
 from ..errors import SettingsError, ShipperError
+from ..printable import printable_lines
 
 _COMMANDS = (
     "run", "import", "setup", "prune", "timeline", "top", "job", "jobs", "locks", "audit", "worker", "now", "inspect",
-    "watch", "status", "deadletter",
+    "watch", "status", "deadletter", "redact",
 )  # fmt: skip
 
 
@@ -58,10 +59,10 @@ def main() -> None:
         cli(prog_name="shipper")
     except SettingsError as wrong:
         for problem in wrong.problems:
-            click.echo(f"error: {problem}", err=True)
+            click.echo(f"error: {printable_lines(problem)}", err=True)
         sys.exit(2)
     except ShipperError as wrong:
-        click.echo(f"error: {wrong}", err=True)
+        click.echo(f"error: {printable_lines(wrong)}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(0)  # the reader of our output, such as `head`, has closed it

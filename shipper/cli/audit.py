@@ -14,6 +14,7 @@ import orjson
 
 from .. import settings
 from ..errors import ShipperError
+from ..printable import printable, printable_json
 from ..settings import Settings
 from . import options
 
@@ -156,7 +157,7 @@ def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str |
         )
         report.findings += verifying.compare_with_anchors(search, config, report, anchors)
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps(_plain(report), option=orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.write(printable_json(_plain(report)))
     else:
         _print(report, config)
     if report.findings:
@@ -176,9 +177,9 @@ def _bar() -> Progress:
 
 def _print(report: Any, config: Settings) -> None:
     for finding in report.findings:
-        click.echo(str(finding))
+        click.echo(printable(finding))
     for note in report.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {printable(note)}")
     if report.erased:
         click.echo(f"erased: personal fields of {report.erased} records are gone; the rest of them holds.")
     if report.unchecked:

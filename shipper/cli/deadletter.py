@@ -12,6 +12,7 @@ import click
 
 from .. import settings
 from ..errors import StateError
+from ..printable import printable, printable_lines
 from ..records import timestamp
 from . import options
 
@@ -39,7 +40,8 @@ def list_(as_json: bool, **flags: str | None) -> None:
             click.echo(json_module.dumps(_as_json(stored)))
         else:
             one = stored.dead_letter
-            click.echo(f"{stored.id}  {stored.read_at:%Y-%m-%d %H:%M:%S}  {one.path}:{one.offset}  {one.reason}")
+            where, reason = printable(f"{one.path}:{one.offset}"), printable(one.reason)
+            click.echo(f"{stored.id}  {stored.read_at:%Y-%m-%d %H:%M:%S}  {where}  {reason}")
 
 
 @command.command()
@@ -47,19 +49,29 @@ def list_(as_json: bool, **flags: str | None) -> None:
 @options.json
 @click.argument("identifier", metavar="ID")
 def show(identifier: str, as_json: bool, **flags: str | None) -> None:
-    """Print the line of a dead letter, byte for byte, to be corrected and given to `replay --line`."""
+    """Print the line of a dead letter, byte for byte, to be corrected and given to `replay --line`.
+
+    On a terminal its control characters are shown as escapes: redirect the output to a file for the bytes.
+    """
     stored = _dead_letters(flags).find(identifier)
     if as_json:
         click.echo(json_module.dumps(_as_json(stored)))
         return
     dead_letter = stored.dead_letter
-    click.echo(f"{dead_letter.path}:{dead_letter.offset}: {dead_letter.reason}", err=True)
+    click.echo(printable(f"{dead_letter.path}:{dead_letter.offset}: {dead_letter.reason}"), err=True)
     if stored.blob is not None:
         with stored.blob.open("rb") as line:
             while data := line.read(1 << 20):
-                sys.stdout.buffer.write(data)
+                _write(data)
     else:
-        sys.stdout.buffer.write(dead_letter.line + b"\n")
+        _write(dead_letter.line + b"\n")
+
+
+def _write(data: bytes) -> None:
+    if sys.stdout.isatty():
+        click.echo(printable_lines(data.decode("utf-8", "backslashreplace")), nl=False)
+    else:
+        sys.stdout.buffer.write(data)
 
 
 @command.command()
@@ -87,7 +99,7 @@ def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **f
         chosen = iter([replaying.with_line(next(chosen), content)])
     result = replaying.replay(config, dead_letters, chosen, RETRY_TIMEOUT_S)
     for identifier, reason in result.refused:
-        click.echo(f"{identifier}  {reason}")
+        click.echo(f"{identifier}  {printable(reason)}")
     click.echo(
         f"{result.indexed} indexed, {result.duplicates} were there already, {len(result.refused)} stay.", err=True
     )

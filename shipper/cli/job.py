@@ -6,13 +6,14 @@ import sys
 from dataclasses import asdict
 
 import click
-import orjson
 from redis import RedisError
 from rich.console import Console
+from rich.text import Text
 
 from .. import client, jobs, settings
 from ..errors import ShipperError
 from ..live.connection import unreachable
+from ..printable import printable_json
 from ..read import timeline
 from ..read.timeline import Query
 from ..settings import Settings
@@ -41,6 +42,8 @@ def command(
     Each act is audited, with --actor and --reason.
     """
     options.act_as(actor)
+    if not job_id.strip():
+        raise ShipperError("A job's id is not empty. It is `messaging.message.id` on its records, and job.id in RQ.")
     config = settings.load(flags)
     if act is not None:
         _act(act, job_id, reason, config)
@@ -48,7 +51,7 @@ def command(
     try:
         state = jobs.get(job_id, settings=config)
     except RedisError as error:
-        click.echo(f"Redis cannot be asked ({error}). Is it running, and is SHIPPER_REDIS right?", err=True)
+        click.echo(f"Redis cannot be asked ({printable(error)}). Is it running, and is SHIPPER_REDIS right?", err=True)
         state = jobs.from_elasticsearch(job_id, config)
     with client.connect_reader(config) as search:
         records = list(timeline.query(search, config, Query(job=job_id)))
@@ -58,12 +61,12 @@ def command(
         )
     if as_json:
         content = {"state": asdict(state) if state else None, "records": records}
-        sys.stdout.buffer.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.write(printable_json(content))
         return
     console = Console(soft_wrap=True, highlight=False)
     for name, value in (asdict(state) if state else {}).items():
         if value is not None:
-            console.print(f"[dim]{name:12}[/] {value}")
+            console.print(Text.assemble((f"{name:12}", "dim"), f" {printable(value)}"))
     for record in records:
         console.print(line(record))
 

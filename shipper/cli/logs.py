@@ -9,6 +9,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
+from ..printable import printable_lines
 from ..records import ECS_VERSION, timestamp
 from ..settings import Settings
 
@@ -17,12 +18,19 @@ def begin(settings: Settings) -> None:
     """Send the log messages of this package to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_Terminal("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     else:
         handler.setFormatter(_Ecs(settings))
     log = logging.getLogger("shipper")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+
+
+class _Terminal(logging.Formatter):
+    """Lines that cannot change the terminal: a message may quote a record or a file's name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
 
 
 class _Ecs(JsonFormatter):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..printable import printable as escaped
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -16,8 +18,8 @@ def text(value: object, style: str = "", limit: int = 200) -> Text:
 
 
 def printable(value: object, limit: int = 200) -> str:
-    """One line of printable characters, of at most `limit`."""
-    made = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(value)[: limit + 1])
+    """One line of printable characters, of at most `limit`. Control characters are shown as escapes."""
+    made = escaped(str(value)[: limit + 1])
     return made if len(made) <= limit else f"{made[: limit - 1]}…"
 
 

@@ -11,6 +11,7 @@ import click
 
 from .. import settings
 from ..errors import StateError
+from ..printable import printable
 from . import options
 from .shown import size, span
 
@@ -31,7 +32,7 @@ def command(as_json: bool, **flags: str | None) -> None:
     if data is None:
         raise StateError(f"No shipper has run with the state folder {config.state} yet. Start one with `shipper run`.")
     age_s = time.time() - datetime.fromisoformat(data["at"]).timestamp()
-    data["running"] = data["state"] != "stopped" and age_s < status.STALE_S
+    data["running"] = data["state"] not in ("stopped", "stuck") and age_s < status.STALE_S
     data["rq_problems"] = [problem.text for problem in instrument.problems()]
     if as_json:
         click.echo(json_module.dumps(data))
@@ -43,16 +44,25 @@ def command(as_json: bool, **flags: str | None) -> None:
 
 def _print(data: dict[str, Any], age_s: float) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
-    how = data["state"] if data["running"] else f"not running (last heard of {span(age_s)} ago)"
-    console.print(f"[bold]{how}[/] · process {data['pid']} · to {data['elasticsearch']}")
+    how = data["state"]
+    if how == "stuck":
+        how = f"stuck: its main loop has done nothing for {span(data['pulse_age_s'])}"
+    elif not data["running"]:
+        how = f"not running (last heard of {span(age_s)} ago)"
+    console.print(
+        Text.assemble((printable(how), "bold"), f" · process {data['pid']} · to {printable(data['elasticsearch'])}")
+    )
     console.print(
         f"{data['indexed']} indexed, {data['duplicates']} there already, {data['dead_letters']} dead letters, "
         f"{data['retries']} retries since {data['started_at']}"
     )
+    if not_listening := data.get("not_listening"):
+        text = f"no metrics and health at {printable(not_listening)}: what answers there is another process"
+        console.print(Text(text, style="red"), soft_wrap=True)
     if waiting := data.get("waiting_bytes"):
         console.print(f"[yellow]{size(waiting)} of documents whose index takes none now[/]")
     if not_indexed := data.get("not_indexed"):
@@ -64,11 +74,11 @@ def _print(data: dict[str, Any], age_s: float) -> None:
     )
     if data["last_error"]:
         now = f"for {span(data['retrying_s'])}" if data["retrying_s"] else f"last at {data['last_error_at']}"
-        console.print(f"[red]{data['last_error']}[/] ({now})", soft_wrap=True)
+        console.print(Text.assemble((printable(data["last_error"]), "red"), f" ({now})"), soft_wrap=True)
     for problem in data["rq_problems"]:
-        console.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
+        console.print(Text(printable(problem), style="red"), soft_wrap=True)
     table = Table("file", "position", "size", "backlog", "for", box=None, pad_edge=False)
     for file in data["files"]:
         behind = (size(file["backlog_bytes"]), span(file["backlog_age_s"])) if file["backlog_bytes"] else ("-", "")
-        table.add_row(file["path"], str(file["position"]), str(file["size"]), *behind)
+        table.add_row(Text(printable(file["path"])), str(file["position"]), str(file["size"]), *behind)
     console.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 from rich.console import Console
 from rich.text import Text
 
-from .. import client, settings
+from .. import client, fields, settings
 from ..errors import ShipperError
+from ..printable import printable, printable_json
 from ..read import timeline
+from ..read.entry import entry
 from ..read.page import render
 from ..records import Record
 from . import options
@@ -75,11 +77,13 @@ def _title(restrictions: dict[str, Any], since: str, until: str | None) -> str:
 
 
 def _write_page(file: Path, records: Iterator[Record], title: str) -> None:
-    """Write the page with mode 0600, as it contains personal data."""
+    """Write the page with mode 0600, also over a file of another mode, as it contains personal data."""
     page = render(records, title)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as out:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.fchmod(descriptor, 0o600)  # it may have been there, with another mode
             out.write(page)
     except OSError as error:
         raise ShipperError(f"The page cannot be written to {file}: {error.strerror}.") from error
@@ -89,7 +93,7 @@ def _write_page(file: Path, records: Iterator[Record], title: str) -> None:
 def _print(records: Iterator[Record], *, as_json: bool) -> None:
     if as_json:
         for record in records:
-            sys.stdout.buffer.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+            sys.stdout.buffer.write(printable_json(record))
             sys.stdout.buffer.flush()
         return
     console = Console(soft_wrap=True, highlight=False)
@@ -103,11 +107,10 @@ def _print(records: Iterator[Record], *, as_json: bool) -> None:
 
 def line(record: Record) -> Text:
     """A record as one line: time, action, queue, message."""
-    event = record.get("event", {})
-    action = event.get("action", event.get("dataset", ""))
-    queue = record.get("messaging", {}).get("destination", {}).get("name", "")
-    text = Text(record["@timestamp"][:-4].replace("T", " "), style="dim")
-    text.append(f"  {action:14}", style=_COLOURS.get(event.get("outcome", ""), "default"))
-    text.append(f"  {queue:10}  ", style="cyan")
-    text.append(record.get("message", "").split("\n", 1)[0], style="default")
+    one = entry(record)
+    queue = fields.text(record, "messaging", "destination", "name") or ""
+    text = Text(f"{one.at:%Y-%m-%d %H:%M:%S}.{one.at.microsecond // 1000:03}", style="dim")
+    text.append(f"  {printable(one.action or one.dataset):14}", style=_COLOURS.get(one.outcome or "", "default"))
+    text.append(f"  {printable(queue):10}  ", style="cyan")
+    text.append(printable(one.message.split("\n", 1)[0]), style="default")
     return text

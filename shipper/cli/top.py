@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .. import client, settings
+from ..printable import printable, printable_json
 from ..read import reports
 from . import options
 
@@ -36,10 +39,10 @@ def command(
     criteria = options.query_from(since, until, **restrictions)
     with client.connect_reader(config) as search:
         results = reports.run(search, config, criteria, size)
-    console = Console()
     if as_json:
-        console.print_json(data=results)
+        sys.stdout.buffer.write(printable_json(results, indent=True))
         return
+    console = Console()
     for name, rows in results.items():
         console.print(table(reports.REPORTS[name], rows))
 
@@ -51,13 +54,13 @@ def table(report: reports.Report, rows: list[dict[str, Any]]) -> Table:
     for name, _, _ in report.columns:
         result.add_column(name.replace("_", " "), justify="right")
     for row in rows:
-        result.add_row(*(_shown(value) for value in row.values()))
+        result.add_row(*(Text(_shown(value)) for value in row.values()))
     if not rows:
-        result.add_row("[dim]nothing yet[/]")
+        result.add_row(Text("nothing yet", style="dim"))
     return result
 
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else printable(value)

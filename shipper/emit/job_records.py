@@ -107,10 +107,10 @@ def refused(job: JobSnapshot, reason: str, now: datetime, service: ServiceInfo) 
     )
 
 
-def webhook_failed(job: JobSnapshot, url: str, error: Exception, now: datetime, service: ServiceInfo) -> Record:
+def webhook_failed(job: JobSnapshot, url: str, kind: str, error: str, now: datetime, service: ServiceInfo) -> Record:
     """job-webhook-failed: RQ could not send a webhook after the job's end.
 
-    The URL is cut to scheme and host, as its path and query may hold secrets.
+    The URL is cut to scheme and host, as its path and query may hold secrets. `kind` and `error` are of the exception.
     """
     parts = urlsplit(url)
     where = f"{parts.scheme}://{parts.hostname}"
@@ -123,7 +123,7 @@ def webhook_failed(job: JobSnapshot, url: str, error: Exception, now: datetime, 
         event={"type": ["info"], "action": "job-webhook-failed", "outcome": "failure"},
         message=shorten(f"The webhook of {_name(job)} to {where} failed: {error}", 1000),
         rq={},
-        error={"type": type(error).__qualname__, "message": shorten(str(error))},
+        error={"type": kind, "message": shorten(error)},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class Recorder(Hooks):
         self._trail = Trail(settings, self.sink)
 
     def worker_started(self, worker: BaseWorker) -> None:
+        self._redactor.compile()  # once, and not in each work-horse that needs it
         worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
 
     def enqueued(self, job: JobSnapshot, cause: str) -> None:
@@ -52,7 +54,9 @@ class Recorder(Hooks):
         self._write(job, job_records.refused(job, reason, _now(), self._service()))
 
     def webhook_failed(self, job: JobSnapshot, url: str, error: Exception) -> None:
-        self._write(job, job_records.webhook_failed(job, url, error, _now(), self._service()))
+        text = self._redactor.text(str(error), "error.message")
+        kind = type(error).__qualname__
+        self._write(job, job_records.webhook_failed(job, url, kind, text, _now(), self._service()))
 
     def removed(self, job: JobSnapshot, how: str, *, concluded: bool = False) -> None:
         self._write(job, job_records.removed(job, how, _now(), self._service(), concluded=concluded))
@@ -61,6 +65,8 @@ class Recorder(Hooks):
         self._write(job, job_records.started(job, execution_id, worker, _now(), self._service()))
 
     def progressed(self, job: JobSnapshot, progress: Progress, execution_id: str | None) -> None:
+        if progress.message:
+            progress = replace(progress, message=self._redactor.text(progress.message, "rq.progress.message"))
         self._write(job, job_records.progressed(job, progress, execution_id, _now(), self._service()))
 
     def busy(self, job: JobSnapshot, busy: Busy) -> None:
@@ -70,6 +76,7 @@ class Recorder(Hooks):
         self._write(job, job_records.finished(job, success, _now(), self._service()))
 
     def failed(self, job: JobSnapshot, failure: Failure) -> None:
+        failure = self._redacted(failure)
         self._callbacks.notify(self._write(job, job_records.failed(job, failure, _now(), self._service())))
 
     def operated(self, operation: Operation) -> None:
@@ -88,6 +95,18 @@ class Recorder(Hooks):
                 more=job_records.job_identity(job) if job else None,
             )
         )
+
+    def _redacted(self, failure: Failure) -> Failure:
+        """The failure with texts without secrets. Before they are cut, as a secret's second half looks like nothing."""
+        redacted, raised = self._redactor.text, failure.raised
+        if raised is None:
+            text = redacted(failure.text, "error.stack_trace")
+            return failure if text == failure.text else replace(failure, text=text)
+        message = redacted(raised.message, "error.message")
+        stack = redacted(raised.stack_trace, "error.stack_trace")
+        if message == raised.message and stack == raised.stack_trace:
+            return failure
+        return replace(failure, raised=replace(raised, message=message, stack_trace=stack))
 
     def _write(self, job: JobSnapshot, record: records.Record) -> bytes:
         line = records.encode(job_arguments.add(record, job, self._redactor))

@@ -310,7 +310,11 @@ def _id(value: object) -> str | None:
 
 
 def _datetime(seconds: object) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, float | int) else None
+    """A stored time, None if it is none: anybody who can write to Redis can store anything."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, float | int) else None
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _payload_bytes(job: Job) -> int | None:

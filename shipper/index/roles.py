@@ -17,6 +17,7 @@ from elasticsearch import ApiError, Elasticsearch
 
 from ..client import translated_errors
 from ..errors import Refused, ShipperError
+from ..folders import make_folder
 from ..settings import Settings
 from ..state import index_name
 from .kibana import DEFAULT_SPACE
@@ -48,7 +49,7 @@ def apply(client: Elasticsearch, settings: Settings, folder: Path) -> list[tuple
     DestinationError, ShipperError if the folder cannot be written.
     """
     results = []
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder, 0o700)
     with translated_errors(settings):
         try:
             _make_state_index(client, settings)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from ..records import BYTE_ORDER_MARK
-from ..redact import REDACTED, SENSITIVE
+from ..redact.text import TextRules
 
 # Matches a continuation line: it is indented, or a part of a traceback. The rule looks at single lines only, so that
 # Logstash's multiline codec can use it, too.
@@ -18,21 +18,13 @@ CONTINUES = (
 )
 # Matches where a second record begins within a line: two processes wrote at once, or a newline was lost.
 GLUED = r"(?<=\S)(?=Time: \d{4}-\d{2}-\d{2} \d{2}:)|(?<=\))(?=\d{2}:\d{2}:\d{2} [^\s:]{1,200}: )"
-# Matches name='…' or name=… with the name of a secret, such as in a job's description.
-_NAMES = "|".join("[_-]?".join(part.split("_")) for part in SENSITIVE)
-SECRET = (
-    rf"(?i)(\b[\w-]{{0,40}}(?:{_NAMES})[\w-]{{0,40}}['\"]?)(=|: ?)"
-    r"('[^'\n]*'|\"[^\"\n]*\"|\[redacted\]|[^\s,)'\"}\]&;]+)"
-)
 COLORS = r"\x1b\[[0-9;]{0,20}m"
 
 _continues = re.compile(CONTINUES.replace("$", r"\Z").encode())
 _glued = re.compile(GLUED.encode())
-_secret = re.compile(SECRET)
-# Substrings that have to be in a line before an expression is tried, which takes 10 us per line.
-_SECRET_PARTS = tuple(name.split("_")[0] for name in SENSITIVE)
 _GLUED_PARTS = (b"Time: ", b")0", b")1", b")2")
 _colors = re.compile(COLORS)
+_builtin_rules = TextRules()
 
 
 def whole_records(data: bytes) -> int:
@@ -61,15 +53,14 @@ def records_in(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield from _split(start, data[start:].removesuffix(b"\n"))
 
 
-def text_of(record: bytes) -> str:
+def text_of(record: bytes, rules: TextRules = _builtin_rules) -> str:
     """A record's text, redacted, without colour codes and carriage returns. Invalid UTF-8 becomes U+FFFD."""
     text = record.decode("utf-8", "replace").rstrip()
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\x1b" in text:
         text = _colors.sub("", text)
-    small = text.lower()
-    return _secret.sub(rf"\1\2{REDACTED}", text) if any(name in small for name in _SECRET_PARTS) else text
+    return rules.redacted(text)
 
 
 def _split(start: int, record: bytes) -> Iterator[tuple[int, bytes]]:

@@ -17,8 +17,8 @@ from typing import Any
 
 from rq.results import Result
 
+from .. import fields
 from ..job_fields import CARRIED_FIELD, attempts, called_function, parse_carried, read_progress, text
-from ..records import parse_timestamp
 from . import keys
 
 PAGE = 500  # jobs per round trip
@@ -134,23 +134,22 @@ def parse(job_id: str, raw: Any) -> JobState | None:
     if "status" not in values:
         return None
     carried = parse_carried(values.get(CARRIED_FIELD))
-    context = carried.get("context", {})
-    left, returned = int(values.get("retries_left", 0)), int(values.get("number_of_retries", 0))
+    left, returned = _count(values.get("retries_left")), _count(values.get("number_of_retries"))
     _, attempt = attempts(left, returned, carried.get("max_attempts"))
-    times = [_datetime(values.get(name)) for name in ("ended_at", "started_at", "enqueued_at", "created_at")]
+    times = [fields.moment(values.get(name)) for name in ("ended_at", "started_at", "enqueued_at", "created_at")]
     return JobState(
         job_id=job_id,
         state=_STATES.get(values["status"], values["status"]),
         live=True,
-        function=carried.get("function") or called_function(values.get("description")),
+        function=fields.text(carried, "function") or called_function(values.get("description")),
         queue=values.get("origin"),
         worker=values.get("worker_name"),
-        user=context.get("user"),
-        customer=context.get("customer"),
+        user=fields.text(carried, "context", "user"),
+        customer=fields.text(carried, "context", "customer"),
         attempt=attempt,
-        created_at=_datetime(values.get("created_at")),
+        created_at=fields.moment(values.get("created_at")),
         updated_at=max((time for time in times if time), default=None),
-        family=carried.get("family"),
+        family=fields.text(carried, "family"),
     )
 
 
@@ -244,5 +243,9 @@ def _error(latest: Any) -> str | None:
     return None
 
 
-def _datetime(value: str | None) -> datetime | None:
-    return parse_timestamp(value) if value else None
+def _count(given: str | None) -> int:
+    """A number from a job's hash; 0 if it is missing or not a number, as anybody can write to Redis."""
+    return int(given) if given and given.isascii() and given.isdecimal() and len(given) < _DIGITS else 0
+
+
+_DIGITS = 10

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from ..records import Record, parse_timestamp
+from ..fields import message, part, text, time_of, value
+from ..records import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,35 +34,19 @@ class TimelineEntry:
 
 def entry(record: Record) -> TimelineEntry:
     """The entry of a record."""
-    event = _part(record, "event")
-    resource, duration = _part(record, "audit", "resource"), event.get("duration")
+    resource, duration = part(record, "audit", "resource"), value(record, "event", "duration")
     return TimelineEntry(
-        at=parse_timestamp(record["@timestamp"]),
-        dataset=_text(event.get("dataset")) or "",
-        action=_text(event.get("action")),
-        outcome=_text(event.get("outcome")),
-        message=str(record.get("message", "")),
-        user=_text(_part(record, "user").get("id")),
-        customer=_text(_part(record, "organization").get("id")),
-        job_id=_text(_part(record, "messaging", "message").get("id")),
-        function=_text(_part(record, "code", "function").get("name")),
-        resource=(_text(resource.get("type")), _text(resource.get("id"))) if resource else None,
-        trace=_text(_part(record, "trace").get("id")),
+        at=time_of(record),
+        dataset=text(record, "event", "dataset") or "",
+        action=text(record, "event", "action"),
+        outcome=text(record, "event", "outcome"),
+        message=message(record),
+        user=text(record, "user", "id"),
+        customer=text(record, "organization", "id"),
+        job_id=text(record, "messaging", "message", "id"),
+        function=text(record, "code", "function", "name"),
+        resource=(text(resource, "type"), text(resource, "id")) if resource else None,
+        trace=text(record, "trace", "id"),
         duration_ns=duration if isinstance(duration, int) else None,
         record=record,
     )
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _part(record: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """A nested object of the record; {} if it is missing or not an object."""
-    part = record
-    for name in names:
-        inner = part.get(name)
-        if not isinstance(inner, Mapping):
-            return {}
-        part = inner
-    return part

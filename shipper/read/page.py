@@ -5,16 +5,15 @@ Pure. All values of records are escaped, and the page's content security policy 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import Any
 
-import orjson
-
+from ..fields import text
+from ..printable import printable, printable_json
 from ..records import Record
 from .entry import TimelineEntry, entry
 
@@ -50,7 +49,7 @@ def render(records: Iterable[Record], title: str) -> str:
     count = sum(len(lane.entries) for lane in lanes)
     template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=escape(title),
+        title=_shown(title),
         summary=escape(_summary(lanes, count)),
         picture=_chart(lanes) if lanes else "",
         groups="\n".join(_section(one) for one in groups),
@@ -79,11 +78,13 @@ def _lane_of(one: TimelineEntry) -> tuple[str, str]:
     return "others", "outside of requests and jobs"
 
 
-def _text(record: Mapping[str, Any], *path: str) -> str:
-    value: Any = record
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) else ""
+def _text(record: Record, *path: str) -> str:
+    return text(record, *path) or ""
+
+
+def _shown(value: str) -> str:
+    """Text of a record for the page: neither markup nor control characters in it have an effect."""
+    return escape(printable(value))
 
 
 def _summary(lanes: list[Lane], count: int) -> str:
@@ -119,7 +120,7 @@ def _chart(lanes: list[Lane]) -> str:
         name = lane.name or lane.key
         shown = name if len(name) <= NAME_LIMIT else f"{name[: NAME_LIMIT - 1]}…"
         parts.append(
-            f'<g class="lane"><a href="#{_anchor(lane)}"><text x="0" y="{middle + 4}">{escape(shown)}</text></a>'
+            f'<g class="lane"><a href="#{_anchor(lane)}"><text x="0" y="{middle + 4}">{_shown(shown)}</text></a>'
         )
         parts += [
             f'<rect class="{kind}" x="{x(begin)}" y="{middle - BAR / 2}" '
@@ -128,7 +129,7 @@ def _chart(lanes: list[Lane]) -> str:
         ]
         parts += [
             f'<circle class="{_outcome(one)}" cx="{x(one.at)}" cy="{middle}" r="{DOT}">'
-            f"<title>{escape(f'{_time(one.at)} {one.message}')}</title></circle>"
+            f"<title>{_shown(f'{_time(one.at)} {one.message}')}</title></circle>"
             for one in lane.entries
         ]
         parts.append("</g>")
@@ -164,9 +165,9 @@ def _anchor(lane: Lane) -> str:
 
 def _section(one: Group) -> str:
     first = min((lane.entries[0] for lane in one.lanes.values()), key=lambda entry_: entry_.at)
-    parts = [f'<section class="group"><h2>{escape(first.message)}</h2><p class="sub">{escape(one.key)}</p>']
+    parts = [f'<section class="group"><h2>{_shown(first.message)}</h2><p class="sub">{_shown(one.key)}</p>']
     for lane in one.lanes.values():
-        parts.append(f'<h3 id="{_anchor(lane)}">{escape(lane.name)} <span class="sub">{escape(lane.key)}</span></h3>')
+        parts.append(f'<h3 id="{_anchor(lane)}">{_shown(lane.name)} <span class="sub">{_shown(lane.key)}</span></h3>')
         parts.append("<table>")
         parts += map(_row, lane.entries)
         parts.append("</table>")
@@ -174,10 +175,10 @@ def _section(one: Group) -> str:
 
 
 def _row(one: TimelineEntry) -> str:
-    content = orjson.dumps(one.record, option=orjson.OPT_INDENT_2).decode()
+    content = printable_json(one.record, indent=True).decode()
     return (
         f'<tr class="record"><td><time datetime="{escape(one.at.isoformat())}">{_time(one.at)}</time></td>'
-        f'<td class="what {_outcome(one)}">{escape(one.action or one.dataset)}</td>'
-        f'<td class="who">{escape(one.user or "")}</td>'
-        f"<td><details><summary>{escape(one.message)}</summary><pre>{escape(content)}</pre></details></td></tr>"
+        f'<td class="what {_outcome(one)}">{_shown(one.action or one.dataset)}</td>'
+        f'<td class="who">{_shown(one.user or "")}</td>'
+        f"<td><details><summary>{_shown(one.message)}</summary><pre>{escape(content)}</pre></details></td></tr>"
     )

@@ -16,6 +16,7 @@ from elasticsearch import Elasticsearch
 
 from ..client import translated_errors
 from ..errors import ShipperError, Unreachable
+from ..fields import text, time_of
 from ..records import Record, indices, parse_timestamp, timestamp
 from ..settings import Settings
 from .paging import pages, snapshot
@@ -70,23 +71,28 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 _DAYS_AGO = {"today": 0, "yesterday": 1}
 
 
-def parse_time(text: str, now: datetime) -> datetime:
+def parse_time(given: str, now: datetime) -> datetime:
     """Parse `2026-11-21`, `2026-11-21T08:00+01:00`, an age such as `90s`, `15m`, `2h`, `7d`, or `yesterday 14:00`.
 
     A time without a zone is UTC. Raises ShipperError.
     """
-    stripped = text.strip()
-    if age := re.fullmatch(r"(\d+)([smhdw])", stripped):
+    try:
+        return _parse_time(given.strip(), now)
+    except OverflowError:
+        raise ShipperError(f"{given!r} is beyond what a time can be: from the year 1 to the year 9999.") from None
+    except ValueError:
+        raise ShipperError(
+            f'{given!r} is not a time. Give one like 2026-11-21T08:00 or "yesterday 14:00", '
+            "or an age like 15m, 2h or 7d."
+        ) from None
+
+
+def _parse_time(stripped: str, now: datetime) -> datetime:
+    if age := re.fullmatch(r"(\d+)([smhdw])", stripped, re.ASCII):
         return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
     if named := re.fullmatch(r"(today|yesterday)(?: (\d\d:\d\d(?::\d\d)?))?", stripped):
         stripped = f"{now.astimezone(UTC).date() - timedelta(days=_DAYS_AGO[named[1]])}T{named[2] or '00:00'}"
-    try:
-        return parse_timestamp(stripped)
-    except ValueError:
-        raise ShipperError(
-            f'{text!r} is not a time. Give one like 2026-11-21T08:00 or "yesterday 14:00", '
-            "or an age like 15m, 2h or 7d."
-        ) from None
+    return parse_timestamp(stripped).astimezone(UTC)
 
 
 def query(client: Elasticsearch, settings: Settings, criteria: Query) -> Iterator[Record]:
@@ -129,11 +135,11 @@ def follow(client: Elasticsearch, settings: Settings, criteria: Query) -> Iterat
         newest = since
         with suppress(Unreachable):  # an index that is being created, or a restart: the next search may succeed
             for record in query(client, settings, _since(criteria, since)):
-                identifier = record.get("event", {}).get("id", "")
+                identifier = text(record, "event", "id") or ""
                 if identifier not in seen:
                     seen.append(identifier)
                     yield record
-                newest = datetime.fromisoformat(record["@timestamp"])
+                newest = time_of(record)
         if newest is not None and newest != since:
             since = max(newest - OVERLAP, criteria.since) if criteria.since else newest - OVERLAP
         time.sleep(POLL_EVERY_S)
@@ -179,7 +185,7 @@ def _indices(settings: Settings) -> str:
 def _in_order(hits: Iterator[dict[str, Any]]) -> Iterator[Record]:
     """The records by microseconds: Elasticsearch sorts only by milliseconds."""
     for _, same_millisecond in groupby(hits, key=lambda hit: hit["sort"][0]):
-        yield from sorted((hit["_source"] for hit in same_millisecond), key=lambda record: record["@timestamp"])
+        yield from sorted((hit["_source"] for hit in same_millisecond), key=time_of)
 
 
 def _since(criteria: Query, since: datetime | None) -> Query:

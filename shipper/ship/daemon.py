@@ -17,7 +17,7 @@ from ..errors import DestinationError, SettingsError, SourceError
 from ..index import retention
 from ..service import ServiceInfo
 from ..settings import Settings
-from . import status
+from . import pulse, status
 from .bulk.backoff import LogThrottle
 from .bulk.dead_letters import DeadLetters
 from .bulk.retry import Stopped
@@ -31,6 +31,7 @@ from .reader.ndjson import NdjsonReader, Reader
 from .source.checkpoints import Registry
 from .source.discovery import Discovery, File, allow_many_files, check_folders
 from .source.idle import IdleFiles
+from .source.links import Links
 from .source.rotation import Rotation
 from .source.tail import Block, Source, Stream
 from .standby import open_registry
@@ -157,6 +158,7 @@ class _Daemon:
             self._prune: Interval(PRUNE_EVERY_S),
         }
         while not self._stop.is_set():
+            pulse.beat()
             for task, interval in due.items():
                 if interval.due():
                     task()
@@ -234,19 +236,13 @@ class _StatusThread:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._server: MetricsServer | None = None
+        self._address = LogThrottle()
 
     def start(self) -> None:
+        pulse.beat()
         self._update()
         if self._settings.listen:
-            from .metrics_server import MetricsServer
-
-            try:
-                self._server = MetricsServer(self._settings.listen, self._now, self._counting)
-            except OSError as error:
-                log.warning(
-                    "Metrics cannot be given at %s: %s. Set SHIPPER_LISTEN to another address, or to off.",
-                    self._settings.listen, error.strerror, extra={"event.action": "listen-failed"},
-                )  # fmt: skip
+            self._listen()
         elif self._counting is not None:
             log.warning(
                 "Metrics of jobs (job_metrics) are given at /metrics, and SHIPPER_LISTEN is off: nobody can read them.",
@@ -263,10 +259,33 @@ class _StatusThread:
 
     def _run(self) -> None:
         while not self._stopped.wait(WATCH_EVERY_S):
+            self._listen()
             self._update()
 
+    def _listen(self) -> None:
+        """Start the server if it does not run: another process, such as another shipper, may have had the address."""
+        if self._server is not None or not self._settings.listen:
+            return
+        from .metrics_server import MetricsServer
+
+        try:
+            self._server = MetricsServer(self._settings.listen, self._now, self._counting, self._settings.state)
+            self._watcher.not_listening = None
+            self._address.over()
+        except OSError as error:
+            self._watcher.not_listening = f"{self._settings.listen}: {error.strerror}"
+            if self._address.due():
+                log.warning(
+                    "Metrics and health cannot be given at %s: %s. What answers there is another process, perhaps "
+                    "another shipper. It is tried again every few seconds. Set SHIPPER_LISTEN to another address, or "
+                    "to off.",
+                    self._settings.listen, error.strerror, extra={"event.action": "listen-failed"},
+                )  # fmt: skip
+
     def _now(self) -> Status:
-        if self.latest is None:  # start() sets it before it starts the server
+        if self.latest is None:  # the server was just started
+            self._update()
+        if self.latest is None:
             raise RuntimeError("nothing was looked at yet")
         return self.latest
 
@@ -340,6 +359,7 @@ def _blocks(reading: list[File], stop: threading.Event, *, to_the_end: bool = Fa
     while reading and not stop.is_set():
         unfinished = []
         for tailed in reading:
+            pulse.beat()
             if (block := tailed.read(to_the_end=to_the_end)) is not None:
                 yield block
                 if not tailed.at_end:
@@ -365,6 +385,8 @@ def opened(
     counts: Counts | None = None,
     reader: Reader | None = None,
     registry: Registry | None = None,
+    *,
+    follow_all_links: bool = False,
 ) -> Iterator[Parts]:
     """Registry, discovery and pipeline for the settings' files, continuing at the saved positions.
 
@@ -372,7 +394,8 @@ def opened(
     """
     registry = registry or Registry(settings.state)
     counting = from_settings(settings) if reader is None else None  # what is imported is of another time
-    discovery = Discovery(settings.files, registry.entries, multiline=settings.format == "legacy")
+    links = None if follow_all_links else Links(settings.link_roots, settings.files)
+    discovery = Discovery(settings.files, registry.entries, multiline=settings.format == "legacy", links=links)
     dead_letters = DeadLetters(settings.state)
     pipeline = Pipeline(
         settings, dead_letters, signals.stop, retry_timeout_s, counts, reader or _reader(settings), counting

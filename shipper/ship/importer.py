@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..errors import SourceError
+from ..folders import make_folder
 from ..records import alias
 from ..settings import Settings
 from .bulk.retry import Stopped
@@ -54,12 +55,16 @@ def run(
         settings, files=tuple(glob.escape(str(path.absolute())) for path in files), state=settings.state / FOLDER,
         past_days=ALL_TIMES,
     )  # fmt: skip
-    settings.state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(settings.state.parent, 0o700)
     reader = _reader(settings, since)
     tune_process()
     signals = Signals()
     with (
-        opened(settings, signals, RETRY_TIMEOUT_S, reader=reader) as (registry, discovery, pipeline),
+        opened(settings, signals, RETRY_TIMEOUT_S, reader=reader, follow_all_links=True) as (
+            registry,
+            discovery,
+            pipeline,
+        ),
         suppress(Stopped),
     ):
         pipeline.prepare()

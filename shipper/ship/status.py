@@ -14,6 +14,7 @@ import orjson
 
 from ..records import Record, begin, record_id, timestamp
 from ..service import ServiceInfo
+from . import pulse
 from .reader.framer import CHECKED_IN
 from .source.tail import name_of
 
@@ -63,7 +64,9 @@ class Status:
     pid: int
     started_at: str
     state: str
-    """shipping, waiting (requests fail and are retried), stopped, or standby (another shipper has the state folder)."""
+    """shipping, waiting (requests fail and are retried), stuck (the main loop hangs), stopped, or standby (another
+    shipper has the state folder).
+    """
     elasticsearch: str
     checked_in: str
     """The implementation that checks lines: C if it could be compiled, else Python."""
@@ -86,6 +89,10 @@ class Status:
     last_error_at: str | None = None
     retrying_s: float = 0.0
     """Seconds for which requests have been failing; 0 if they succeed."""
+    pulse_age_s: float = 0.0
+    """Seconds since the main loop last did something."""
+    not_listening: str | None = None
+    """Why there are no metrics at the address of the setting `listen`: another process has it."""
 
 
 class Watcher:
@@ -97,6 +104,7 @@ class Watcher:
         self._started = datetime.now(UTC)
         self._before = (time.monotonic(), 0, 0)
         self._last_error: tuple[str, float] | None = None
+        self.not_listening: str | None = None
 
     def look(self, files: Iterable[Any], *, stopped: bool = False) -> Status:
         """A snapshot. Not thread-safe. `files` are TailedFile or CompressedFile."""
@@ -113,7 +121,7 @@ class Watcher:
             at=timestamp(datetime.now(UTC)),
             pid=os.getpid(),
             started_at=timestamp(self._started),
-            state="stopped" if stopped else "waiting" if counts.error else "shipping",
+            state=_state(counts, stopped=stopped),
             elasticsearch=self._elasticsearch,
             checked_in=CHECKED_IN,
             files=statuses,
@@ -132,7 +140,17 @@ class Watcher:
             last_error=error,
             last_error_at=timestamp(datetime.fromtimestamp(error_at, UTC)) if error_at else None,
             retrying_s=round(time.time() - counts.error_since, 1) if counts.error_since else 0.0,
+            pulse_age_s=round(pulse.age_s(), 1),
+            not_listening=self.not_listening,
         )
+
+
+def _state(counts: Counts, *, stopped: bool) -> str:
+    if stopped:
+        return "stopped"
+    if counts.error:
+        return "waiting"
+    return "stuck" if pulse.age_s() > pulse.STUCK_AFTER_S else "shipping"
 
 
 def file_status(file: Any) -> FileStatus:

@@ -12,7 +12,7 @@ import yaml
 from shipper import records, settings
 from shipper.legacy import grok, lines
 from shipper.redact import REDACTED
-from tests import logstash_config
+from tests import logstash_config, redaction_samples
 from tests.logstash_config import FOLDER, every, files, plugins, texts
 
 RUBY = "\n".join(path.read_text(encoding="utf-8") for path in sorted((FOLDER / "ruby").rglob("*.rb")))
@@ -80,9 +80,13 @@ def test_what_is_shared_is_a_link_within_the_checkout(name: str) -> None:
 def test_lines_are_joined_cut_and_cleaned_by_the_same_expressions() -> None:
     (file,) = every("file")
     assert file.settings["codec"].settings["pattern"] == lines.CONTINUES
-    for expression in (lines.CONTINUES, lines.GLUED, lines.SECRET):
+    for expression in (lines.CONTINUES, lines.GLUED):
         assert f"\n{expression}\nTEXT\n" in RUBY
     assert f"COLORS = /{lines.COLORS}/" in RUBY
+
+
+def test_logstash_redacts_by_the_same_rules() -> None:
+    assert redaction_samples.RULES_OF_LOGSTASH.read_text() == redaction_samples.rules_of_logstash()
 
 
 def test_ruby_says_the_same_as_the_records() -> None:

@@ -46,8 +46,8 @@ def test_arguments_of_unknown_parameters_are_kept_back() -> None:
 
 
 def test_secrets_are_found_at_any_depth() -> None:
-    shown, _ = Redactor().named({"options": {"auth": [{"token": "s3cret", "url": "/"}]}})
-    assert shown == {"options": {"auth": [{"token": REDACTED, "url": "/"}]}}
+    shown, _ = Redactor().named({"options": {"login": [{"token": "s3cret", "url": "/"}]}})
+    assert shown == {"options": {"login": [{"token": REDACTED, "url": "/"}]}}
 
 
 def test_a_list_of_the_user_s_own_is_added() -> None:

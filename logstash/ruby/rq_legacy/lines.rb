@@ -1,13 +1,10 @@
 # encoding: utf-8
 # The bytes of a record → its text. The same as shipper/legacy/lines.py; a test holds the expressions to be equal.
 
+require "json"
+
 module RqLegacy
   module Lines
-    # (?u): \w and \s mean what they mean in Python.
-    SECRET = Regexp.new("(?u)" + <<'TEXT'.strip)
-(?i)(\b[\w-]{0,40}(?:password|passwd|passphrase|secret|token|authorization|api[_-]?key|private[_-]?key|credential|card|cvv|cvc|cookie)[\w-]{0,40}['\"]?)(=|: ?)('[^'\n]*'|\"[^\"\n]*\"|\[redacted\]|[^\s,)'\"}\]&;]+)
-TEXT
-    TELLING = /password|passwd|passphrase|secret|token|authorization|api[_-]?key|private[_-]?key|credential|card|cvv|cvc|cookie/i
     GLUED = Regexp.new(<<'TEXT'.strip, Regexp::NOENCODING)
 (?<=\S)(?=Time: \d{4}-\d{2}-\d{2} \d{2}:)|(?<=\))(?=\d{2}:\d{2}:\d{2} [^\s:]{1,200}: )
 TEXT
@@ -15,6 +12,10 @@ TEXT
     BYTE_ORDER_MARK = "\xEF\xBB\xBF".b
     REPLACEMENT = "\u{FFFD}"
     REDACTED = "[redacted]"
+    # Written by `python -m shipper.redact.rules`.
+    RULES = JSON.parse(File.read(File.join(__dir__, "redaction.json"), encoding: "UTF-8")).map do |rule|
+      [Regexp.new(rule["pattern"]), rule["hints"], rule["luhn"]]
+    end.freeze
     LIMIT = 32_768 # characters, as records.shorten
 
     module_function
@@ -42,8 +43,25 @@ TEXT
       text = rstrip(text)
       text = text.gsub("\r\n", "\n").tr("\r", "\n") if text.include?("\r")
       text = text.gsub(COLORS, "") if text.include?("\e")
-      text = text.gsub(SECRET) { "#{$1}#{$2}#{REDACTED}" } if text.match?(TELLING)
+      redact(text)
+    end
+
+    # Without secrets. As TextRules in shipper/redact/text.py.
+    def redact(text)
+      small = nil
+      RULES.each do |pattern, hints, luhn|
+        small ||= text.downcase
+        next unless hints.empty? || hints.any? { |hint| small.include?(hint) }
+        text = text.gsub(pattern) { |found| luhn && !luhn?(found) ? found : "#{$1}#{REDACTED}" }
+        small = nil
+      end
       text
+    end
+
+    # Luhn's check of a card number (ISO/IEC 7812-1).
+    def luhn?(text)
+      digits = text.scan(/[0-9]/).map(&:to_i).reverse
+      digits.each_with_index.sum { |digit, at| at.even? ? digit : (2 * digit).divmod(10).sum } % 10 == 0
     end
 
     # As Python's: Ruby's own knows only ASCII's blanks, and takes NUL for one.

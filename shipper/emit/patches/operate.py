@@ -183,6 +183,6 @@ def fetch(connection: Any, job_id: Any) -> Job | None:
         job = Job(str(job_id), connection=connection)
         raw = remove.read_hash(connection, job)
         if raw:
-            job.restore(raw)
+            remove.restore_unpickled(job, raw)
             return job
     return None

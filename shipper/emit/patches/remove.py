@@ -138,7 +138,7 @@ def _queued_jobs(queue: Any) -> Iterator[Job]:
             hashes = pipeline.execute()
         for job, raw in zip(jobs, hashes, strict=True):
             if raw:
-                job.restore(raw)
+                restore_unpickled(job, raw)
                 yield job
 
 
@@ -150,6 +150,14 @@ def _expired(registry: Any, until: float) -> Iterator[tuple[Job, str, float]]:
         for job in registry.job_class.fetch_many([job_id], registry.connection, registry.serializer):
             if job is not None:
                 yield job, execution_id, score
+
+
+def restore_unpickled(job: Job, raw: dict[bytes, bytes]) -> None:
+    """Restore a job from its hash without what RQ would unpickle: a waiting job's meta, an old job's result."""
+    job.restore({name: value for name, value in raw.items() if name not in _PICKLED})
+
+
+_PICKLED = (b"meta", b"result")
 
 
 def read_hash(connection: Any, job: Job) -> Any:

@@ -7,16 +7,18 @@ Filebeat. Job records are moved from the index `rq-app-…` to the corresponding
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
 from ...legacy import dates, grammar, grok, lines
 from ...records import ECS_VERSION
-from ...redact import REDACTED
+from ...redact.rules import REDACTED, table
 
 NAME = "rq-legacy"
-VERSION = 1
+VERSION = 2
 CLEAN = "rq_clean"  # true on documents that were redacted before they were sent; removed by the pipeline
+CARD_START, CARD_END = "\ue000", "\ue001"  # for private use (Unicode 16, chapter 23.5)
 
 
 def body() -> dict[str, Any]:
@@ -29,7 +31,7 @@ def body() -> dict[str, Any]:
             # The shipper redacts before it sends, and sets CLEAN: redaction takes longer than everything else here.
             _gsub("\\r\\n?", "\n"),
             _gsub(lines.COLORS.replace("\\x1b", "\u001b"), ""),
-            _gsub(lines.SECRET, f"$1$2{REDACTED}"),
+            *redaction(),
             _grok("message", grok.heads()),
             _grok("rq_body", grok.lines()),
             {
@@ -49,6 +51,25 @@ def body() -> dict[str, Any]:
             {"set": {"field": "event.dataset", "value": "rq.app"}},
         ],
     }
+
+
+def redaction() -> Iterator[dict[str, Any]]:
+    """The processors that redact `message`, by the built-in rules.
+
+    An expression cannot check the digits of a card's number: it marks them, and a script decides.
+    """
+    for rule in table():
+        if not rule.luhn:
+            yield _gsub(rule.pattern, f"$1{REDACTED}")
+            continue
+        yield _gsub(rule.pattern, f"$1{CARD_START}$0{CARD_END}")
+        yield {
+            "script": {
+                "if": f"ctx.{CLEAN} != true && ctx.message instanceof String && ctx.message.contains('{CARD_START}')",
+                "source": files(__package__).joinpath("cards.painless").read_text(encoding="utf-8"),
+                "params": {"start": CARD_START, "end": CARD_END, "redacted": REDACTED},
+            }
+        }
 
 
 def _gsub(pattern: str, replacement: str) -> dict[str, Any]:

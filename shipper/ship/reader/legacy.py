@@ -22,6 +22,7 @@ from ...legacy.dates import Dates
 from ...legacy.grammar import Facts, Whence
 from ...legacy.pairing import Pairs
 from ...records import encode, index_name, timestamp
+from ...redact.text import TextRules
 from ...service import ServiceInfo
 from ...settings import Settings
 from ..source.tail import Block, Source, name_of
@@ -53,6 +54,7 @@ class LegacyReader:
         self._host = socket.gethostname()
         self._service = ServiceInfo.here(settings).service
         self._known: WeakKeyDictionary[Source, Dates] = WeakKeyDictionary()
+        self._rules = TextRules(name for name in settings.redact if ":" not in name)
 
     def read(self, block: Block) -> Parsed:
         """What a block's records become."""
@@ -65,7 +67,7 @@ class LegacyReader:
         for at, raw in lines.records_in(bytes(block.data)):
             offset = block.start + at
             try:
-                line = _line(offset, raw, days)
+                line = _line(offset, raw, days, self._rules)
                 identifier = line_id(raw.decode("utf-8", "replace"), Place(self._host, file_id, offset), line.moment)
                 document = self._document(line, whence, identifier)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
@@ -107,8 +109,8 @@ class LegacyReader:
         return known
 
 
-def _line(offset: int, raw: bytes, days: Dates) -> Line:
-    text = lines.text_of(raw)
+def _line(offset: int, raw: bytes, days: Dates, rules: TextRules) -> Line:
+    text = lines.text_of(raw, rules)
     head = grammar.begin(text)
     return Line(offset, raw, text, head, days.moment(head, offset))
 
@@ -130,7 +132,7 @@ class LegacyImportReader(LegacyReader):
             days = self._dates(earlier)
             for at, raw in lines.records_in(bytes(earlier.data)):
                 with suppress(Exception):  # it became a dead letter then
-                    self._document(_line(earlier.start + at, raw, days), whence, "")
+                    self._document(_line(earlier.start + at, raw, days, self._rules), whence, "")
 
     def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
         facts = grammar.read_on(line.head)

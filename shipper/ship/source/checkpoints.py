@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ... import folders
 from ...errors import StateError, StateInUse
 from .fingerprint import Fingerprint
 
@@ -128,7 +129,7 @@ def _checkpoint(fields: dict[str, Any]) -> Checkpoint:
 def make_folder(folder: Path) -> None:
     """Create the state folder with mode 0700. Raises StateError if it cannot be created or written."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folders.make_folder(folder, 0o700)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:

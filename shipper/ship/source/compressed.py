@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import IO
 
 from ...legacy.lines import whole_records
+from .. import pulse
 from .checkpoints import Checkpoint
 from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, Fingerprint, file_id, fingerprint
+from .opening import open_regular
 from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, ReadOnce, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -58,7 +60,7 @@ class CompressedFile(ReadOnce):
         self.path = path
         self._multiline = multiline
         self._suffix = path.suffix
-        self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor: int | None = open_regular(path)
         status = os.fstat(self._descriptor)
         self.device, self.inode, self.compressed_size = status.st_dev, status.st_ino, status.st_size
         self.seal = _seal(self._descriptor, status.st_size)
@@ -95,6 +97,7 @@ class CompressedFile(ReadOnce):
                 if entry.position < at:
                     last, at = head[: entry.position], entry.position
                 while at < entry.position:
+                    pulse.beat()
                     data = stream.read(min(BLOCK, entry.position - at))
                     if not data:
                         return False
@@ -164,8 +167,11 @@ class CompressedFile(ReadOnce):
         return not self.is_continued_by(self.checkpoint())
 
     def _skip(self, stream: IO[bytes]) -> None:
+        at = 0
         with contextlib.suppress(*_BROKEN):  # the next read fails, too, and handles it
-            stream.seek(self.read_to)
+            while at < self.read_to and (data := stream.read(min(BLOCK, self.read_to - at))):
+                at += len(data)
+                pulse.beat()
 
     def _next(self, stream: IO[bytes]) -> tuple[bytes, _End | None]:
         """(bytes with at least one newline, the kind of end that was reached or None)."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import logging
 import os
 import resource
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ...errors import SourceError
 from .checkpoints import Checkpoint, recent
 from .compressed import CompressedFile, is_compressed
 from .fingerprint import HEAD_LIMIT, Fingerprint, fingerprint, is_continuation, read_at
+from .links import Links
+from .opening import open_regular
 from .tail import TailedFile
 
 log = logging.getLogger("shipper")
@@ -102,8 +105,17 @@ class Discovery:
     `changes` is a counter that grows when the set of files, or a file's path, may have changed.
     """
 
-    def __init__(self, globs: Iterable[str], remembered: Iterable[Checkpoint], *, multiline: bool = False) -> None:
+    def __init__(
+        self,
+        globs: Iterable[str],
+        remembered: Iterable[Checkpoint],
+        *,
+        multiline: bool = False,
+        links: Links | None = None,
+    ) -> None:
+        """`links`: which symbolic links are followed. None: all."""
         self._globs = tuple(globs)
+        self._links = links
         self._multiline = multiline
         self._remembered = CheckpointIndex(remembered)
         self._open: dict[Key, File] = {}
@@ -154,15 +166,20 @@ class Discovery:
 
     def refresh(self) -> None:
         """Evaluate the globs: open new files, note renames, close files that are finished."""
-        found = {}
+        found, folders = {}, set()
         for path, status in self._paths():
             found[status.st_dev, status.st_ino] = path
+            folders.add(path.parent)
+            if path.is_symlink():
+                real = Path(os.path.realpath(path))
+                folders.add(real.parent)  # it is rotated there
+                found = {**self._rotated_between(path, real, found), **found}
         if found.keys() - self._open.keys():
             self.changes += 1
             open_now = CheckpointIndex(tailed.checkpoint() for tailed in self._open.values())
             for key in [key for key in found if key not in self._open]:
                 self._open_file(key, found[key], open_now)
-        self._parents = {path.parent for path in found.values()}
+        self._parents = folders
         for key, path in found.items():
             if key in self._open:
                 self.changes += self._open[key].path != path
@@ -191,30 +208,54 @@ class Discovery:
     def _paths(self) -> list[tuple[Path, os.stat_result]]:
         """The matching files: plain ones before compressed ones, oldest first, so that rotated files come first."""
         found = []
-        for name in {name for pattern in self._globs for name in glob.iglob(pattern)}:
+        for name, pattern in {name: one for one in self._globs for name in glob.iglob(one)}.items():
             with contextlib.suppress(OSError):  # it vanished since it was listed
                 path, status = Path(name), os.stat(name)
-                if stat.S_ISREG(status.st_mode) and path.suffix not in LEFT_ALONE:
+                if not stat.S_ISREG(status.st_mode) or path.suffix in LEFT_ALONE:
+                    continue
+                if self._links is None or (refusal := self._links.refusal(path, pattern, status)) is None:
                     found.append((path, status))
+                else:
+                    self._warn(path, f"{refusal}. It is not followed.")
         return sorted(found, key=_age)
+
+    def _rotated_between(self, link: Path, real: Path, found: Mapping[Key, Path]) -> dict[Key, Path]:
+        """What a link led to after what was read last and before now: its target was rotated more than once since.
+
+        The rotated files do not match the glob, so only those are looked for.
+        """
+        before = next((tailed for tailed in self._open.values() if tailed.path == link), None)
+        between: dict[Key, Path] = {}
+        if before is None or (before.device, before.inode) in found:
+            return between
+        with contextlib.suppress(OSError):
+            now = os.stat(real)
+            for path in real.parent.glob(f"{glob.escape(real.name)}?*"):
+                status = os.lstat(path)
+                key = (status.st_dev, status.st_ino)
+                is_later = before.changed_at() <= status.st_mtime and status.st_mtime <= now.st_mtime
+                if stat.S_ISREG(status.st_mode) and is_later and key != (before.device, before.inode):
+                    between[key] = path
+        return between
 
     def _open_file(self, key: Key, path: Path, open_now: CheckpointIndex) -> None:
         try:
             tailed = (self._compressed if is_compressed(path) else self._plain)(key, path, open_now)
         except OSError as error:
-            if path not in self._unreadable:
-                self._unreadable.add(path)
-                log.warning(
-                    "%s cannot be read: %s. It is tried again every few seconds.", path, error.strerror,
-                    extra={"event.action": "file-unreadable"},
-                )  # fmt: skip
+            if error.errno != errno.ESTALE:  # replaced since it was listed: the next look finds the other
+                self._warn(path, f"{error.strerror}. It is tried again every few seconds.")
             return
         self._unreadable.discard(path)
         if tailed is not None:
             self._open[key] = tailed
 
+    def _warn(self, path: Path, reason: str) -> None:
+        if path not in self._unreadable:
+            self._unreadable.add(path)
+            log.warning("%s cannot be read: %s", path, reason, extra={"event.action": "file-unreadable"})
+
     def _plain(self, key: Key, path: Path, open_now: CheckpointIndex) -> TailedFile | None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_regular(path, key)
         read = read_at(descriptor)
         first_bytes = read(HEAD_LIMIT, 0)
         for checkpoint in self._candidates(first_bytes, open_now):
@@ -231,6 +272,9 @@ class Discovery:
 
     def _compressed(self, key: Key, path: Path, open_now: CheckpointIndex) -> CompressedFile | None:
         tailed = CompressedFile(path, multiline=self._multiline)
+        if (tailed.device, tailed.inode) != key:
+            tailed.close()
+            return None  # replaced since it was listed
         for checkpoint in self._remembered.of(key):
             if checkpoint.whole == tailed.seal:
                 tailed.head = checkpoint.head
