@@ -27,6 +27,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 from ..forking import in_each_child
+from ..opening import open_regular
 from ..records import LINE_START, Record, encode
 from ..sink import LOOK_EVERY_S, Sink, open_shared
 from . import chain
@@ -209,7 +210,7 @@ def _head_in(line: bytes) -> Head | None:
 def _backwards(path: Path) -> Iterator[bytes]:
     """The lines of a file, last line first. A last line without a newline is omitted: it is incomplete."""
     try:
-        file = path.open("rb")
+        file = os.fdopen(open_regular(path), "rb")
     except OSError:
         return
     with file:

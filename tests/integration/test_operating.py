@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import signal
+from pathlib import Path
 
 import pytest
 import redis
@@ -148,3 +151,23 @@ def test_an_operation_from_a_job_or_for_a_user_carries_them(queue: Queue, progra
     assert (by_user["audit"]["actor"], by_user["user"]["id"]) == ({"type": "user"}, "ann")
     assert by_job["audit"]["actor"] == {"type": "job", "requester": "user"}
     follow([by_user, by_job])
+
+
+class Trap:
+    """A payload that leaves a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return os.mkdir, (str(self._path),)
+
+
+def test_emptying_a_queue_unpickles_nothing_of_its_jobs(queue: Queue, programs: Programs, tmp_path: Path) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    trap = pickle.dumps(Trap(tmp_path / "sprung"))
+    queue.connection.hset(job.key, mapping={"meta": trap, "result": trap})
+    programs.run("rq", "empty", "letters", "--url", programs.environment["SHIPPER_REDIS"], **OURS)
+    assert not (tmp_path / "sprung").exists()
+    (deleted,) = [one for one in programs.records() if one["event"]["action"] == "job-deleted"]
+    assert deleted["messaging"]["message"]["id"] == job.id

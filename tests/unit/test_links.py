@@ -14,11 +14,11 @@ from unittest import mock
 import orjson
 import pytest
 
+from shipper.opening import open_regular
 from shipper.ship import pulse
 from shipper.ship.metrics_server import MOST_CLIENTS, MetricsServer
 from shipper.ship.source.discovery import Discovery
 from shipper.ship.source.links import Links, static_folder
-from shipper.ship.source.opening import open_regular
 from shipper.ship.status import Counts, Watcher
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of other accounts")

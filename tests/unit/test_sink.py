@@ -125,6 +125,11 @@ def test_a_fifo_in_place_of_the_log_holds_nobody_up(
         os.close(reader)
 
 
+def test_it_does_not_hold_up_an_audit_record_either(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "records.jsonl")
+    Trail(settings.load(environment={"SHIPPER_LOG": str(tmp_path / "records.jsonl")})).write(Event(action="a"))
+
+
 def test_a_folder_in_place_of_the_log_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "shipper"):
         assert not Sink(tmp_path).append(LINE)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO
 
 from ...legacy.lines import whole_records
+from ...opening import open_regular
 from .. import pulse
 from .checkpoints import Checkpoint
 from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, Fingerprint, file_id, fingerprint
-from .opening import open_regular
 from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, ReadOnce, pieces
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}

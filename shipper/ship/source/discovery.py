@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import SourceError
+from ...opening import open_regular
 from .checkpoints import Checkpoint, recent
 from .compressed import CompressedFile, is_compressed
 from .fingerprint import HEAD_LIMIT, Fingerprint, fingerprint, is_continuation, read_at
 from .links import Links
-from .opening import open_regular
 from .tail import TailedFile
 
 log = logging.getLogger("shipper")
