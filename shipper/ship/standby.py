@@ -11,6 +11,7 @@ from dataclasses import replace
 from .. import client
 from ..errors import StateInUse
 from ..settings import Settings
+from . import pulse
 from .source.checkpoints import Registry
 from .status import Counts, Watcher
 
@@ -35,6 +36,7 @@ def open_registry(settings: Settings, stop: threading.Event) -> Registry | None:
     )  # fmt: skip
     with _healthy(settings):
         while not stop.wait(TRY_EVERY_S):
+            pulse.beat()
             try:
                 return Registry(settings.state)
             except StateInUse:
@@ -51,7 +53,9 @@ def _healthy(settings: Settings) -> Iterator[None]:
     server = None
     if settings.listen:
         try:
-            server = MetricsServer(settings.listen, lambda: replace(watcher.look([]), state="standby"))
+            server = MetricsServer(
+                settings.listen, lambda: replace(watcher.look([]), state="standby"), None, settings.state
+            )
         except OSError:  # the other shipper is on this machine, and answers there itself
             log.debug("%s is taken.", settings.listen)
     try:
