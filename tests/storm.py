@@ -113,15 +113,10 @@ class Storm:
 
     def _holders(self) -> list[int]:
         """The processes that are in a section now."""
-        found: Any = [
-            self.connection.hmget(store.section_key(f"storm:{number}"), "place", "process")
-            for number in range(SECTIONS)
-        ]
-        return [
-            int(process.split(b":")[0])
-            for place, process in found
-            if process and not caller.is_gone(place.decode(), process.decode())
-        ]
+        keys = [store.section_key(f"storm:{number}") for number in range(SECTIONS)]
+        found: list[Any] = [self.connection.hget(key, "who") for key in keys]
+        held = [store.parse_who(who) for who in found if who]
+        return [int(process.split(":")[0]) for _, place, process in held if not caller.is_gone(place, process)]
 
     def _declare_abandoned(self) -> None:
         """What RQ's maintenance does after minutes: all running jobs are retried, also those that live."""

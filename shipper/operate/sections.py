@@ -36,6 +36,6 @@ def release_section(name: str, *, reason: str, settings: Settings | None = None,
             "section-released",
             "change",
             snapshot.from_job(job) if job is not None else None,
-            ("section", name, holder.get("function") or None),
+            ("section", name, store.parse_who(holder["who"])[0] or None),
             f"held by job {holder['job']}" if holder.get("job") else "held by a process that runs no job",
         )

@@ -58,18 +58,21 @@ def counters(connection: Any) -> dict[str, dict[str, int]]:
     """Template → `waits` (tries in vain) and `waited_ms` (until those who waited got in)."""
     found: dict[str, dict[str, int]] = {}
     for field, value in connection.hgetall(store.counters_key()).items():
-        template, _, kind = text(field).rpartition("|")
+        template, mark, kind = text(field).rpartition("|")
+        if not mark:
+            continue  # the last fence
         found.setdefault(template, {})[kind] = int(value)
     return found
 
 
 def _section(name: str, raw: dict[Any, Any], lease_ms: int, waiting: dict[Any, Any]) -> HeldSection:
     fields = {text(field): text(value) for field, value in raw.items()}
+    function = store.parse_who(fields["who"])[0] if fields else None
     waiters = [_waiter(text(who), text(noted)) for who, noted in waiting.items()]
     return HeldSection(
         name=name,
         holder=fields.get("job") or None,
-        function=fields.get("function") or None,
+        function=function or None,
         since=_time(fields["since"]) if fields else None,
         fence=int(fields["fence"]) if fields else None,
         lease_s=lease_ms / 1000 if fields else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -28,14 +29,16 @@ class Renewal:
         self._due: dict[Lease, float] = {}  # → time.monotonic()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._wakes_at = 0.0
 
     def add(self, lease: Lease) -> None:
         with self._changed:
-            self._due[lease] = time.monotonic() + lease.beat_s
+            due = self._due[lease] = time.monotonic() + lease.beat_s
             if self._thread is None:
+                self._wakes_at = due
                 self._thread = threading.Thread(target=self._run, name="shipper-sections", daemon=True)
                 self._thread.start()
-            elif min(self._due, key=self._due.__getitem__) is lease:
+            elif due < self._wakes_at:  # else the thread is left alone: most sections are short
                 self._changed.notify()
 
     def remove(self, lease: Lease) -> None:
@@ -50,7 +53,8 @@ class Renewal:
                 for lease in due:
                     self._due[lease] = now + lease.beat_s
                 if not due:
-                    self._changed.wait(min(self._due.values()) - now if self._due else None)
+                    self._wakes_at = min(self._due.values(), default=math.inf)
+                    self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
                     continue
             for lease in due:
                 self._renew(lease.renew, lease)

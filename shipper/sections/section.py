@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from ..errors import SectionBusy, SectionError
+from ..forking import in_each_child
 from ..guard import never_raise
 from . import busy, caller, renewal, store
 from .busy import Limits, OnBusy
@@ -62,7 +64,7 @@ class Section:
         self.lost = False
         self.before: Section | None = None  # the section around this one
         self.beat_s = beat_s
-        self._owner, self._ttl_s = owner, ttl_s
+        self._owner, self._ttl_s, self._pid = owner, ttl_s, os.getpid()
         self._confirmed = time.monotonic()
 
     def renew(self) -> bool:
@@ -90,7 +92,9 @@ class Section:
         return is_ours
 
     def release(self) -> None:
-        """Let others in. Redis errors are logged: then the lease runs out."""
+        """Let others in. Redis errors are logged: then the lease runs out. Does nothing in a forked child."""
+        if self._pid != os.getpid():
+            return
         renewal.remove(self)
         with never_raise("section release"):
             store.release(self._owner.connection, self._owner.token, self.name)
@@ -321,3 +325,5 @@ class critical_section:  # noqa: N801 - reads as a statement, and as a decorator
 
 DECLARED = "__shipper_section__"
 """The attribute of a decorated function that holds its critical_section."""
+
+in_each_child(_held.clear)  # a child of the application's holds nothing, as only one process may release it

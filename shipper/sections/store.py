@@ -1,7 +1,8 @@
 """The sections in Redis: typed calls of the Lua scripts beside this file. Each is one round trip.
 
 A section is a hash that expires. Beside it there are its waiters (a hash: who → first try, tries, latest try), an index
-of all sections by the end of their leases, one counter for all fences, and the names that one execution holds.
+of all sections by the end of their leases, the names that one execution holds, and a hash of counters, with one for all
+fences.
 """
 
 from __future__ import annotations
@@ -11,14 +12,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+import orjson
 from redis.exceptions import NoScriptError
 
 from ..forking import no_fork
 from ..job_fields import own_key, text
 from .caller import Caller, place, process
-
-REMEMBER_WAITER_MS = 86_400_000
-"""A waiter that was not heard of for so long is forgotten."""
 
 
 class Acquired(NamedTuple):
@@ -43,23 +42,29 @@ class Holder(NamedTuple):
 
 
 def section_key(name: str) -> str:
-    return own_key(f"section:{name}")
+    return f"{_prefix()}section:{name}"
 
 
 def waiters_key(name: str) -> str:
-    return own_key(f"section-waiters:{name}")
+    return f"{_prefix()}section-waiters:{name}"
 
 
 def index_key() -> str:
-    return own_key("sections")
+    return f"{_prefix()}sections"
 
 
 def counters_key() -> str:
-    return own_key("section-counters")
+    """The last fence, and the counters of each template."""
+    return f"{_prefix()}section-counters"
 
 
 def held_key(token: str) -> str:
-    return own_key(f"sections-of:{token}")
+    return f"{_prefix()}sections-of:{token}"
+
+
+@cache
+def _prefix() -> str:
+    return own_key("")
 
 
 def acquire(
@@ -77,14 +82,9 @@ def acquire(
 
     `gone`: the token of a holder whose process has ended, as this caller has seen.
     """
-    keys = [
-        section_key(name),
-        waiters_key(name),
-        index_key(),
-        own_key("section-fence"),
-        held_key(caller.token),
-        counters_key(),
-    ]
+    keys = [section_key(name), waiters_key(name), index_key(), held_key(caller.token), counters_key()]
+    mode = 0 if not waits else 2 if counts else 1
+    who = orjson.dumps([caller.function, place(), process()])
     answer = _run(
         caller.connection,
         "acquire",
@@ -92,24 +92,24 @@ def acquire(
         name,
         caller.token,
         caller.job_id,
-        caller.execution_id,
-        caller.function,
-        place(),
-        process(),
+        who,
         ttl_ms,
         beat_ms,
         gone,
-        (caller.job_id or caller.token) if waits else "",
-        int(counts),
         template,
-        REMEMBER_WAITER_MS,
+        mode,
     )
     if answer[0] == 1:
         return Acquired(int(answer[1]), answer[2] / 1000, answer[3])
-    token, job_id, function, since_ms, there, identity, waited_ms, tries = answer[1:]
-    return Holder(
-        text(token), text(job_id), text(function), since_ms, text(there), text(identity), waited_ms / 1000, tries
-    )
+    token, job_id, since_ms, who, waited_ms, tries = answer[1:]
+    function, there, identity = parse_who(who)
+    return Holder(text(token), text(job_id), function, since_ms, there, identity, waited_ms / 1000, tries)
+
+
+def parse_who(stored: bytes | str) -> tuple[str, str, str]:
+    """(function, place, process) of a holder."""
+    function, there, identity = orjson.loads(stored)
+    return function, there, identity
 
 
 def renew(connection: Any, token: str, name: str, ttl_ms: int) -> bool:
@@ -145,7 +145,7 @@ def claim(
     connection: Any, name: str, job_id: str, *, hold_ms: int, keep_ms: int, job_prefix: str, statuses: list[str]
 ) -> str:
     """Claim a unique name for a job, and return the id of the job that has it."""
-    keys = [own_key(f"unique:{name}")]
+    keys = [f"{_prefix()}unique:{name}"]
     return text(_run(connection, "claim", keys, job_id, job_prefix, hold_ms, keep_ms, *statuses))
 
 

@@ -1,4 +1,4 @@
-"""Every ending again, on the oldest releases that we promise to work with.
+"""Every ending again, and what else wraps RQ's own ways, on the oldest releases that we promise to work with.
 
     python -m tests.compat.oldest_rq [pytest's arguments]
 
@@ -20,7 +20,13 @@ from tests.programs import ROOT
 TOGETHER_WITH = {"redis": "redis<6"}
 PROMISED = ("rq", "redis", "python-json-logger")
 HOME = ROOT / ".venv-oldest"
-SUITES = ("tests/integration/test_endings.py",)
+SUITES = (
+    "tests/integration/test_endings.py",
+    "tests/integration/test_unique.py",
+    "tests/integration/test_sections.py::test_a_busy_job_goes_back_to_its_queue_and_keeps_its_retries",
+    "tests/integration/test_sections.py::test_a_killed_work_horse_s_section_is_released_by_its_parent",
+    "tests/integration/test_operate.py::test_cancelling_discarding_and_stopping",
+)
 
 
 def main(arguments: list[str]) -> int:

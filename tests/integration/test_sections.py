@@ -129,8 +129,9 @@ def test_families_share_a_section_by_its_name(queue: Queue, programs: Programs, 
 # --- what becomes of who does not get in ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scheduler", [True, False])
-@pytest.mark.parametrize("kind", WORKERS)
+@pytest.mark.parametrize(
+    ("kind", "scheduler"), [(WORKERS[0], True), (WORKERS[0], False), (WORKERS[1], False), (WORKERS[2], False)]
+)
 def test_a_busy_job_goes_back_to_its_queue_and_keeps_its_retries(
     queue: Queue, programs: Programs, file: str, holding: Holding, kind: str, scheduler: bool
 ) -> None:
@@ -159,6 +160,22 @@ def test_a_busy_job_goes_back_to_its_queue_and_keeps_its_retries(
     causes = [one["rq"]["cause"] for one in records if one["event"]["action"] == "job-enqueued"]
     assert set(causes[1:]) == {"scheduler" if scheduler else "busy"}
     assert [one for one in records if one["event"]["action"] in ("job-retried", "job-dead")] == []
+
+
+def test_a_work_horse_that_is_killed_right_after_its_job_went_back_has_failed_nothing(
+    queue: Queue, programs: Programs, file: str, holding: Holding
+) -> None:
+    job = enqueue(queue, sections_work.be_killed_after_going_back, 7, file, retry=Retry(max=1))
+    worker(programs, queue.name)
+    wait_for(lambda: "job-busy" in actions(programs, job), "its parent to tell of it")
+    holding.let_go()
+    wait_for(lambda: job.get_status() == "finished", "the job to get in")
+    told = actions(programs, job)
+    assert "job-retried" not in told
+    assert "job-dead" not in told
+    job.refresh()
+    assert job.retries_left == 1
+    assert queue.failed_job_registry.count == 0
 
 
 def test_skip_fail_and_a_function(queue: Queue, programs: Programs, holding: Holding) -> None:
@@ -233,8 +250,7 @@ def assert_one_at_a_time(file: str) -> None:
 # --- endings --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["kill", "exit"])
-@pytest.mark.parametrize("kind", WORKERS[:2])
+@pytest.mark.parametrize(("kind", "how"), [(WORKERS[0], "kill"), (WORKERS[0], "exit"), (WORKERS[1], "kill")])
 def test_a_killed_work_horse_s_section_is_released_by_its_parent(
     queue: Queue, programs: Programs, file: str, kind: str, how: str
 ) -> None:
@@ -361,6 +377,18 @@ def test_a_lease_is_extended_while_its_holder_runs(own: None, connection: redis.
         assert not held.lost
         with pytest.raises(SectionBusy), shipper.critical_section("a"):
             pass
+
+
+def test_a_child_of_the_holder_cannot_release(own: None) -> None:
+    with shipper.critical_section("a") as held:
+        child = os.fork()
+        if not child:
+            try:
+                held.release()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert held.renew()
 
 
 def test_an_uncontended_section_takes_two_round_trips(own: None, connection: redis.Redis) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import shipper
 from shipper import SectionBusy, SectionError
+from shipper.emit import sentry
 from shipper.sections import busy, caller
 from shipper.sections.busy import Limits
 from shipper.sections.store import Holder
@@ -144,6 +145,15 @@ def test_a_refusal_says_who_and_since_when() -> None:
     assert str(refused) == (
         "The section financial:7 is held by job job-1 (shop.transfer) since 2026-11-21 03:00:00 UTC."
     )
+
+
+def test_a_job_that_is_put_back_is_no_event_for_sentry() -> None:
+    def raised(delay_s: float | None) -> Any:
+        busy = SectionBusy("a", holder=None, holder_function=None, since=datetime.now(UTC), delay_s=delay_s)
+        return sentry.add_fields({}, {"exc_info": (SectionBusy, busy, None)})
+
+    assert raised(5.0) is None
+    assert raised(None) == {}
 
 
 def test_only_a_process_of_this_machine_that_has_ended_is_gone() -> None:
