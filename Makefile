@@ -1,5 +1,5 @@
 # The two commands to begin with: `make demo` and `make test`. Each target does its own set-up.
-.PHONY: demo test test-compose lock test-rq check lint types unit kibana up down soak bench bare clean setup tools
+.PHONY: demo demo-full-redis test test-compose lock test-rq check lint types unit kibana up down soak bench bare clean setup tools
 
 PYTHON := .venv/bin/python
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
@@ -14,6 +14,9 @@ tools:
 
 demo: setup  ## A small shop's jobs, from Redis to the answers. KEEP=1 leaves everything up.
 	@$(PYTHON) -m demo $(if $(KEEP),--keep)
+
+demo-full-redis: setup  ## Redis fills up: the alarm, its time left and the function to blame come before the first refusal.
+	@$(PYTHON) -m demo.full_redis
 
 up: setup  ## Redis, Elasticsearch, two workers and the shipper, left running.
 	@$(PYTHON) -m demo --no-load --keep

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import audit, counting, emission, growth, import_cost, legacy, real_server, sections, shipping
+from . import audit, counting, emission, growth, import_cost, legacy, real_server, sections, shipping, watching
 from .promises import show
 
 figures: dict[str, Any] = {}
@@ -25,6 +25,7 @@ promises = [
     *audit.main(),
     *sections.main(),
     *legacy.main(),
+    *watching.main(),
 ]
 print()
 good = show(promises)

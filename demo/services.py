@@ -99,6 +99,19 @@ class Services:
         )
         self._note("shipper", self._shipper.pid)
 
+    def start_watches(self, count: int, every: str) -> None:
+        """Each with a state folder of its own, as on a host of its own: they share no lock."""
+        for number in range(1, count + 1):
+            own = {"SHIPPER_STATE": str(self.folder / f"watch-{number}"), "SHIPPER_WATCH_EVERY": every}
+            watch = start(
+                [str(BIN / "shipper"), "watch"],
+                self.folder / f"watch-{number}.log",
+                environment={**self.addresses.environment, **own},
+                folder=ROOT,
+                outlives=self._kept,
+            )
+            self._note(f"watch {number}", watch.pid)
+
     def keep_shipper_alive(self) -> None:
         """Start the shipper again if somebody ended it, as systemd or a container engine would."""
         if self._shipper is not None and self._shipper.poll() is not None:

@@ -33,14 +33,18 @@ ID_AT = slice(59, 91)
 DATASET_MARK_AT, DATASET_MARK = slice(91, 104), b'","dataset":"'
 DATASET_START = 104
 
-# The datasets, and the strftime format of their index suffix: daily or monthly indices.
+# What indices are called by, and the strftime format of their suffix: daily or monthly indices.
 PERIODS = {
     "rq.job": "%Y.%m.%d",
     "rq.app": "%Y.%m.%d",
     "rq.metric": "%Y.%m.%d",
     "rq.shipper": "%Y.%m.%d",
     "rq.audit": "%Y.%m",
+    "rq.alert": "%Y.%m",
 }
+# The datasets, and what their indices are called by: several kinds of gauges share the indices of `rq.metric`.
+METRICS = ("rq.queue", "rq.worker", "rq.redis", "rq.cron")
+DATASETS = {name: name for name in PERIODS if name != "rq.metric"} | dict.fromkeys(METRICS, "rq.metric")
 DATASET_OF_OTHERS = "rq.app"  # for lines without a dataset: an application's log lines
 
 # Longer texts are shortened. Elasticsearch accepts many megabytes, but nobody reads them.
@@ -88,12 +92,17 @@ def record_id(at: datetime, *parts: str) -> str:
 
 def alias(dataset: str) -> str:
     """The alias of all indices of a dataset: `rq-job`."""
-    return dataset.replace(".", "-")
+    return DATASETS.get(dataset, dataset).replace(".", "-")
+
+
+def period(dataset: str) -> str:
+    """The strftime format of the suffix of a dataset's indices. KeyError for an unknown dataset."""
+    return PERIODS[DATASETS[dataset]]
 
 
 def index_name(dataset: str, at: datetime, namespace: str) -> str:
     """The index of a record with this time: `rq-job-default-2026.11.21`. KeyError for an unknown dataset."""
-    return f"{alias(dataset)}-{namespace}-{at.astimezone(UTC).strftime(PERIODS[dataset])}"
+    return f"{alias(dataset)}-{namespace}-{at.astimezone(UTC).strftime(period(dataset))}"
 
 
 def indices(dataset: str, namespace: str) -> str:

@@ -22,7 +22,9 @@ from .errors import SettingsError
 
 DEFAULT_REDIS = "redis://127.0.0.1:6379/0"
 DEFAULT_LINK_ROOTS = ("/var/log", "/var/lib/docker/containers")  # where container engines' links lead
-DEFAULT_RETENTION_DAYS = MappingProxyType({"job": 90, "app": 30, "metric": 30, "shipper": 30, "audit": 1095})
+DEFAULT_RETENTION_DAYS = MappingProxyType(
+    {"job": 90, "app": 30, "metric": 30, "shipper": 30, "alert": 365, "audit": 1095}
+)
 
 
 def state_home(environment: Mapping[str, str]) -> Path:
@@ -139,6 +141,14 @@ class Settings:
     """How many sets of service, queue and function are counted apart. The rest is counted under `other`."""
     fresh_s: int = 600
     """Records older than this, in seconds, are counted, but do not say how long jobs wait (lag, total)."""
+    watch_every: float = 15.0
+    """Seconds between two samples of `shipper watch`."""
+    objectives: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Pattern of queue names → seconds within which their jobs are to start. The first that matches counts."""
+    alarms: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
+    """Rule → its options, for `shipper watch` and `shipper check`, which check them."""
+    notify: tuple[str, ...] = field(default=("log",), repr=False)
+    """Where notices of alarms go. Not shown, as addresses of chats and webhooks are secrets."""
     past_days: int = 730
     """Records older than this are dead letters: the writer's clock was wrong."""
     future_days: int = 1
@@ -372,6 +382,43 @@ def _retention(value: Any) -> Mapping[str, int]:
     return MappingProxyType({**DEFAULT_RETENTION_DAYS, **{name: _days(days) for name, days in pairs.items()}})
 
 
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, None: 1.0}
+
+
+def duration(value: Any) -> float:
+    """Seconds of a number, or of text such as `90`, `90s`, `15m`, `2h`, `7d`. ValueError for anything else."""
+    found = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
+    if found is None:
+        raise ValueError("must be a time such as 30s, 15m or 2h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _interval(value: Any) -> float:
+    seconds = duration(value)
+    if not 1 <= seconds <= 3600:
+        raise ValueError("must be a time between 1s and 1h")
+    return seconds
+
+
+def _objectives(value: Any) -> Mapping[str, float]:
+    return MappingProxyType({name.strip(): duration(seconds) for name, seconds in _pairs(value).items()})
+
+
+def _alarms(value: Any) -> Mapping[str, Mapping[str, Any]]:
+    """A table of tables, or `rule.option=value` pairs."""
+    rules: dict[str, dict[str, Any]] = {}
+    for name, given in _pairs(value).items():
+        rule, _, option = name.strip().partition(".")
+        if isinstance(given, Mapping):
+            rules.setdefault(rule, {}).update(given)
+        elif option:
+            rules.setdefault(rule, {})[option] = given
+        else:
+            raise ValueError(f"must be tables of options, such as [alarms.{rule}], or {rule}.option=value pairs")
+    return MappingProxyType({name: MappingProxyType(options) for name, options in rules.items()})
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "log": _path,
     "log_mode": _mode,
@@ -424,13 +471,17 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "otlp_headers": _headers,
     "label_sets": _positive,
     "fresh_s": _positive,
+    "watch_every": _interval,
+    "objectives": _objectives,
+    "alarms": _alarms,
+    "notify": _list,
     "past_days": _days,
     "future_days": _days,
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
 _SECRET = frozenset({
     "api_key", "audit_key", "password", "proxy", "redis", "elasticsearch", "kibana", "kibana_api_key",
-    "kibana_password", "otlp_headers",
+    "kibana_password", "otlp_headers", "notify",
 })  # fmt: skip
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # the path of the TOML file; default: shipper.toml in the working directory

@@ -15,7 +15,8 @@ folder = File.join(File.dirname(File.expand_path(__FILE__)), "rq_legacy")
 
 module ::RqLegacy
   class Steps
-    DATASETS = { "rq.job" => "%Y.%m.%d", "rq.app" => "%Y.%m.%d", "rq.metric" => "%Y.%m.%d", "rq.shipper" => "%Y.%m.%d", "rq.audit" => "%Y.%m" }.freeze
+    PERIODS = { "rq.job" => "%Y.%m.%d", "rq.app" => "%Y.%m.%d", "rq.metric" => "%Y.%m.%d", "rq.shipper" => "%Y.%m.%d", "rq.audit" => "%Y.%m", "rq.alert" => "%Y.%m" }.freeze
+    DATASETS = { "rq.job" => "rq.job", "rq.app" => "rq.app", "rq.shipper" => "rq.shipper", "rq.audit" => "rq.audit", "rq.alert" => "rq.alert", "rq.queue" => "rq.metric", "rq.worker" => "rq.metric", "rq.redis" => "rq.metric", "rq.cron" => "rq.metric" }.freeze
     OTHERS = "rq.app"
     RECORD = '{"@timestamp":"' # how a record of the shipper's begins
     ID_LIMIT = 512 # bytes, Elasticsearch's own
@@ -90,8 +91,9 @@ module ::RqLegacy
         event.set("tags", tags.reject { |tag| tag.start_with?("_") } | ["unparsed"]) # aggregate failed
       end
       dataset = event.get("[event][dataset]")
-      day = Time.at(moment.div(Dates::SECOND)).utc.strftime(DATASETS.fetch(dataset))
-      event.set("[@metadata][index]", "#{dataset.tr(".", "-")}-#{@namespace}-#{day}")
+      kind = DATASETS.fetch(dataset)
+      day = Time.at(moment.div(Dates::SECOND)).utc.strftime(PERIODS.fetch(kind))
+      event.set("[@metadata][index]", "#{kind.tr(".", "-")}-#{@namespace}-#{day}")
       event.remove("@version")
       [event]
     end

@@ -13,7 +13,7 @@ from ..printable import printable_lines
 
 _COMMANDS = (
     "run", "import", "setup", "prune", "timeline", "top", "job", "jobs", "locks", "audit", "worker", "now", "inspect",
-    "watch", "status", "deadletter", "redact",
+    "watch", "check", "status", "deadletter", "redact",
 )  # fmt: skip
 
 

@@ -170,7 +170,7 @@ class Hooks:
         """A job waits for its rate limit (RQ 3). The process that frees a slot pushes it and calls `enqueued`."""
 
     def refused(self, job: JobSnapshot, reason: str) -> None:
-        """RQ refused a job. `reason` is duplicate: a job with this id exists (`unique=True`)."""
+        """A job was refused. `reason`: duplicate (RQ: a job with this id exists), redis_full (Redis: maxmemory)."""
 
     def webhook_failed(self, job: JobSnapshot, url: str, error: Exception) -> None:
         """RQ could not send a job's webhook (RQ 2.10) after its end. The job is not affected."""

@@ -94,7 +94,8 @@ def rate_limited(job: JobSnapshot, now: datetime, service: ServiceInfo) -> Recor
 
 
 def refused(job: JobSnapshot, reason: str, now: datetime, service: ServiceInfo) -> Record:
-    """job-refused: RQ refused the job because its id exists. The existing job is not affected."""
+    """job-refused: nothing was pushed. `reason` is duplicate (a job with this id exists), or redis_full."""
+    why = f"there is a job {job.job_id} already" if reason == "duplicate" else "Redis is full (maxmemory)"
     return _record(
         job,
         service,
@@ -102,7 +103,7 @@ def refused(job: JobSnapshot, reason: str, now: datetime, service: ServiceInfo) 
         now,
         identity=("refused", timestamp(now)),
         event={"type": ["info"], "action": "job-refused", "outcome": "failure", "reason": reason},
-        message=f"{_name(job)} was refused: there is a job {job.job_id} already",
+        message=f"{_name(job)} was refused: {why}",
         rq={},
     )
 

@@ -15,7 +15,7 @@ from ..state import STATE_INDEX
 from ..state import index_name as state_index_name
 
 COMPONENTS = ("rq-common",)
-INDEX_TEMPLATES = ("rq-job", "rq-app", "rq-audit", "rq-metric", "rq-shipper", "rq-state")
+INDEX_TEMPLATES = ("rq-job", "rq-app", "rq-audit", "rq-metric", "rq-shipper", "rq-alert", "rq-state")
 
 # A runtime field for one label, as Lens and controls cannot use keys of a flattened field. It is computed at search
 # time, and so also works for existing records.

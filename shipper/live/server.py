@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class ServerSample:
     `address`, `database`: where this process connects to. `run_id` identifies the server's process, whatever its
     address. `maxmemory_bytes`: 0 is no limit. `rejected_commands`: since its start, refused before they ran: for a lack
     of memory, of rights, or for wrong arguments. `rejected_oom`: those for a lack of memory (Redis 6.2).
+    `clock_offset_s`: how far its clock is ahead of this host's.
     """
 
     address: str
@@ -47,6 +49,7 @@ class ServerSample:
     uptime_s: int
     keys: int
     role: str
+    clock_offset_s: float
 
     @property
     def used_share(self) -> float | None:
@@ -55,12 +58,15 @@ class ServerSample:
 
 
 def read(connection: Any) -> list[ServerSample]:
-    """The server, or each primary of the cluster. Two round trips for each. Raises redis.RedisError."""
+    """The server, or each primary of the cluster. Three round trips for each. Raises redis.RedisError."""
     return [_server(node) for node in nodes(connection)]
 
 
 def _server(node: Any) -> ServerSample:
     facts = _info(node)
+    asked_at = time.time()
+    seconds, micros = node.time()
+    here = (asked_at + time.time()) / 2
     where, database = address(node)
     errors = {name.removeprefix("errorstat_"): value for name, value in facts.items() if name.startswith("errorstat_")}
     commands = [value for name, value in facts.items() if name.startswith("cmdstat_") and isinstance(value, Mapping)]
@@ -87,6 +93,7 @@ def _server(node: Any) -> ServerSample:
         uptime_s=int(facts.get("uptime_in_seconds", 0)),
         keys=int(node.dbsize()),
         role=str(facts.get("role", "")),
+        clock_offset_s=seconds + micros / 1e6 - here,
     )
 
 
@@ -174,12 +181,11 @@ def _sample_of(node: Any, size: int) -> KeySample:
     population = int(node.dbsize())
     if not population:
         return KeySample()
-    drawn = keys.ask(node, [("randomkey",)] * (2 * min(size, population) if population <= size else size))
-    names = [raw for raw in drawn if raw is not None]
     if population <= size:
-        names = list(dict.fromkeys(names))
-    # The estimate for a list or set is from a few elements: 0 would look at each.
-    sizes = keys.ask(node, (("memory_usage", raw) for raw in names))
+        names = list(dict.fromkeys(node.scan_iter(count=2 * size)))
+    else:
+        names = [raw for raw in keys.ask(node, [("randomkey",)] * size) if raw is not None]
+    sizes = keys.ask(node, (("memory_usage", raw, _elements(kind_of(text(raw)))) for raw in names))
     by_kind: Counter[str] = Counter()
     jobs: list[tuple[str, int]] = []
     for raw, used in zip(names, sizes, strict=True):
@@ -191,6 +197,14 @@ def _sample_of(node: Any, size: int) -> KeySample:
     return KeySample(
         taken=len(names), population=population, by_kind=dict(by_kind), jobs_by_function=_by_function(node, jobs)
     )
+
+
+def _elements(kind: str) -> int | None:
+    """How many elements of a key MEMORY USAGE looks at; 0 is all. None is its default: the first five.
+
+    A job has some twenty fields, of which one has the payload. Lists and sets may have millions, all of one size.
+    """
+    return 0 if kind in ("job", "worker", "execution", "cron") else None
 
 
 def _by_function(node: Any, jobs: Sequence[tuple[str, int]]) -> dict[str, tuple[int, int, int]]:

@@ -21,7 +21,7 @@ from ..records import Record, indices, parse_timestamp, timestamp
 from ..settings import Settings
 from .paging import pages, snapshot
 
-DATASETS = ("rq.job", "rq.app", "rq.audit")
+DATASETS = ("rq.job", "rq.app", "rq.audit", "rq.alert")
 PAGE = 1000
 
 # Each search of `follow` goes back this far, as records become searchable slightly out of order.

@@ -30,7 +30,7 @@ from rq.worker import Worker
 from shipper import settings
 from shipper.errors import SettingsError
 from shipper.live import connection as live_connection
-from shipper.live import cron, functions, keys, queues, server, workers
+from shipper.live import cron, flow, functions, keys, queues, server, workers
 from stack.redis import Redis, Sentinel
 from tests import work
 from tests.programs import LIMIT_S, ROOT, Programs, wait_for
@@ -57,6 +57,7 @@ def read_all(connection: Any) -> tuple[Any, ...]:
         server.read(connection),
         server.sample_keys(connection),
         cron.read(connection),
+        flow.read(connection, queues.read(connection), {"letters": b"no such job"}),
         queues.is_suspended(connection),
     )
 

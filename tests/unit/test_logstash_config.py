@@ -93,8 +93,9 @@ def test_ruby_says_the_same_as_the_records() -> None:
     assert f'ECS_VERSION = "{records.ECS_VERSION}"' in RUBY
     assert f'REDACTED = "{REDACTED}"' in RUBY
     assert f"LIMIT = {records.TEXT_LIMIT:_} " in RUBY
-    periods = ", ".join(f'"{dataset}" => "{period}"' for dataset, period in records.PERIODS.items())
-    assert f"DATASETS = {{ {periods} }}" in RUBY
+    for name, table in (("PERIODS", records.PERIODS), ("DATASETS", records.DATASETS)):
+        pairs = ", ".join(f'"{dataset}" => "{value}"' for dataset, value in table.items())
+        assert f"{name} = {{ {pairs} }}" in RUBY
     assert f'OTHERS = "{records.DATASET_OF_OTHERS}"' in RUBY
     assert f"RECORD = '{records.LINE_START.decode()}'" in RUBY
 

@@ -74,20 +74,29 @@ def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: A
         answer = original(queue, job, *args, **kwargs)
     with never_raise("enqueued"):
         pushed = snapshot.from_job(job)
-        when_executed(args, kwargs, lambda _: observers.enqueued(pushed, cause))
+        when_executed(args, kwargs, lambda _: observers.enqueued(pushed, cause), job)
     return answer
 
 
 @contextmanager
 def _reporting_refusal(job: Any) -> Iterator[None]:
-    """Call `refused` if RQ refuses the job because its id exists (`unique=True`, RQ 2.8)."""
+    """Call `refused` if RQ or Redis refuses the job."""
     try:
         yield
     except Exception as error:
-        if type(error).__name__ == "DuplicateJobError":
-            with never_raise("refused"):
-                observers.refused(snapshot.from_job(job), "duplicate")
+        _report_refusal(job, error)
         raise
+
+
+# The exceptions after which it is certain that nothing was pushed, by name: RQ has the first one since 2.8, and the
+# second is redis-py's for Redis's answer "OOM command not allowed".
+_REFUSALS = {"DuplicateJobError": "duplicate", "OutOfMemoryError": "redis_full"}
+
+
+def _report_refusal(job: Any, error: BaseException) -> None:
+    if reason := _REFUSALS.get(type(error).__name__):
+        with never_raise("refused"):
+            observers.refused(snapshot.from_job(job), reason)
 
 
 def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: Any, **kwargs: Any) -> Any:
@@ -97,7 +106,7 @@ def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: A
         answer = original(queue, job, at, *args, **kwargs)
     with never_raise("scheduled"):
         waiting, cause = snapshot.from_job(job), _cause.get()
-        when_executed(args, kwargs, lambda _: observers.scheduled(waiting, cause))
+        when_executed(args, kwargs, lambda _: observers.scheduled(waiting, cause), job)
     return answer
 
 
@@ -141,18 +150,26 @@ def cron(original: Wrapper, cron_job: Any, *args: Any, **kwargs: Any) -> Any:
         _cron_name.reset(before)
 
 
-def when_executed(args: tuple[Any, ...], kwargs: dict[str, Any], callback: Callable[[Any], None]) -> None:
-    """Call back at once, or after the caller's pipeline is executed. RQ pushes unique jobs by a script, at once."""
+def when_executed(
+    args: tuple[Any, ...], kwargs: dict[str, Any], callback: Callable[[Any], None], pushed: Any = None
+) -> None:
+    """Call back at once, or after the caller's pipeline is executed. RQ pushes unique jobs by a script, at once.
+
+    `pushed`: the job that the pipeline pushes, which Redis may refuse.
+    """
     pipeline = kwargs.get("pipeline", args[0] if args else None)
     if pipeline is None or kwargs.get("unique"):
         callback(None)
     else:
-        after_execute(pipeline, callback)
+        after_execute(pipeline, callback, pushed)
 
 
-def after_execute(pipeline: Any, callback: Callable[[Any], None]) -> None:
-    """Call `callback` with the pipeline's results once it is executed; never if it is reset or fails."""
-    waiting: list[Callable[[Any], None]] | None = pipeline.__dict__.get("_shipper_waiting")
+def after_execute(pipeline: Any, callback: Callable[[Any], None], pushed: Any = None) -> None:
+    """Call `callback` with the pipeline's results once it is executed; never if it is reset or fails.
+
+    If Redis refuses it, the hook `refused` is called for the job `pushed`.
+    """
+    waiting: list[tuple[Callable[[Any], None], Any]] | None = pipeline.__dict__.get("_shipper_waiting")
     if waiting is None:
         waiting = pipeline._shipper_waiting = []
         execute, reset = pipeline.execute, pipeline.reset
@@ -160,8 +177,14 @@ def after_execute(pipeline: Any, callback: Callable[[Any], None]) -> None:
         def execute_and_call_back(*args: Any, **kwargs: Any) -> Any:
             due = waiting.copy()
             waiting.clear()  # not every pipeline calls its own reset after execute
-            results = execute(*args, **kwargs)
-            for function in due:
+            try:
+                results = execute(*args, **kwargs)
+            except Exception as error:
+                for _, job in due:
+                    if job is not None:
+                        _report_refusal(job, error)
+                raise
+            for function, _ in due:
                 with never_raise("pipeline"):
                     function(results)
             return results
@@ -171,4 +194,4 @@ def after_execute(pipeline: Any, callback: Callable[[Any], None]) -> None:
             return reset(*args, **kwargs)
 
         pipeline.execute, pipeline.reset = execute_and_call_back, reset_and_forget
-    waiting.append(callback)
+    waiting.append((callback, pushed))

@@ -23,7 +23,7 @@ import msgspec
 import orjson
 
 from ...index.mapping import mapped
-from ...records import DATASET_OF_OTHERS, EPOCH, PERIODS, index_name, record_id, timestamp
+from ...records import DATASET_OF_OTHERS, DATASETS, EPOCH, index_name, record_id, timestamp
 from ...settings import Settings
 from ...state import ID_LIMIT, State, state_from_mapping
 from . import fitting, times
@@ -79,7 +79,7 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
     line, content = _loads(line)
     event = content.get("event")
     claimed = event.get("dataset") if isinstance(event, dict) else None
-    dataset = claimed if isinstance(claimed, str) and claimed in PERIODS and place.trusted else DATASET_OF_OTHERS
+    dataset = claimed if isinstance(claimed, str) and claimed in DATASETS and place.trusted else DATASET_OF_OTHERS
     stated = _stated_time(line, content, settings, now) or place.at
     moment = stated or now
     identifier = event.get("id") if isinstance(event, dict) else None
@@ -259,7 +259,7 @@ def _with_dataset(kept: Members, dataset: str, aside: Members) -> Members:
     if claimed != b"null":
         aside["event.dataset"] = claimed
     kept = {**kept, "event": fitting.joined({**event, "dataset": orjson.dumps(dataset)})}
-    if claimed.startswith(b'"') and loads(claimed) in PERIODS:
+    if claimed.startswith(b'"') and loads(claimed) in DATASETS:
         tags = loads(kept.get("tags", b"null"))
         tags = tags if isinstance(tags, list) else [] if tags is None else [tags]
         kept["tags"] = orjson.dumps([*tags, FOREIGN_TAG])

@@ -7,7 +7,7 @@
 
 #include "fields.h"
 
-enum { DATASET_LIMIT = 8, STATE_LIMIT = 32, DAY_BITS = 4096, BOUND_LIMIT = 32, SAMPLE_LIMIT = 16 };
+enum { DATASET_LIMIT = 16, STATE_LIMIT = 32, DAY_BITS = 4096, BOUND_LIMIT = 32, SAMPLE_LIMIT = 16 };
 #define MOST_US 315360000000000 /* ten years: tally.py */
 
 struct dataset { char *name, *prefix; Py_ssize_t name_length, prefix_length; int daily; };

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...index.mapping import Field, Kind, mapped
-from ...records import EPOCH, PERIODS, alias
+from ...records import DATASETS, EPOCH, alias, period
 from ...settings import Settings
 from ...state import RANKS, STATES, action_start
 from ..counting.tally import NativeTally, for_native
@@ -77,8 +77,12 @@ class Framer:
             _tree((*_OF_BOTH, *_OF_JOBS), None),
             _tree(_OF_APPLICATIONS, mapped("rq.app")),
             [
-                (name.encode(), f'{{"create":{{"_index":"{alias(name)}-{settings.namespace}-'.encode(), "%d" in period)
-                for name, period in PERIODS.items()
+                (
+                    name.encode(),
+                    f'{{"create":{{"_index":"{alias(name)}-{settings.namespace}-'.encode(),
+                    "%d" in period(name),
+                )
+                for name in DATASETS
             ],
             [(action.encode(), state.encode(), RANKS[state]) for action, state in STATES.items()],
             tuple(RANKS[name] for name in ("rescheduled", "lost", "expired", "retrying", "inferred")),
