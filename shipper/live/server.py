@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from ..job_fields import text
 from . import functions, keys
@@ -58,8 +59,15 @@ class ServerSample:
 
 
 def read(connection: Any) -> list[ServerSample]:
-    """The server, or each primary of the cluster. Three round trips for each. Raises redis.RedisError."""
-    return [_server(node) for node in nodes(connection)]
+    """The server, or each primary of the cluster. Three round trips for each. Raises redis.RedisError.
+
+    None that an access control list forbids to ask: INFO is among the commands that Redis calls dangerous.
+    """
+    samples = []
+    for node in nodes(connection):
+        with suppress(NoPermissionError):
+            samples.append(_server(node))
+    return samples
 
 
 def _server(node: Any) -> ServerSample:
@@ -100,6 +108,8 @@ def _server(node: Any) -> ServerSample:
 def _info(node: Any) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = node.info(*SECTIONS)  # several sections at once: Redis 7
+    except NoPermissionError:
+        raise
     except ResponseError:
         facts = node.info("all")
     return facts

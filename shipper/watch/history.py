@@ -9,7 +9,7 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from ..client import translated_errors
+from ..client import addresses_for_people, refusal, translated_errors
 from ..records import indices, parse_timestamp, timestamp
 from ..settings import Settings
 from .options import RuleOptions, objective_s
@@ -95,8 +95,11 @@ class Historian:
             requests += _request(settings, "rq.job", at, DURATIONS_OVER, _DURATIONS)
         with translated_errors(settings):
             answers = self._search.msearch(searches=requests)["responses"]
+        for answer in answers:
+            if "error" in answer:  # of one search; no answer is not the same as nothing found
+                raise refusal(answer["status"], str(answer["error"].get("type")), addresses_for_people(settings))
         found = [answer.get("aggregations", {}) for answer in answers]
-        if asks_durations and "error" not in answers[3]:
+        if asks_durations:
             self._durations = dict(_durations(found[3]))
             self._durations_at = at
         jobs = found[0]
@@ -106,7 +109,7 @@ class Historian:
             endings={name: one for name, one in _endings(jobs, "endings") if one.total},
             dead={name: one.dead for name, one in _endings(jobs, "dead") if one.dead},
             durations=self._durations,
-            shippers=list(_statuses(found[1])),
+            shippers=tuple(_statuses(found[1])),
             hosts={one["key"]: _moment(one["last"]) for one in _buckets(jobs, "hosts")},
             early=dict(_early(jobs)),
             shared=dict(_shared(found[2])),

@@ -60,8 +60,10 @@ class Watch:
         every_s = self._settings.watch_every
         due = time.time() // every_s * every_s + every_s
         while not stop.wait(max(0.0, due - time.time())):
-            now = time.time()
-            self.step(slot(now, every_s), self._reading.latest(datetime.now(UTC)))
+            try:
+                self.step(slot(time.time(), every_s), self._reading.latest(datetime.now(UTC)))
+            except Exception:  # whatever is wrong with one sample, the next one may be as ever
+                log.exception("A sample was left out.", extra={"event.action": "sample-failed"})
             due = time.time() // every_s * every_s + every_s
 
     def step(self, at: datetime, answer: Answer) -> list[Transition]:

@@ -19,6 +19,7 @@ from tests.programs import Programs, count, wait_for
 pytestmark = pytest.mark.slow
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden").iterdir())
+GOLDEN_OF_THE_WATCH = sorted((Path(__file__).parent.parent / "golden_watch").iterdir())
 
 
 @pytest.fixture(scope="session")
@@ -72,13 +73,15 @@ def test_a_newer_template_is_left_alone(programs: Programs, search: Elasticsearc
         search.indices.delete_index_template(name="rq-metric")
 
 
-@pytest.mark.parametrize("golden", GOLDEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize("golden", [*GOLDEN, *GOLDEN_OF_THE_WATCH], ids=lambda path: path.stem)
 @pytest.mark.usefixtures("installed")
 def test_elasticsearch_takes_every_golden_line_and_ignores_no_field(
     golden: Path, search: Elasticsearch, namespace: str
 ) -> None:
-    index = f"rq-job-{namespace}-2026.11.21"
-    search.create(index=index, id="1", document=json.loads(golden.read_text()), refresh=True)
+    record = json.loads(golden.read_text())
+    at = records.parse_timestamp(record["@timestamp"])
+    index = records.index_name(record["event"]["dataset"], at, namespace)
+    search.create(index=index, id="1", document=record, refresh=True)
     (hit,) = search.search(index=index, fields=[{"field": "*"}])["hits"]["hits"]
     assert "_ignored" not in hit
 

@@ -15,6 +15,7 @@ import pytest
 import redis
 import rq
 import rq.cron
+import trustme
 from rq import Queue
 from rq.job import Job
 from rq.registry import (
@@ -31,7 +32,8 @@ from shipper import settings
 from shipper.errors import SettingsError
 from shipper.live import connection as live_connection
 from shipper.live import cron, flow, functions, keys, queues, server, workers
-from stack.redis import Redis, Sentinel
+from stack.processes import free_port
+from stack.redis import Cluster, Redis, Sentinel
 from tests import work
 from tests.programs import LIMIT_S, ROOT, Programs, wait_for
 
@@ -273,6 +275,58 @@ def test_a_url_names_a_master_behind_a_sentinel(sentinel: Sentinel) -> None:
         assert queues.read(through)[0].depth == 1
         (one,) = server.read(through)
     assert (one.address, one.database) == ("mymaster", 2)
+
+
+@pytest.mark.slow
+def test_a_url_names_a_cluster(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    try:
+        ports = ",".join(f"127.0.0.1:{node.port}" for node in cluster.nodes)
+        with connect(f"redis-cluster://{ports}") as spread:
+            for name in ("letters", "parcels"):  # in other slots
+                Queue(name, connection=spread).enqueue(work.add, 1, 2)
+            keys_before = {key: spread.dump(key) for key in spread.scan_iter("*")}
+            found, _, servers, sample, *_ = read_all(spread)
+            assert {key: spread.dump(key) for key in spread.scan_iter("*")} == keys_before
+    finally:
+        cluster.stop()
+    assert [(one.name, one.depth, one.oldest is not None) for one in found] == [
+        ("letters", 1, True),
+        ("parcels", 1, True),
+    ]
+    assert len(servers) == len({one.run_id for one in servers}) == 3
+    assert (sample.taken, sample.population) == (len(keys_before), len(keys_before))
+    assert sample.jobs_by_function["tests.work.add"][0] == 2
+
+
+def test_tls_is_used_where_the_url_says_so(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    server = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    server.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    tls_port = free_port()
+    files = ("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem")
+    own = Redis(tmp_path, "--tls-port", str(tls_port), "--tls-auth-clients", "no", *files)
+    try:
+        with connect(f"rediss://127.0.0.1:{tls_port}/0?ssl_ca_certs={tmp_path}/ca.pem") as secure:
+            Queue("letters", connection=secure).enqueue(work.add, 1, 2)
+            assert read_all(secure)[0][0].depth == 1
+    finally:
+        own.stop()
+
+
+def test_without_the_right_to_ask_the_server_the_rest_is_read(letters: Queue, connection: redis.Redis) -> None:
+    rights = ["-@all", "+@read", "+@connection", "+pubsub|numsub", "+time", "-randomkey", "-memory"]
+    connection.execute_command("ACL", "SETUSER", "watch", "on", ">secret", "~rq:*", *rights)
+    try:
+        url = f"redis://watch:secret@127.0.0.1:{connection.connection_pool.connection_kwargs['port']}/0"
+        with connect(url) as restricted:
+            found, _, servers, sample, *_ = read_all(restricted)
+    finally:
+        connection.execute_command("ACL", "DELUSER", "watch")
+    assert [one.name for one in found] == ["letters", "parcels"]
+    assert (servers, sample.taken) == ([], 0)
 
 
 @pytest.mark.parametrize("url", ["redis-sentinel://host:26379", "redis://host:port", "redis-cluster:///x", "nonsense"])

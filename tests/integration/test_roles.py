@@ -171,6 +171,15 @@ def test_the_reader_reads_and_changes_nothing(
                 act()
 
 
+def test_the_reader_s_key_is_enough_for_a_watch(
+    keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any], redis_url: str
+) -> None:
+    reader = as_role(keys, own_server, "reader")
+    done = keys.run("shipper", "watch", "--once", SHIPPER_REDIS=redis_url, **reader)
+    assert "forbids" not in done.stderr
+    assert "redis-sampled" in keys.log.read_text()
+
+
 def test_the_operator_installs_templates(keys: Programs, own_server: OwnElasticsearch) -> None:
     operator = as_role(keys, own_server, "operator")
     assert "keep" in keys.run("shipper", "setup", **operator).stdout
