@@ -29,14 +29,15 @@ from shipper.audit import verify
 from shipper.client import connect, connect_reader
 from shipper.index import setup
 from shipper.read import timeline
+from shipper.records import ID_AT
 from shipper.settings import Settings
 from stack.elasticsearch import Elasticsearch as OwnElasticsearch
 
 from .promises import Promise, show
 
 LOOPS = 20_000
-MOST_US = 60  # of CPU for one event
-LEAST_VERIFIED = 20_000  # records a second
+MOST_US = 45  # of CPU for one event
+LEAST_VERIFIED = 50_000  # records for a second of the client's CPU
 MOST_MS = 100  # for a user's last 100 events
 LAST = 100
 BATCH = 5000
@@ -74,11 +75,11 @@ def cost() -> Promise:
 
 
 def index(client: Elasticsearch, name: str, documents: Iterator[bytes], count: int) -> None:
-    """Bulk index documents, with their ids left to Elasticsearch."""
+    """Bulk index documents under their own ids."""
     done = 0
     while done < count:
         batch = list(islice(documents, min(BATCH, count - done)))
-        body = b"".join(b'{"create":{}}\n' + document.rstrip() + b"\n" for document in batch)
+        body = b"".join(b'{"create":{"_id":"%b"}}\n%b\n' % (document[ID_AT], document.rstrip()) for document in batch)
         answer = client.options(request_timeout=300).perform_request(
             "POST",
             f"/{name}/_bulk?filter_path=errors",
@@ -99,13 +100,13 @@ def verified(client: Elasticsearch, made: Settings, count: int) -> Promise:
             index(client, f"rq-audit-{made.namespace}-2026.11", iter(log), count + 1)
     rates = []
     for _ in range(3):
-        start = time.perf_counter()
+        cpu = time.process_time()
         report = verify.verify(client, made)
-        rates.append(report.records / (time.perf_counter() - start))
+        rates.append(report.records / (time.process_time() - cpu))
         if report.findings or report.records != count + 1:
             raise RuntimeError(f"{report.records} records, {len(report.findings)} findings: worthless")
     rate = statistics.median(rates)
-    return Promise("audit: records verified a second", rate, least=LEAST_VERIFIED, shown="{:,.0f}")
+    return Promise("audit: records verified for a CPU second", rate, least=LEAST_VERIFIED, shown="{:,.0f}")
 
 
 def documents(count: int, now: datetime) -> Iterator[bytes]:
@@ -153,7 +154,7 @@ def main(records: int = 200_000, verify_records: int = 60_000) -> list[Promise]:
     try:
         made = settings.load({"elasticsearch": server.url, "namespace": "bench"})
         with connect(made) as cluster:
-            setup.apply(cluster, made, setup.plan(cluster, made))
+            setup.apply(cluster, setup.plan(cluster, made))
         with connect_reader(made) as client:
             promises.append(verified(client, made, verify_records))
             client.indices.delete(index="rq-audit-bench-2026.11")

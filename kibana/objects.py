@@ -173,7 +173,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Dashboard:
-    """A page. `rows` from the top; the links to its sisters come first by themselves."""
+    """A page. `rows` from the top; the links to its sisters come first by themselves.
+
+    `where`: what is in the search bar at first.
+    """
 
     name: str
     title: str
@@ -182,6 +185,7 @@ class Dashboard:
     rows: tuple[Row, ...]
     controls: tuple[Control, ...] = ()
     since: str = "now-24h"
+    where: str = ""
 
     def built(self, pages: Sequence[Dashboard]) -> Object:
         """The object. `pages` are all dashboards, in the order of the links."""
@@ -204,7 +208,7 @@ class Dashboard:
                     "hidePanelTitles": False,
                 }
             ),
-            "kibanaSavedObjectMeta": {"searchSourceJSON": _text({"query": kql(""), "filter": []})},
+            "kibanaSavedObjectMeta": {"searchSourceJSON": _text({"query": kql(self.where), "filter": []})},
             "panelsJSON": _text(panels),
             "controlGroupInput": {
                 "controlStyle": "oneLine",

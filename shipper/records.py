@@ -90,6 +90,28 @@ def record_id(at: datetime, *parts: str) -> str:
     return f"{milliseconds(at):012x}{digest.hexdigest()}"
 
 
+SEALED_ACTION = "chain-sealed"
+"""event.action of the seals of the audit chain."""
+SEAL_EVERY_S = 300
+ALREADY_THERE = "audit-already-there"
+"""event.action of the shipper's records about audit records whose id was taken."""
+
+
+def content_hash(record: Mapping[str, Any]) -> str:
+    """The hash that tells whether two audit records are the same: that of the chain, else one of the content.
+
+    "" for a record outside of a chain whose personal fields were erased: nobody can tell any more.
+    """
+    links = record.get("audit")
+    links = links.get("chain") if isinstance(links, Mapping) else None
+    if isinstance(links, Mapping) and isinstance(links.get("hash"), str):
+        return str(links["hash"])
+    tags = record.get("tags")
+    if isinstance(tags, list) and "erased" in tags:
+        return ""
+    return hashlib.sha256(orjson.dumps(record, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 def alias(dataset: str) -> str:
     """The alias of all indices of a dataset: `rq-job`."""
     return DATASETS.get(dataset, dataset).replace(".", "-")

@@ -107,6 +107,12 @@ class Settings:
     """The operator on audit records of this command line and of RQ's. Default: the login name."""
     audit_key: str | None = field(default=None, repr=False)
     """The HMAC-SHA256 key of the audit chain, 16 characters or more. Not a flag."""
+    audit_retired_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that `audit_key` was before, oldest first: what they made is still verified. Not a flag."""
+    audit_sign_key: Path | None = None
+    """The file of the Ed25519 private key that seals of the audit chain are signed with."""
+    audit_public_keys: tuple[str, ...] = ()
+    """Files of the public keys that signatures are verified with, oldest first."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks of the proxies whose X-Forwarded-For is trusted."""
     on_fail: tuple[str, ...] = ()
@@ -209,6 +215,10 @@ def _key(value: Any) -> str:
     if len(text) < 16:
         raise ValueError("must be 16 characters or more")
     return text
+
+
+def _keys(value: Any) -> tuple[str, ...]:
+    return tuple(_key(key) for key in _list(value))
 
 
 def _networks(value: Any) -> tuple[str, ...]:
@@ -454,6 +464,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "labels": _names,
     "actor": _text,
     "audit_key": _key,
+    "audit_retired_keys": _keys,
+    "audit_sign_key": _path,
+    "audit_public_keys": _globs,
     "trusted_proxies": _networks,
     "on_fail": _list,
     "on_dead": _list,
@@ -480,8 +493,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
 _SECRET = frozenset({
-    "api_key", "audit_key", "password", "proxy", "redis", "elasticsearch", "kibana", "kibana_api_key",
-    "kibana_password", "otlp_headers", "notify",
+    "api_key", "audit_key", "audit_retired_keys", "password", "proxy", "redis", "elasticsearch", "kibana",
+    "kibana_api_key", "kibana_password", "otlp_headers", "notify",
 })  # fmt: skip
 
 CONFIG_VARIABLE = "SHIPPER_CONFIG"  # the path of the TOML file; default: shipper.toml in the working directory

@@ -36,9 +36,13 @@ class Sink:
     the lines that could not be written. Safe for threads and signal handlers.
     """
 
-    def __init__(self, path: Path, mode: int | None = None) -> None:
-        """`mode`: the permissions of the file if it is created here. None: FILE_MODE less the umask."""
+    def __init__(self, path: Path, mode: int | None = None, *, create: bool = True) -> None:
+        """`mode`: the permissions of the file if it is created here. None: FILE_MODE less the umask.
+
+        Without `create`, lines are lost where there is no file.
+        """
         self.path = path
+        self._create = create
         self._mode = mode
         self.dropped = 0
         self._descriptor = -1
@@ -86,7 +90,7 @@ class Sink:
         return self._descriptor
 
     def _open(self) -> int:
-        self._descriptor = open_shared(self.path, os.O_WRONLY | os.O_APPEND, self._mode)
+        self._descriptor = open_shared(self.path, os.O_WRONLY | os.O_APPEND, self._mode, create=self._create)
         self._opened = _identity(self._descriptor)
         return self._descriptor
 
@@ -105,23 +109,23 @@ class Sink:
             )
 
 
-def open_shared(path: Path, flags: int, mode: int | None) -> int:
+def open_shared(path: Path, flags: int, mode: int | None, *, create: bool = True) -> int:
     """Open the file, and create it and its folder if needed. Never blocks.
 
     `mode`: the permissions of a created file, regardless of the umask. None: FILE_MODE less the umask. If the group may
     write the file, a created folder is writable and setgid for it. Raises OSError, also if the path is a special file
     that is neither a terminal nor in _SPECIAL_FILES.
     """
-    if not path.parent.is_dir():
-        _make_folder(path.parent, mode)
     flags |= _FLAGS
     wanted = FILE_MODE if mode is None else mode
+    if create and not path.parent.is_dir():
+        _make_folder(path.parent, mode)
     try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, wanted)
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL if create else flags, wanted)
     except FileExistsError:
         descriptor = os.open(path, flags | os.O_CREAT, wanted)  # it may be a symlink, or deleted since
     else:
-        if mode is not None and hasattr(os, "fchmod"):
+        if create and mode is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode) and not is_special_file(path) and not os.isatty(descriptor):
         os.close(descriptor)

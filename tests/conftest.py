@@ -45,6 +45,7 @@ OWN_SERVER = {
     "tests/fault/test_elasticsearch_faults.py",
     "tests/integration/test_compose_keys.py",
     "tests/integration/test_index.py",
+    "tests/integration/test_role_attacks.py",
     "tests/integration/test_roles.py",
 }
 

@@ -109,8 +109,9 @@ class Programs:
         return [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.job"]
 
     def audit(self) -> list[dict[str, Any]]:
-        """What they wrote of who did what."""
-        return [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.audit"]
+        """What they wrote of who did what, without the seals of the chain."""
+        trail = [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.audit"]
+        return [record for record in trail if "seal" not in record["audit"]]
 
     def written(self) -> list[dict[str, Any]]:
         """Every record that they wrote."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from shipper import settings
 from shipper.audit import chain
-from shipper.audit.chain import NO_HASH, Head
+from shipper.audit.chain import NO_HASH, Head, Keys
 from shipper.audit.writer import Trail
 from shipper.records import LINE_START
 
@@ -29,7 +29,7 @@ def follow(records: list[dict[str, Any]], key: bytes | None = None) -> Head:
     """Assert that the records are one whole chain in this order; its head."""
     last = None
     for record in records:
-        found = chain.check(record, key)
+        found = chain.check(record, Keys.of(key))
         assert found is not None, record
         assert found.verdict == "good", found
         assert (found.head.sequence, found.previous) == ((last.sequence + 1, last.hash) if last else (1, NO_HASH))

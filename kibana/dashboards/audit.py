@@ -16,6 +16,7 @@ AUDIT = Dashboard(
     label="Audit",
     description="Who did what to what; operators' actions; denied actions.",
     since="now-7d",
+    where=f'not {ACTION} : "chain-sealed"',
     controls=(
         Control(field=SERVICE, title="Service", view="audit"),
         Control(field=CUSTOMER, title="Customer", view="audit"),

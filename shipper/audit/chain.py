@@ -4,6 +4,9 @@ Each audit record has a number (`event.sequence`), the hash of the previous reco
 hash (`audit.chain.hash`): SHA-256, or HMAC-SHA256 (RFC 2104) if there is a key. The hash is over the record in
 canonical JSON (RFC 8785), in which each group of personal fields is replaced by a salted digest. So values and salt can
 be erased and the hash stays valid; without the 128-bit salt nobody can guess the values from the digest.
+
+A signed record (a seal, see seals.py) also has `audit.chain.signer`, the id of a public key, and
+`audit.chain.signature`, which signs chain, number and hash.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -66,13 +70,38 @@ class Checked(NamedTuple):
     """The result of checking one record against its own hash.
 
     `verdict` is good, erased (personal fields were erased, the rest is good), changed, unkeyed (hashed without a key
-    though one is set), or unchecked (hashed with a key that is not set here). `detail` explains it.
+    though one is set), unknown-key (hashed with a key that is not one of those that are set), or unchecked (hashed with
+    a key, and none is set here). `detail` explains it; for erased it names the groups. `key` is the id of the record's
+    key, None without.
     """
 
     head: Head
     previous: str
     verdict: str
     detail: str = ""
+    key: str | None = None
+
+
+class Keys(NamedTuple):
+    """The HMAC keys that records may be hashed with. `current`: what new ones are; None: they are hashed without.
+
+    `by_id` has all of them, in the order of their use: retired ones first.
+    """
+
+    current: bytes | None
+    by_id: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, current: bytes | str | None, retired: Iterable[bytes | str] = ()) -> Keys:
+        given = [key.encode() if isinstance(key, str) else key for key in (*retired, current) if key]
+        last = given[-1] if current and given else None
+        return cls(last, {key_id(key): key for key in given})
+
+
+NO_KEYS = Keys(None, {})
+
+Sign = Callable[[bytes], str]
+"""Signs a message: the signature in hex."""
 
 
 def canonical(value: Any) -> bytes:
@@ -83,7 +112,10 @@ def canonical(value: Any) -> bytes:
     """
     encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     usual = type(value) is dict and (encoded.isascii() or not _BEYOND(encoded))
-    if usual and not (_MEMBER(encoded) or _FIRST(encoded) or _LATER(encoded)):
+    if usual and (
+        all(type(item) is str for item in value.values())
+        or not (_MEMBER(encoded) or (b"[" in encoded and (_FIRST(encoded) or _LATER(encoded))))
+    ):
         return encoded
     with no_fork:
         import rfc8785  # rarely needed, and slow to import
@@ -109,15 +141,17 @@ def exact(value: Any) -> Any:
     return value
 
 
+@lru_cache
 def key_id(key: bytes) -> str:
     """16 hex digits that identify a key without revealing it."""
     return hashlib.sha256(b"rq-shipper audit key\0" + key).hexdigest()[:16]
 
 
-def seal(record: Record, head: Head, key: bytes | None) -> Head:
+def link(record: Record, head: Head, key: bytes | None, signer: tuple[str, Sign] | None = None) -> Head:
     """Append the record to the chain: adds `event.sequence` and `audit.chain` to it. Returns the new head.
 
-    ValueError if the record has no canonical JSON; it is not changed then.
+    `signer`: the id of a public key, and what signs with its private key. ValueError if the record has no canonical
+    JSON; it is not changed then.
     """
     public, personal = split(record)
     random, size = os.urandom(SALT_BYTES * len(personal)).hex(), 2 * SALT_BYTES
@@ -129,11 +163,21 @@ def seal(record: Record, head: Head, key: bytes | None) -> Head:
     }
     if key is not None:
         links["key"] = key_id(key)
+    if signer is not None:
+        links["signer"] = signer[0]
     sequence = head.sequence + 1
     public["event"]["sequence"], public["audit"]["chain"] = sequence, links
-    sealed = _hash(public, key)
-    record["event"]["sequence"], record["audit"]["chain"] = sequence, {"hash": sealed, "salts": salts, **links}
-    return Head(head.id, sequence, sealed)
+    hashed = _hash(public, key)
+    now = Head(head.id, sequence, hashed)
+    signature = {"signature": signer[1](signed_message(now))} if signer is not None else {}
+    record["event"]["sequence"] = sequence
+    record["audit"]["chain"] = {"hash": hashed, "salts": salts, **signature, **links}
+    return now
+
+
+def signed_message(head: Head) -> bytes:
+    """What is signed of a record: its chain, number and hash. The hash covers everything else."""
+    return f"rq-shipper audit chain\0{head.id}\0{head.sequence}\0{head.hash}".encode()
 
 
 def split(record: Mapping[str, Any]) -> tuple[Record, dict[str, dict[str, Any]]]:
@@ -143,15 +187,23 @@ def split(record: Mapping[str, Any]) -> tuple[Record, dict[str, dict[str, Any]]]
 
 
 def _split(node: Mapping[str, Any], tree: Mapping[str, Any], personal: dict[str, dict[str, Any]]) -> Record:
-    public = {}
-    for name, value in node.items():
-        plan = tree.get(name)
+    public = dict(node)
+    for name, plan in tree.items():
+        if name not in public:
+            continue
+        value = public[name]
         if type(plan) is tuple:
-            personal.setdefault(plan[0], {})[plan[1]] = value
-        elif plan is None or type(value) is not dict:
-            public[name] = value
-        elif inner := _split(value, plan, personal):
-            public[name] = inner  # an object with only personal fields is omitted
+            del public[name]
+            group, path = plan
+            if group in personal:
+                personal[group][path] = value
+            else:
+                personal[group] = {path: value}
+        elif type(value) is dict:
+            if inner := _split(value, plan, personal):
+                public[name] = inner
+            else:
+                del public[name]  # an object with only personal fields is omitted
     return public
 
 
@@ -164,30 +216,33 @@ def head_of(record: Mapping[str, Any]) -> Head | None:
         return None
 
 
-def check(record: Record, key: bytes | None) -> Checked | None:
+def check(record: Record, keys: Keys = NO_KEYS) -> Checked | None:
     """Check a record against its own hash; None if it is in no chain."""
     head = head_of(record)
     if head is None:
         return None
-    previous, with_key = "", None
+    previous, used = "", None
     erased: list[str] = []
     try:
         public, personal = split(record)
         links = public["audit"]["chain"] = dict(public["audit"]["chain"])
-        previous, with_key = links["previous"], links.get("key")
+        previous, used = links["previous"], links.get("key")
         erased, wrong = _check_personal(personal, links.pop("salts", {}), links["digests"])
         stated = links.pop("hash")
+        links.pop("signature", None)
         if wrong:
-            return Checked(head, previous, "changed", wrong)
-        if with_key is not None and (key is None or with_key != key_id(key)):
-            return Checked(head, previous, "unchecked", f"it was made with the key {with_key}")
-        if not hmac.compare_digest(_hash(public, key if with_key is not None else None), stated):
-            return Checked(head, previous, "changed", "it is not the record that was hashed")
+            return Checked(head, previous, "changed", wrong, used)
+        key = keys.by_id.get(used) if used is not None else None
+        if used is not None and key is None:
+            verdict = "unknown-key" if keys.by_id else "unchecked"
+            return Checked(head, previous, verdict, f"it was made with the key {used}", str(used))
+        if _hash_of(_sorted(public), key) != stated and _hash(public, key) != stated:
+            return Checked(head, previous, "changed", "it is not the record that was hashed", used)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return Checked(head, str(previous), "changed", f"{type(error).__name__}: {error}")
-    if key is not None and with_key is None:
+    if keys.current is not None and used is None:
         return Checked(head, previous, "unkeyed", "anybody could have made its hash")
-    return Checked(head, previous, "erased" if erased else "good", ", ".join(erased))
+    return Checked(head, previous, "erased" if erased else "good", ", ".join(erased) if erased else "", used)
 
 
 def _check_personal(
@@ -195,13 +250,25 @@ def _check_personal(
 ) -> tuple[list[str], str]:
     """(the groups that were erased, the first problem of the others or "")."""
     erased = []
-    for group in {**digests, **personal}:
+    for group, digest in digests.items():
         values, salt = personal.get(group), salts.get(group)
         if not values and salt is None:
             erased.append(group)
-        elif not values or salt is None or _digest(group, salt, values) != digests.get(group):
-            return erased, f"a personal field is not what it was ({group}: {', '.join(values or ()) or 'all gone'})"
+        elif not values or salt is None or not _is_digest(digest, group, salt, values):
+            return erased, _problem(group, values)
+    for group in personal.keys() - digests.keys():
+        return erased, _problem(group, personal[group])
     return erased, ""
+
+
+def _problem(group: str, values: Iterable[str] | None) -> str:
+    return f"a personal field is not what it was ({group}: {', '.join(values or ()) or 'all gone'})"
+
+
+def salted(record: Mapping[str, Any]) -> set[str]:
+    """The groups of personal fields that the record still has."""
+    links = record.get("audit", {}).get("chain", {})
+    return set(links.get("salts", ())) if isinstance(links, Mapping) else set()
 
 
 def erase(record: Record, groups: Iterable[str]) -> bool:
@@ -230,9 +297,27 @@ def _remove(node: Any, path: list[str]) -> bool:
 
 
 def _hash(record: Mapping[str, Any], key: bytes | None) -> str:
-    encoded = canonical(record)
+    return _hash_of(canonical(record), key)
+
+
+def _hash_of(encoded: bytes, key: bytes | None) -> str:
     return hashlib.sha256(encoded).hexdigest() if key is None else hmac.digest(key, encoded, "sha256").hex()
 
 
 def _digest(group: str, salt: str, values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(b"%b\0%b\0%b" % (salt.encode(), group.encode(), canonical(values))).hexdigest()
+    return _digest_of(group, salt, canonical(values))
+
+
+def _digest_of(group: str, salt: str, encoded: bytes) -> str:
+    return hashlib.sha256(b"%b\0%b\0%b" % (salt.encode(), group.encode(), encoded)).hexdigest()
+
+
+def _is_digest(digest: str, group: str, salt: str, values: Mapping[str, Any]) -> bool:
+    return _digest_of(group, salt, _sorted(values)) == digest or _digest(group, salt, values) == digest
+
+
+def _sorted(value: Mapping[str, Any]) -> bytes:
+    """The canonical JSON of most values. If its hash is as stated, these are the bytes that were hashed: whether they
+    are canonical need not be asked, which takes longer than this.
+    """
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

@@ -2,20 +2,19 @@
 
 The head is a small file beside the log, locked while a record is appended. It has the number and hash of the last
 record. It is marked `pending` before the line is written. A process that finds it pending, because another one died in
-between, reads the end of the log to see what was written. The same happens if the machine was restarted, as the head
-may not have been flushed to disk, and if there is no head.
+between, reads the end of the log to see what was written (recovery.py). The same happens if the machine was restarted,
+as the head may not have been flushed to disk, and if there is no head.
+
+Seals (seals.py) are appended in the same way: after a record, if the last seal is old, and by `seal`.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
-import secrets
-import socket
 import threading
 import time
-from collections.abc import Iterator
-from glob import escape, glob
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,18 +26,18 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 from ..forking import in_each_child
-from ..opening import open_regular
-from ..records import LINE_START, Record, encode
+from ..records import SEAL_EVERY_S, Record, encode
 from ..sink import LOOK_EVERY_S, Sink, open_shared
-from . import chain
-from .chain import NO_HASH, Head
+from . import chain, recovery
+from .chain import Head, Keys
+from .recovery import LAST_SEQUENCE
+from .seals import Kind, Seals, boot_id, uptime_ms
+
+log = logging.getLogger("shipper")
 
 HEAD_BYTES = 512  # one sector, which disks write atomically
 LOCK_WAIT_S = 1.0  # it is held for about 20 us; a process stopped while it holds the lock must not block others
 LOCK_TRY_S = 0.0001
-BLOCK = 65_536  # bytes per read from the end of a log
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_AUDIT = b'"dataset":"rq.audit"'
 
 
 class Busy(OSError):
@@ -46,27 +45,41 @@ class Busy(OSError):
 
 
 class _HeadFile(NamedTuple):
-    """The content of the head's file. `previous`: the hash of the record before, in case this one was not written."""
+    """The content of the head's file. `previous`: the hash of the record before, in case this one was not written.
+
+    `key`: the id of the last record's HMAC key. `sealed`: the number of the last seal, 0 without; `sealed_ms`: its
+    uptime, or that of the chain's beginning.
+    """
 
     head: Head
     previous: str
     boot: str
     pending: bool
+    key: str | None = None
+    sealed: int = 0
+    sealed_ms: int = 0
 
 
 class Chain:
     """The chain of one log. Safe for threads and forks."""
 
-    def __init__(self, log: Path, sink: Sink, key: bytes | None, mode: int | None = None) -> None:
-        """`mode`: the permissions of a created head. Each account that writes the log has to be able to lock it."""
+    def __init__(
+        self, path: Path, sink: Sink, keys: Keys, seals: Seals, mode: int | None = None, *, create: bool = True
+    ) -> None:
+        """`path`: of the log. `mode`: the permissions of a created head, as who writes the log has to lock the head.
+
+        Without `create`, nothing is appended where there is no head.
+        """
         # Hidden, so that no glob of log files matches it.
-        self.path = log.with_name(f".{log.name}.chain")
-        self._log, self._sink, self._key, self._mode = log, sink, key, mode
+        self.path = path.with_name(f".{path.name}.chain")
+        self._log, self._sink, self._keys, self._seals, self._mode = path, sink, keys, seals, mode
+        self._key_id = chain.key_id(keys.current) if keys.current else None
+        self._create = create
         self._descriptor = -1
-        self._boot = _boot_id()
+        self._boot = boot_id()
         self._busy = False
         self._look_again = 0.0
-        self._written: tuple[bytes, Head] | None = None  # the head as this process wrote it last
+        self._written: tuple[bytes, _HeadFile] | None = None  # the head as this process wrote it last
         self._mutex = threading.RLock()
         in_each_child(self._reset_after_fork)
 
@@ -76,6 +89,16 @@ class Chain:
         Raises OSError (also Busy) if the head cannot be used, ValueError if the record has no canonical JSON. Then
         nothing was written.
         """
+        return self._locked(record, None)
+
+    def seal(self, kind: Kind) -> bool:
+        """Append a seal; one that promises nothing only if there are records since the last one.
+
+        False if there is none to be written: no chain, no log, another key than the chain's. Raises as `append`.
+        """
+        return self.path.exists() and self._log.exists() and self._locked(None, kind)
+
+    def _locked(self, record: Record | None, kind: Kind | None) -> bool:
         with self._mutex:
             if self._busy:
                 raise Busy("a signal handler writes a record while one is being written")
@@ -83,23 +106,47 @@ class Chain:
             try:
                 descriptor = self._lock()
                 try:
-                    return self._append(descriptor, record)
+                    if record is not None:
+                        return self._append_and_seal(descriptor, record)
+                    return self._seal(descriptor, kind or Kind())
                 finally:
                     fcntl.flock(descriptor, fcntl.LOCK_UN)
             finally:
                 self._busy = False
 
-    def _append(self, descriptor: int, record: Record) -> bool:
+    def _append_and_seal(self, descriptor: int, record: Record) -> bool:
         before = self._read(descriptor)
-        head = chain.seal(record, before, self._key)
+        if before.head.sequence >= LAST_SEQUENCE:
+            log.warning("The audit chain %s is full, and another one begins.", before.head.id)
+            before = self._new()
+        written = self._append(descriptor, before, record, is_seal=False)
+        if written and not 0 <= uptime_ms() - before.sealed_ms < SEAL_EVERY_S * 1000:
+            try:
+                self._seal(descriptor, Kind())
+            except (OSError, ValueError) as error:  # the record is written all the same, and the next one tries again
+                log.warning("The audit chain could not be sealed: %s.", error)
+        return written
+
+    def _seal(self, descriptor: int, kind: Kind) -> bool:
+        before = self._read(descriptor)
+        is_known = before.key == self._key_id
+        if not is_known or before.head.sequence == 0 or (kind == Kind() and before.head.sequence == before.sealed):
+            return False
+        record = self._seals.record(before.head, self._boot, kind)
+        return self._append(descriptor, before, record, is_seal=True)
+
+    def _append(self, descriptor: int, before: _HeadFile, record: Record, *, is_seal: bool) -> bool:
+        head = chain.link(record, before.head, self._keys.current, self._seals.signer() if is_seal else None)
         line = encode(record)
-        announced = _write(descriptor, _HeadFile(head, before.hash, self._boot, pending=True))
+        sealed = (head.sequence, record["audit"]["seal"]["uptime_ms"]) if is_seal else (before.sealed, before.sealed_ms)
+        after = _HeadFile(head, before.head.hash, self._boot, False, self._key_id, *sealed)
+        announced = _write(descriptor, after, pending=True)
         if self._sink.append(line):
             os.pwrite(descriptor, _SETTLED, 0)
-            self._written = (_SETTLED + announced[len(_SETTLED) :], head)
+            self._written = (_SETTLED + announced[len(_SETTLED) :], after)
             return True
         # A part of the line may be in the log; readers recognise it as torn.
-        _write(descriptor, _HeadFile(before, before.hash, self._boot, pending=False))
+        _write(descriptor, before._replace(previous=before.head.hash, boot=self._boot))
         return False
 
     def _reset_after_fork(self) -> None:
@@ -115,7 +162,7 @@ class Chain:
         deadline = None
         while True:
             if self._descriptor < 0:
-                self._descriptor = open_shared(self.path, os.O_RDWR, self._mode)
+                self._descriptor = open_shared(self.path, os.O_RDWR, self._mode, create=self._create)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -145,34 +192,22 @@ class Chain:
             return ours.st_ino == there.st_ino and ours.st_dev == there.st_dev
         return True
 
-    def _read(self, descriptor: int) -> Head:
+    def _read(self, descriptor: int) -> _HeadFile:
         content = os.pread(descriptor, HEAD_BYTES, 0)
         if self._written is not None and content == self._written[0]:  # no other process has appended since
             return self._written[1]
         stored = _parsed(content)
         if stored is not None and not stored.pending and stored.boot == self._boot:
-            return stored.head
-        return _recovered(stored, self._last_in_log(stored.head.id if stored else None))
+            return stored
+        head = recovery.recovered(self._log, self._keys, stored and (stored.head, stored.previous, stored.pending))
+        if head is None:
+            return self._new()
+        same_boot = stored is not None and stored.boot == self._boot
+        sealed = (stored.sealed, stored.sealed_ms) if stored and same_boot else (0, uptime_ms())
+        return _HeadFile(head, "", self._boot, False, self._key_id, *sealed)
 
-    def _last_in_log(self, identifier: str | None) -> Head | None:
-        """The last chained record in the log and its rotated files; of the chain `identifier`, if given."""
-        names = [Path(name) for name in glob(f"{escape(str(self._log))}*")]
-        for path in sorted(names, key=lambda one: one.stat().st_mtime, reverse=True):
-            for line in _backwards(path):
-                if _AUDIT in line and (head := _head_in(line)) and identifier in (None, head.id):
-                    return head
-        return None
-
-
-def _recovered(stored: _HeadFile | None, last: Head | None) -> Head:
-    """The head after a crash, from its file and the last record in the log. Pure, except for a new chain's id."""
-    if stored is None:
-        return last or Head(f"{socket.gethostname()}-{secrets.token_hex(4)}", 0, NO_HASH)
-    if last is not None and last.sequence >= stored.head.sequence:
-        return last
-    if stored.pending:  # marked as pending and never written
-        return Head(stored.head.id, stored.head.sequence - 1, stored.previous)
-    return stored.head  # the log was rotated away or lost its end: never use a number twice
+    def _new(self) -> _HeadFile:
+        return _HeadFile(recovery.new_chain(), "", self._boot, False, self._key_id, 0, uptime_ms())
 
 
 def _parsed(content: bytes) -> _HeadFile | None:
@@ -181,14 +216,16 @@ def _parsed(content: bytes) -> _HeadFile | None:
         head = Head(fields["id"], fields["sequence"], fields["hash"])
         if fields["version"] != 1:
             return None
-        return _HeadFile(head, fields["previous"], fields["boot"], fields["pending"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        sealed = (fields.get("sealed", 0), fields.get("sealed_ms", 0))
+        return _HeadFile(head, fields["previous"], fields["boot"], fields["pending"], fields.get("key"), *sealed)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _write(descriptor: int, stored: _HeadFile) -> bytes:
-    (identifier, sequence, hashed), previous, boot, pending = stored
-    fields = {"version": 1, "id": identifier, "sequence": sequence, "hash": hashed, "previous": previous, "boot": boot}
+def _write(descriptor: int, stored: _HeadFile, *, pending: bool = False) -> bytes:
+    (identifier, sequence, hashed), previous, boot, _, key, sealed, sealed_ms = stored
+    fields = {"version": 1, "id": identifier, "sequence": sequence, "hash": hashed, "previous": previous, "boot": boot,
+              "key": key, "sealed": sealed, "sealed_ms": sealed_ms}  # fmt: skip
     start = _PENDING if pending else _SETTLED
     content = (start + orjson.dumps(fields)[1:]).ljust(HEAD_BYTES - 1) + b"\n"
     os.pwrite(descriptor, content, 0)
@@ -197,41 +234,3 @@ def _write(descriptor: int, stored: _HeadFile) -> bytes:
 
 # How a head begins. Of one length, so that `pending` can be cleared by overwriting only this.
 _PENDING, _SETTLED = b'{"pending":true ,', b'{"pending":false,'
-
-
-def _head_in(line: bytes) -> Head | None:
-    try:
-        record = orjson.loads(line[max(line.rfind(LINE_START), 0) :])  # a torn record may come before it
-    except orjson.JSONDecodeError:
-        return None
-    return chain.head_of(record) if isinstance(record, dict) else None
-
-
-def _backwards(path: Path) -> Iterator[bytes]:
-    """The lines of a file, last line first. A last line without a newline is omitted: it is incomplete."""
-    try:
-        file = os.fdopen(open_regular(path), "rb")
-    except OSError:
-        return
-    with file:
-        position, rest = file.seek(0, os.SEEK_END), b""
-        first = True
-        while position > 0:
-            size = min(BLOCK, position)
-            position -= size
-            file.seek(position)
-            lines = (file.read(size) + rest).split(b"\n")
-            rest = lines.pop(0)
-            if first and lines:
-                lines.pop()  # the bytes after the last newline
-                first = False
-            yield from reversed(lines)
-        if rest and not first:
-            yield rest
-
-
-def _boot_id() -> str:
-    try:
-        return BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

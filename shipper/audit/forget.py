@@ -22,7 +22,8 @@ from ..records import Record, indices
 from ..settings import Settings
 from ..ship.bulk.dead_letters import DeadLetters
 from ..state import index_name
-from . import chain
+from . import chain, erasures
+from .chain import Head
 
 PAGE = 500
 ERASED_TAG = "erased"
@@ -35,16 +36,19 @@ _PERSONAL_FIELDS = (
 )  # fmt: skip
 
 
-def forget(client: Elasticsearch, settings: Settings, user: str) -> dict[str, int]:
+def forget(
+    client: Elasticsearch, settings: Settings, user: str, declare: Callable[[list[dict[str, str]]], object]
+) -> dict[str, int]:
     """Erase the user's data, and return the number of changed documents by dataset. Repeating it changes nothing.
 
-    Raises DestinationError, also if the key lacks privileges. What was erased by then stays erased.
+    `declare` is called with what is about to be erased from chained records (erasures.py), and has to write it into the
+    trail. Raises DestinationError, also if the key lacks privileges. What was erased by then stays erased.
     """
     counts = {}
     for dataset in ("rq.audit", "rq.job", "rq.app"):
         erase = _erase_from_audit if dataset == "rq.audit" else _erase_from_other
-        counts[dataset] = _rewrite(client, settings, indices(dataset, settings.namespace), user, erase)
-    counts["rq.state"] = _rewrite(client, settings, index_name(settings.namespace), user, _erase_from_other)
+        counts[dataset] = _rewrite(client, settings, indices(dataset, settings.namespace), user, erase, declare)
+    counts["rq.state"] = _rewrite(client, settings, index_name(settings.namespace), user, _erase_from_other, declare)
     return counts
 
 
@@ -82,7 +86,12 @@ def _remove(node: Any, path: list[str]) -> bool:
 
 
 def _rewrite(
-    client: Elasticsearch, settings: Settings, index: str, user: str, erase: Callable[[Record, str], bool]
+    client: Elasticsearch,
+    settings: Settings,
+    index: str,
+    user: str,
+    erase: Callable[[Record, str], bool],
+    declare: Callable[[list[dict[str, str]]], object],
 ) -> int:
     """Rewrite each document that names the person. Fails if it was changed concurrently."""
     done = 0
@@ -90,11 +99,17 @@ def _rewrite(
         client.indices.refresh(index=index, ignore_unavailable=True)  # also finds what was indexed just now
         for hits in _naming(client, index, user):
             actions: list[dict[str, Any]] = []
+            erased: list[tuple[Head, list[str]]] = []
             for hit in hits:
                 record = hit["_source"]
+                had = chain.head_of(record), chain.salted(record)
                 if not erase(record, user):
                     continue
+                if had[0] is not None:
+                    erased.append((had[0], sorted(had[1] - chain.salted(record))))
                 actions += [{"index": _target(hit, index)}, record]
+            if erased:
+                declare(erasures.declaration(erased))  # before: an erasure that nobody declared is a finding
             if actions:
                 answer = client.bulk(operations=actions, refresh=True)
                 _refuse(answer, settings)

@@ -1,67 +1,46 @@
-"""Verifies the audit trail: reads every chain in the index in order and checks its hashes.
+"""Verifies the audit trail: reads every chain in the index in order and checks it.
 
-It finds missing numbers, changed records, numbers used twice, wrong links, and records outside of any chain. It cannot
-find that the end of a chain was cut off before it was anchored, or that a chain was rebuilt by somebody who has the
-key, or without a key by anybody.
+docs/audit.md lists what it finds, and what it cannot find. It reads only, and needs no key that may write.
 """
 
 from __future__ import annotations
 
 import gc
-import hashlib
-import hmac
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from queue import Queue
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
-import orjson
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, BadRequestError, Elasticsearch
 
 from ..client import translated_errors
 from ..errors import ShipperError
+from ..index import conformity
 from ..read.paging import Page, pages, snapshot
-from ..records import indices, timestamp
+from ..records import alias, indices, timestamp
 from ..settings import Settings
-from . import chain
-from .chain import NO_HASH, Checked, Head
+from . import already_there, chain
+from .chain import Head, Keys
+from .checking import ChainCheck, Expected
+from .report import Report, TrailProblem
+from .signing import Check, checks_of
 
 PAGE = 2000
 AHEAD = 2  # pages that are prefetched
 MOST_CHAINS = 10_000
-ANCHOR_VERSION = 1
 
 
-class TrailProblem(NamedTuple):
-    """One finding. `kind` is gap, changed, doubled, broken, unchained, unkeyed or cut.
-
-    `chain` and `sequence` are the position in the chain, `where` is `index/_id` of the document, "" if there is none.
-    """
-
-    kind: str
-    chain: str
-    sequence: int
-    where: str
-    detail: str
-
-    def __str__(self) -> str:
-        place = f"{self.chain} #{self.sequence}" if self.chain else "no chain"
-        return " ".join(part for part in (f"{self.kind}:", place, self.where, self.detail) if part)
+def keys_of(settings: Settings) -> Keys:
+    """The HMAC keys to verify with."""
+    return Keys.of(settings.audit_key, settings.audit_retired_keys)
 
 
-@dataclass(slots=True)
-class Report:
-    """The result of verifying: numbers of records, the findings, the heads of the chains, and harmless notes."""
-
-    records: int = 0
-    erased: int = 0
-    unchecked: int = 0
-    findings: list[TrailProblem] = field(default_factory=list)
-    heads: list[Head] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+def signers_of(settings: Settings) -> Mapping[str, Check]:
+    """The public keys to verify with. Raises SettingsError."""
+    return checks_of(map(Path, settings.audit_public_keys)) if settings.audit_public_keys else {}
 
 
 def verify(
@@ -69,21 +48,90 @@ def verify(
     settings: Settings,
     since: datetime | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
+    now: datetime | None = None,
 ) -> Report:
-    """Verify the trail of the namespace, from `since` on if given. Raises DestinationError.
+    """Verify the trail of the namespace, from `since` on if given. Raises DestinationError, SettingsError.
 
-    `progress` is called with (records read, records in all).
+    `progress` is called with (records read, records in all). `now`: what ages are counted from.
     """
-    key = settings.audit_key.encode() if settings.audit_key else None
     report = Report()
-    with translated_errors(settings), _no_collection(), snapshot(client, _indices(settings)) as pit:
+    expected = Expected(
+        keys=keys_of(settings),
+        signers=signers_of(settings),
+        prefix=f"{alias('rq.audit')}-{settings.namespace}-",
+        kept=timedelta(days=settings.retention["audit"]),
+        whole=since is None,
+        now=now or datetime.now(UTC),
+    )
+    with translated_errors(settings), _no_collection():
+        report.findings += [
+            TrailProblem("mapping", "", 0, one.name, one.what) for one in conformity.deviations(client, settings)
+        ]
+        try:
+            _read_all(client, settings, since, report, expected, progress)
+        except BadRequestError as error:
+            if not report.findings:
+                raise
+            detail = f"the records cannot be searched as these indices are ({error.message})"
+            report.findings.append(TrailProblem("mapping", "", 0, _indices(settings), detail))
+    return report
+
+
+def _read_all(
+    client: Elasticsearch,
+    settings: Settings,
+    since: datetime | None,
+    report: Report,
+    expected: Expected,
+    progress: Callable[[int, int], None],
+) -> None:
+    report.unsure = _refresh(client, settings)
+    checks = []
+    with snapshot(client, _indices(settings)) as pit:
         starts, total = _chains(client, pit, since)
         for identifier, first in starts:
-            hits = _prefetched(_records(client, pit, identifier, first))
-            _follow(report, hits, key, settings, whole=since is None, progress=lambda: progress(report.records, total))
+            check = ChainCheck(report, expected)
+            for page in _prefetched(_records(client, pit, identifier, first)):
+                check.add(page)
+                progress(report.records, total)
+            check.end()
+            checks.append(check)
         report.findings += _unchained(client, pit, since)
+    report.findings += [finding for check in checks for finding in check.at_last()]
+    report.findings += expected.erasures.findings()
+    report.findings += already_there.compare(client, settings, since)
     progress(report.records, total)
-    return report
+
+
+def _refresh(client: Elasticsearch, settings: Settings) -> str:
+    """Make searchable what is indexed. If the API key may not, what to say about that."""
+    try:
+        client.indices.refresh(index=_indices(settings), ignore_unavailable=True)
+    except ApiError as refused:
+        if refused.status_code != 403:
+            raise
+        return (
+            f"What was indexed a second before {datetime.now(UTC):%H:%M:%S} UTC or later may be missing: this API key "
+            "may not refresh indices. `shipper setup --roles` makes one that may."
+        )
+    return ""
+
+
+def head_of(client: Elasticsearch, settings: Settings, identifier: str) -> Head:
+    """The head of a chain in the index, as its last record states it. Raises DestinationError, ShipperError."""
+    with translated_errors(settings):
+        _refresh(client, settings)
+        hits = client.search(
+            index=_indices(settings),
+            ignore_unavailable=True,
+            size=1,
+            query={"term": {"audit.chain.id": identifier}},
+            sort=[{"event.sequence": "desc"}],
+        )["hits"]["hits"]
+    head = chain.head_of(hits[0]["_source"]) if hits else None
+    if head is None:
+        raise ShipperError(f"There is no chain {identifier} in the namespace {settings.namespace}.")
+    return head
 
 
 @contextmanager
@@ -160,78 +208,6 @@ def _prefetched(upcoming: Iterator[Page]) -> Iterator[Page]:
         yield page
 
 
-def _follow(
-    report: Report,
-    read: Iterable[Page],
-    key: bytes | None,
-    settings: Settings,
-    *,
-    whole: bool,
-    progress: Callable[[], None],
-) -> None:
-    """Check one chain, in order, and add the results to the report."""
-    last: Head | None = None
-    for page in read:
-        for hit in page:
-            checked = chain.check(hit["_source"], key)
-            if checked is None:
-                continue  # invalid chain id or number: reported as unchained
-            where = f"{hit['_index']}/{hit['_id']}"
-            report.records += 1
-            _count(report, checked, where)
-            if last is None:
-                _begin(report, checked, where, hit["_source"], settings, whole=whole)
-            else:
-                report.findings += _link(last, checked, where)
-            last = checked.head
-        progress()
-    if last is not None:
-        report.heads.append(last)
-
-
-def _count(report: Report, checked: Checked, where: str) -> None:
-    if checked.verdict == "erased":
-        report.erased += 1
-    elif checked.verdict == "unchecked":
-        report.unchecked += 1
-    elif checked.verdict != "good":
-        report.findings.append(
-            TrailProblem(checked.verdict, checked.head.id, checked.head.sequence, where, checked.detail)
-        )
-
-
-def _begin(
-    report: Report, checked: Checked, where: str, record: dict[str, Any], settings: Settings, *, whole: bool
-) -> None:
-    """Check the chain's beginning: if its first records are missing, they have to be past the retention."""
-    sequence, identifier = checked.head.sequence, checked.head.id
-    if not whole or (sequence == 1 and checked.previous == NO_HASH):
-        return
-    kept = timedelta(days=settings.retention["audit"])
-    if datetime.fromisoformat(record["@timestamp"]) > datetime.now(UTC) - kept:
-        detail = f"{_numbers(1, sequence - 1)} missing before it, younger than the retention of {kept.days} days"
-        report.findings.append(TrailProblem("gap", identifier, sequence, where, detail))
-    else:
-        report.notes.append(f"{identifier} begins at #{sequence}: what was before is past its retention.")
-
-
-def _link(last: Head, checked: Checked, where: str) -> list[TrailProblem]:
-    """Problems of a record's link to the one before it."""
-    head = checked.head
-    if head.sequence == last.sequence:
-        return [TrailProblem("doubled", head.id, head.sequence, where, "another record has this number")]
-    if head.sequence > last.sequence + 1:
-        detail = f"{_numbers(last.sequence + 1, head.sequence - 1)} missing before it"
-        return [TrailProblem("gap", head.id, head.sequence, where, detail)]
-    if checked.previous != last.hash:
-        return [TrailProblem("broken", head.id, head.sequence, where, "it does not continue the record before it")]
-    return []
-
-
-def _numbers(first: int, last: int) -> str:
-    return f"#{first} is" if first == last else f"#{first} to #{last} are"
-
-
 def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | None) -> Iterator[TrailProblem]:
     """Records without a chain or number: from other programs, or written while the head could not be used."""
     outside = {
@@ -247,70 +223,3 @@ def _unchained(client: Elasticsearch, pit: dict[str, Any], since: datetime | Non
     for page in pages(client, pit=pit, query=outside, sort=sort, size=PAGE, source=["@timestamp"]):
         for hit in page:
             yield TrailProblem("unchained", "", 0, f"{hit['_index']}/{hit['_id']}", "it is in no chain")
-
-
-# --- anchors --------------------------------------------------------------------------------------------
-
-
-def anchor_lines(heads: Iterable[Head], key: bytes | None, now: datetime) -> list[bytes]:
-    """The heads as lines of an anchor file: one JSON object each, signed with HMAC-SHA256 if there is a key."""
-    lines = []
-    for head in heads:
-        anchor = {"version": ANCHOR_VERSION, "@timestamp": timestamp(now), **head._asdict()}
-        if key is not None:
-            anchor["key"] = chain.key_id(key)
-            anchor["signature"] = _signature(anchor, key)
-        lines.append(orjson.dumps(anchor, option=orjson.OPT_APPEND_NEWLINE))
-    return lines
-
-
-def anchored(content: bytes, key: bytes | None) -> list[Head]:
-    """The heads of an anchor file. Raises ShipperError for an invalid line or signature."""
-    heads = []
-    for number, line in enumerate(content.splitlines(), 1):
-        try:
-            anchor = orjson.loads(line)
-            signature = anchor.pop("signature", None)
-            heads.append(Head(str(anchor["id"]), int(anchor["sequence"]), str(anchor["hash"])))
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-            raise ShipperError(f"Line {number} of the anchors is no anchor.") from None
-        if key is None or anchor.get("key") not in (None, chain.key_id(key)):
-            continue
-        if signature is None or not hmac.compare_digest(signature, _signature(anchor, key)):
-            raise ShipperError(f"Line {number} of the anchors was not signed with the key in SHIPPER_AUDIT_KEY.")
-    return heads
-
-
-def compare_with_anchors(
-    client: Elasticsearch, settings: Settings, report: Report, anchors: Iterable[Head]
-) -> Iterator[TrailProblem]:
-    """Anchored records that are missing in the index (the chain's end was cut off) or have another hash."""
-    for anchor in anchors:
-        with translated_errors(settings):
-            hits = client.search(
-                index=_indices(settings),
-                ignore_unavailable=True,
-                size=1,
-                source_includes=["audit.chain.hash"],
-                query={
-                    "bool": {
-                        "filter": [
-                            {"term": {"audit.chain.id": anchor.id}},
-                            {"term": {"event.sequence": anchor.sequence}},
-                        ]
-                    }
-                },
-            )["hits"]["hits"]
-        if not hits:
-            later = any(head.id == anchor.id and head.sequence > anchor.sequence for head in report.heads)
-            if not later:
-                yield TrailProblem(
-                    "cut", anchor.id, anchor.sequence, "", "the chain once reached to here, and does no more"
-                )
-        elif hits[0]["_source"].get("audit", {}).get("chain", {}).get("hash") != anchor.hash:
-            where = f"{hits[0]['_index']}/{hits[0]['_id']}"
-            yield TrailProblem("changed", anchor.id, anchor.sequence, where, "it is not the record that was anchored")
-
-
-def _signature(anchor: dict[str, Any], key: bytes) -> str:
-    return hmac.digest(key, chain.canonical(anchor), hashlib.sha256).hex()

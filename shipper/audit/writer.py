@@ -6,8 +6,11 @@ and cut before they are written.
 
 from __future__ import annotations
 
+import atexit
 import getpass
+import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,9 +24,13 @@ from ..records import Record, begin, encode, shorten, timestamp
 from ..redact import TEXT_LIMIT, Redactor
 from ..service import ServiceInfo
 from ..settings import Settings
-from ..sink import Sink, account_name
+from ..sink import WARN_EVERY_S, Sink, account_name
 from . import chain
+from .chain import Keys
 from .chaining import Chain
+from .seals import Kind, Seals
+
+log = logging.getLogger("shipper")
 
 DATASET = "rq.audit"
 CUT_TAG, NO_ACTOR_TAG, UNCHAINED_TAG = "changes-cut", "no-actor", "unchained"
@@ -63,20 +70,28 @@ class Event:
     """Overrides the actor of the context."""
     more: Mapping[str, Any] | None = None
     """Additional fields of the record. Not redacted."""
+    more_audit: Mapping[str, Any] | None = None
+    """Additional fields of its `audit` object. Not redacted."""
     tags: tuple[str, ...] = ()
     """Additional tags of the record."""
 
 
 class Trail:
-    """Writes audit records to `settings.log`. Safe for threads and forks; one per process is enough."""
+    """Writes audit records to `settings.log`. Safe for threads and forks; one per process is enough.
 
-    def __init__(self, settings: Settings, sink: Sink | None = None) -> None:
-        self.sink = sink or Sink(settings.log, settings.log_mode)
+    Without `create`, for processes of other accounts than the writers': nothing is written where there is no log.
+    """
+
+    def __init__(self, settings: Settings, sink: Sink | None = None, *, create: bool = True) -> None:
+        self.sink = sink or Sink(settings.log, settings.log_mode, create=create)
         self._settings = settings
         self._redactor = Redactor(settings.redact)
         self._cached_service = ServiceInfo.here(settings)
-        key = settings.audit_key.encode() if settings.audit_key else None
-        self._chain = Chain(settings.log, self.sink, key, settings.log_mode)
+        keys = Keys.of(settings.audit_key, settings.audit_retired_keys)
+        seals = Seals(self._service, settings.audit_sign_key)
+        self._chain = Chain(settings.log, self.sink, keys, seals, settings.log_mode, create=create)
+        self._seals_at_exit = False
+        self._warned = -WARN_EVERY_S
 
     def write(self, event: Event, *, durable: bool = False) -> Record:
         """Append the record of an event, and return it as written. With `durable` it is on disk by then.
@@ -87,12 +102,36 @@ class Trail:
         record = self.record(event)
         try:
             written = self._append(record, event)
-        except OSError:
+        except (OSError, ValueError) as error:
+            self._warn(error)
             record.setdefault("tags", []).append(UNCHAINED_TAG)
             written = self.sink.append(encode(record))
+        if not self._seals_at_exit:
+            self._seals_at_exit = True
+            atexit.register(self._seal_at_exit)  # not in work-horses: they end by os._exit
         if durable:
             self._make_durable(written)
         return record
+
+    def seal(self, kind: Kind) -> bool:
+        """Seal the chain of the log, if there is one: see Chain.seal. Never raises."""
+        try:
+            return self._chain.seal(kind)
+        except (OSError, ValueError) as error:  # whoever appends the next record seals it
+            log.debug("The audit chain could not be sealed: %s", error)
+            return False
+
+    def _seal_at_exit(self) -> None:
+        self.seal(Kind())
+
+    def _warn(self, error: Exception) -> None:
+        now = time.monotonic()
+        if now - self._warned >= WARN_EVERY_S:
+            self._warned = now
+            log.warning(
+                "The audit chain of %s cannot be continued now: %s. Records are written without it, and tagged %s.",
+                self.sink.path, error, UNCHAINED_TAG, extra={"event.action": "audit-unchained"},
+            )  # fmt: skip
 
     def _append(self, record: Record, event: Event) -> bool:
         try:
@@ -149,6 +188,8 @@ class Trail:
         if job is not None:
             record |= context.job_fields(job)
         record |= event.more or {}
+        if event.more_audit:
+            record["audit"] |= event.more_audit
         if "labels" in fields:
             fields["labels"], _ = self._redactor.named(fields["labels"])
         for name, value in fields.items():

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import orjson
 
 from .. import settings
 from ..errors import ShipperError
-from ..printable import printable, printable_json
-from ..settings import Settings
-from . import options
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from . import audit_verify, options
 
 _EVENT = ("action", "resource", "outcome", "changes", "reason", "target", "category", "type", "message")
 _ACTOR = ("type", "id", "name", "roles", "effective_id")
@@ -123,102 +116,50 @@ def _actor(fields: dict[str, Any], where: str) -> Any:
     return Actor(**{"type": "user", **texts}, roles=tuple(map(str, actor.get("roles") or ())))
 
 
+command.add_command(audit_verify.command, "verify")
+
+
 @command.command()
-@click.option("--since", metavar="TIME", help='Only records from then on: ISO 8601, an age, or "yesterday 14:00"; UTC.')
-@click.option(
-    "--anchor",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Compare the trail with the heads in FILE, and add the current ones. Keep FILE on another machine.",
-)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def keygen(file: Path) -> None:
+    """Make an Ed25519 key to sign seals with: the private key in FILE, the public one in FILE.pub.
+
+    The machines that write get FILE (SHIPPER_AUDIT_SIGN_KEY). Whoever verifies gets FILE.pub
+    (SHIPPER_AUDIT_PUBLIC_KEYS), and cannot forge with it.
+    """
+    from ..audit import signing
+
+    try:
+        identifier, public = signing.make_key(file)
+    except OSError as error:
+        raise ShipperError(f"The key cannot be written to {error.filename}: {error.strerror}.") from error
+    click.echo(f"{identifier}: private key in {file}, public key in {public}")
+
+
+@command.command()
+@click.argument("chain")
+@click.option("--reason", metavar="TEXT", help="Why nothing comes from there any more.")
 @options.elasticsearch
 @options.namespace
-@options.json
-def verify(since: str | None, anchor: Path | None, as_json: bool, **flags: str | None) -> None:
-    """Check the hashes of the audit trail, and show every gap, change and duplicate. Exit status 1 if there is any.
+def close(chain: str, reason: str | None, **flags: str | None) -> None:
+    """Record that nothing comes any more from CHAIN, whose machine is gone, and where it ended.
 
-    Hashes with a key can be checked only if SHIPPER_AUDIT_KEY is that key; otherwise only their order is.
+    `verify` does not report it as silent any more, and reports if it is shorter or longer than that.
     """
     from .. import client
     from ..audit import verify as verifying
-    from ..read import timeline
+    from ..audit.checking import CLOSED_ACTION
+    from ..audit.writer import Event, Trail
 
     config = settings.load(flags)
-    now = datetime.now(UTC)
-    key = config.audit_key.encode() if config.audit_key else None
-    anchors = verifying.anchored(_read(anchor), key) if anchor else []
-    with client.connect_reader(config) as search, _bar() as bar:
-        task = bar.add_task("verifying", total=None)
-        report = verifying.verify(
-            search,
-            config,
-            timeline.parse_time(since, now) if since else None,
-            lambda done, total: bar.update(task, completed=done, total=total),
-        )
-        report.findings += verifying.compare_with_anchors(search, config, report, anchors)
-    if as_json:
-        sys.stdout.buffer.write(printable_json(_plain(report)))
-    else:
-        _print(report, config)
-    if report.findings:
-        sys.exit(1)
-    if anchor:
-        _append(anchor, verifying.anchor_lines(report.heads, key, now))
-        click.echo(f"{len(report.heads)} heads added to {anchor}.", err=True)
-
-
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
-def _print(report: Any, config: Settings) -> None:
-    for finding in report.findings:
-        click.echo(printable(finding))
-    for note in report.notes:
-        click.echo(f"note: {printable(note)}")
-    if report.erased:
-        click.echo(f"erased: personal fields of {report.erased} records are gone; the rest of them holds.")
-    if report.unchecked:
-        hint = "set SHIPPER_AUDIT_KEY" if config.audit_key is None else "SHIPPER_AUDIT_KEY is another one"
-        click.echo(f"unchecked: {report.unchecked} records are hashed with a key that is not ours ({hint}).")
-    if not report.records and not report.findings:
-        click.echo(f"There are no audit records in the namespace {config.namespace}.")
-        return
-    wrong = f"{len(report.findings)} findings" if report.findings else "all is as it was written"
-    click.echo(f"{report.records} records in {len(report.heads)} chains: {wrong}.")
-
-
-def _plain(report: Any) -> dict[str, Any]:
-    return {
-        "records": report.records,
-        "erased": report.erased,
-        "unchecked": report.unchecked,
-        "notes": report.notes,
-        "findings": [one._asdict() for one in report.findings],
-        "heads": [one._asdict() for one in report.heads],
-    }
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes() if file.exists() else b""
-    except OSError as error:
-        raise ShipperError(f"The anchors in {file} cannot be read: {error.strerror}.") from error
-
-
-def _append(file: Path, lines: Iterable[bytes]) -> None:
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "ab") as out:
-            out.writelines(lines)
-            out.flush()
-            os.fsync(out.fileno())
-    except OSError as error:
-        raise ShipperError(f"The anchors cannot be written to {file}: {error.strerror}.") from error
+    with client.connect_reader(config) as search:
+        head = verifying.head_of(search, config, chain)
+    closed = {"chain": head.id, "count": head.sequence, "head": head.hash}
+    event = Event(
+        action=CLOSED_ACTION, resource=("chain", chain), reason=reason, operator=True, more_audit={"closed": closed}
+    )
+    Trail(config).write(event, durable=True)
+    click.echo(f"{chain} is closed at #{head.sequence}.")
 
 
 @command.command()
@@ -235,24 +176,24 @@ def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> Non
     """
     from .. import client
     from ..audit import forget as erasing
+    from ..audit.erasures import ERASED_ACTION
     from ..audit.writer import Event, Trail
 
     config = settings.load(flags)
     if not yes:
         click.confirm(f"Erase the user {user} for good?", abort=True, err=True)
+    trail = Trail(config)
+
+    def declare(erased: list[dict[str, str]]) -> None:
+        trail.write(replace(event, more_audit={"erased": erased}), durable=True)
+
+    event = Event(
+        action=ERASED_ACTION, type="deletion", category="iam", reason=reason, operator=True, resource=("user", None)
+    )
     with client.connect_reader(config) as search:
-        counts = erasing.forget(search, config, user)
+        counts = erasing.forget(search, config, user, declare)
     counts["dead letters"] = erasing.forget_dead_letters(config.state, user)
     for name, count in counts.items():
         click.echo(f"{name:13} {count}")
     changes = {"after": {name.replace(" ", "_"): count for name, count in counts.items()}}
-    event = Event(
-        action="person-erased",
-        type="deletion",
-        category="iam",
-        reason=reason,
-        changes=changes,
-        operator=True,
-        resource=("user", None),
-    )
-    Trail(config).write(event, durable=True)
+    trail.write(replace(event, changes=changes), durable=True)

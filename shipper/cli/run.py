@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import settings
 from ..errors import SettingsError
+from ..settings import Settings
 from . import logs, options
+
+if TYPE_CHECKING:
+    from ..audit.writer import Trail
 
 
 @click.command()
@@ -42,15 +48,33 @@ def command(once: bool, stdin: bool, **flags: str | None) -> None:
     config = settings.load(flags)
     if config.format == "legacy" and not stdin and config.files == (f"{config.log}*",):
         raise SettingsError(["--format legacy needs --files: which text logs? SHIPPER_LOG has the JSON records."])
+    from ..audit.seals import Kind
+
     logs.begin(config)
     reload_settings = partial(settings.load, flags)
     if stdin:
         counts = daemon.run_stream(config)
     elif once:
+        _seals_of(config).seal(Kind())
         counts = daemon.run_once(config)
     else:
-        counts = daemon.run(reload_settings)
+        counts = daemon.run(reload_settings, _sealing)
     click.echo(
         f"{counts.indexed} records indexed, {counts.duplicates} were there already, {counts.dead} dead letters.",
         err=True,
     )
+
+
+def _seals_of(config: Settings) -> Trail:
+    """What seals the audit chain of the log. It creates nothing: the log has to belong to those who write it."""
+    from ..audit.writer import Trail
+
+    return Trail(config, create=False)
+
+
+def _sealing(config: Settings) -> Callable[[bool], bool]:
+    from ..audit.seals import Kind
+    from ..records import SEAL_EVERY_S
+
+    trail, going_on = _seals_of(config), Kind(next_s=SEAL_EVERY_S)
+    return lambda closing: trail.seal(Kind(closing=True) if closing else going_on)

@@ -8,7 +8,7 @@ import click
 
 from .. import client, settings
 from ..errors import SettingsError
-from ..index import setup
+from ..index import conformity, setup
 from ..settings import Settings
 from . import logs, options
 
@@ -49,14 +49,15 @@ def command(rules: bool, roles: bool, keys: Path | None, wait_s: int, dry_run: b
         changes = client.patiently(lambda: setup.plan(cluster, config), wait_s)
         for change in changes:
             click.echo(str(change))
-        if dry_run:
-            if roles:
-                _print_roles(config)
-        else:
+        if not dry_run:
             setup.apply(cluster, changes)
             setup.update_state_mapping(cluster, config)
-            if roles:
-                _make_roles(config, keys or config.state / "keys")
+        for deviation in conformity.deviations_by(cluster, config):
+            click.echo(f"warning: {deviation}", err=True)
+    if roles and dry_run:
+        _print_roles(config)
+    elif roles:
+        _make_roles(config, keys or config.state / "keys")
     if config.kibana:
         from ..index import kibana
 

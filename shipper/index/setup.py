@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -52,16 +52,10 @@ class Change:
 
 def wanted(settings: Settings, *, pipeline: bool = True) -> list[Part]:
     """The templates, in the order of their installation, and with `pipeline` the ingest pipeline for text logs."""
-    parts = [Part("component_template", name, _read(name)) for name in COMPONENTS]
-    parts += [Part("index_template", name, _read(name)) for name in INDEX_TEMPLATES]
+    parts = [Part("component_template", name, template_of(name)) for name in COMPONENTS]
+    parts += [Part("index_template", name, template_of(name)) for name in INDEX_TEMPLATES]
     if settings.labels:
-        parts[0].body["template"]["mappings"]["runtime"] = {
-            f"label.{name}": {
-                "type": "keyword",
-                "script": {"source": _LABEL_SCRIPT, "params": {"field": f"labels.{name}"}},
-            }
-            for name in settings.labels
-        }
+        parts[0].body["template"]["mappings"]["runtime"] = label_fields(settings.labels)
     if pipeline:
         from . import pipelines
 
@@ -94,13 +88,25 @@ def update_state_mapping(cluster: Cluster, settings: Settings) -> None:
 
     Needs the index privilege `manage` on it, if it exists. Raises DestinationError.
     """
-    mappings = _read(STATE_INDEX)["template"]["mappings"]
+    mappings = template_of(STATE_INDEX)["template"]["mappings"]
     index = state_index_name(settings.namespace)
     if cluster.get(f"/{index}/_mapping") is not None:
         cluster.put(f"/{index}/_mapping", {name: mappings[name] for name in ("properties", "runtime")})
 
 
-def _read(name: str) -> dict[str, Any]:
+def label_fields(labels: Iterable[str]) -> dict[str, Any]:
+    """The runtime fields of labels by name: `label.plan`."""
+    return {
+        f"label.{name}": {
+            "type": "keyword",
+            "script": {"source": _LABEL_SCRIPT, "params": {"field": f"labels.{name}"}},
+        }
+        for name in labels
+    }
+
+
+def template_of(name: str) -> dict[str, Any]:
+    """The body of a template or component of ours."""
     text = files(__package__).joinpath(f"templates/{name}.json").read_text(encoding="utf-8")
     body: dict[str, Any] = json.loads(text)
     return body

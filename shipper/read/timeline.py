@@ -17,7 +17,7 @@ from elasticsearch import Elasticsearch
 from ..client import translated_errors
 from ..errors import ShipperError, Unreachable
 from ..fields import text, time_of
-from ..records import Record, indices, parse_timestamp, timestamp
+from ..records import SEALED_ACTION, Record, indices, parse_timestamp, timestamp
 from ..settings import Settings
 from .paging import pages, snapshot
 
@@ -101,7 +101,7 @@ def query(client: Elasticsearch, settings: Settings, criteria: Query) -> Iterato
         hits = pages(
             client,
             pit=pit,
-            query={"bool": {"filter": filters(criteria)}},
+            query=_query(criteria),
             size=PAGE,
             sort=[{"@timestamp": "asc"}, {"_shard_doc": "asc"}],
         )
@@ -114,7 +114,7 @@ def last(client: Elasticsearch, settings: Settings, criteria: Query, count: int)
         hits = client.search(
             index=_indices(settings),
             ignore_unavailable=True,
-            query={"bool": {"filter": filters(criteria)}},
+            query=_query(criteria),
             sort=[{"@timestamp": "desc"}],
             size=count,
             track_total_hits=False,
@@ -143,6 +143,11 @@ def follow(client: Elasticsearch, settings: Settings, criteria: Query) -> Iterat
         if newest is not None and newest != since:
             since = max(newest - OVERLAP, criteria.since) if criteria.since else newest - OVERLAP
         time.sleep(POLL_EVERY_S)
+
+
+def _query(criteria: Query) -> dict[str, Any]:
+    """The records, without the seals of the audit chain, which are of interest to `verify` alone."""
+    return {"bool": {"filter": filters(criteria), "must_not": [{"term": {"event.action": SEALED_ACTION}}]}}
 
 
 def filters(criteria: Query) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .. import client
 from ..errors import DestinationError, SettingsError, SourceError
 from ..index import retention
+from ..records import SEAL_EVERY_S
 from ..service import ServiceInfo
 from ..settings import Settings
 from . import pulse, status
@@ -55,8 +56,15 @@ RETRY_TIMEOUT_S = 30.0  # of the runs that end by themselves
 DRAIN_S = 10.0  # from SIGTERM until requests in flight are abandoned; their lines are sent again at the next start
 
 
-def run(load: Callable[[], Settings]) -> Counts:
-    """Tail and ship until SIGTERM or SIGINT; SIGHUP reloads the settings. Raises StateError, SettingsError."""
+Seal = Callable[[bool], bool]
+"""Writes a seal of the log's audit chain; the last one if True. Whether there was something to seal. Never raises."""
+
+
+def run(load: Callable[[], Settings], sealing: Callable[[Settings], Seal] = lambda _: lambda _: False) -> Counts:
+    """Tail and ship until SIGTERM or SIGINT; SIGHUP reloads the settings. Raises StateError, SettingsError.
+
+    `sealing`: what seals the audit chain of the settings' log.
+    """
     tune_process()
     signals = Signals()
     settings, counts = load(), Counts()
@@ -65,7 +73,7 @@ def run(load: Callable[[], Settings]) -> Counts:
         registry = open_registry(settings, signals.stop)
         if registry is not None:
             with opened(settings, signals, None, counts, registry=registry) as parts:
-                _Daemon(settings, counts, signals, parts).run()
+                _Daemon(settings, counts, signals, parts, sealing(settings)).run()
         signals.drained()
         if not signals.reload():
             return counts
@@ -120,8 +128,8 @@ def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
 class _Daemon:
     """The main loop, until it is stopped or the settings are reloaded."""
 
-    def __init__(self, settings: Settings, counts: Counts, signals: Signals, parts: Parts) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, counts: Counts, signals: Signals, parts: Parts, seal: Seal) -> None:
+        self._settings, self._seal = settings, seal
         self._signals, self._stop = signals, signals.stop
         self._registry, self._discovery, self._pipeline = parts
         self._idle = IdleFiles(self._discovery)
@@ -156,6 +164,7 @@ class _Daemon:
             self._pipeline.prepare: Interval(PREPARE_EVERY_S),
             self._pipeline.send_waiting: Interval(SEND_WAITING_EVERY_S),
             self._prune: Interval(PRUNE_EVERY_S),
+            self._seal_chain: Interval(SEAL_EVERY_S),
         }
         while not self._stop.is_set():
             pulse.beat()
@@ -164,6 +173,8 @@ class _Daemon:
                     task()
             if not self._pipeline.ship(self._blocks_of_a_turn(), REST_S):
                 self._stop.wait(REST_S)
+        if self._seal(True):  # ships it, and what the workers write meanwhile
+            self._pipeline.ship(_blocks(self._idle.active(), threading.Event()), REST_S)
         self._pipeline.finish()
 
     def _blocks_of_a_turn(self) -> Iterator[Block]:
@@ -206,6 +217,9 @@ class _Daemon:
     def _report_status(self) -> None:
         if self._status_thread.latest is not None:
             self._pipeline.add_record(status.record(self._status_thread.latest, ServiceInfo.here(self._settings)))
+
+    def _seal_chain(self) -> None:
+        self._seal(False)
 
     def _prune(self) -> None:
         """Delete the indices past their retention. Missing privileges are only logged."""

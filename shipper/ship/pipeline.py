@@ -20,6 +20,7 @@ from ..errors import DestinationError
 from ..index import setup
 from ..records import Record
 from ..settings import Settings
+from .bulk import already_there
 from .bulk.backoff import LogThrottle
 from .bulk.batch import Batch, BulkRequest, ItemsRequest
 from .bulk.dead_letters import DeadLetters
@@ -283,8 +284,9 @@ class Pipeline:
             delivery.dead += outcome.dead
             if outcome.created:
                 delivery.accepted.append(ItemsRequest(outcome.created))
-            if outcome.rescued:
-                requests.append(ItemsRequest(outcome.rescued))
+            told = already_there.reports(outcome.already_there, self._settings)
+            if beside := [*told, *outcome.rescued]:
+                requests.append(ItemsRequest(beside))
             if may_wait:
                 delivery.blocked += outcome.blocked
             elif outcome.blocked:

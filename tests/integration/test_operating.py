@@ -57,12 +57,23 @@ def test_rq_requeue_is_an_operator_s_action_on_somebody_s_job(queue: Queue, prog
 
 def test_rq_s_commands_for_queues_and_workers(queue: Queue, programs: Programs) -> None:
     url = programs.environment["SHIPPER_REDIS"]
-    queue.enqueue(work.add, 1, 2)
+    with shipper.log_context(user="ann"):
+        jobs = [queue.enqueue(work.add, 1, 2) for _ in range(2)]
     programs.run("rq", "empty", "letters", "--url", url, **OURS)
     programs.run("rq", "suspend", "--url", url, **OURS)
     programs.run("rq", "resume", "--url", url, **OURS)
-    assert done(programs) == [("queue-emptied", "letters"), ("workers-suspended", "all"), ("workers-resumed", "all")]
-    assert programs.audit()[0]["event"]["reason"] == "1 jobs"
+    assert done(programs) == [
+        ("job-deleted", jobs[0].id),  # each job's own record, as after deleting it by itself
+        ("job-deleted", jobs[1].id),
+        ("queue-emptied", "letters"),
+        ("workers-suspended", "all"),
+        ("workers-resumed", "all"),
+    ]
+    assert [record["event"].get("reason") for record in programs.audit()[1:3]] == [
+        "the queue letters was emptied",
+        "2 jobs",
+    ]
+    assert [record["user"].get("target") for record in programs.audit()[:3]] == [{"id": "ann"}, {"id": "ann"}, None]
     assert {record["user"]["id"] for record in programs.audit()} == {"olga"}
 
 
@@ -71,7 +82,7 @@ def test_where_nobody_is_named_it_was_who_is_logged_in(queue: Queue, programs: P
     where = "--url", programs.environment["SHIPPER_REDIS"]
     programs.run("rq", "requeue", "--queue", "letters", *where, job.id, RQ_JOB_CLASS="shipper.LoggedJob")
     programs.run("rq", "empty", "letters", *where, RQ_JOB_CLASS="shipper.LoggedJob")
-    assert done(programs) == [("job-requeued", job.id), ("queue-emptied", "letters")]
+    assert done(programs) == [("job-requeued", job.id), ("job-deleted", job.id), ("queue-emptied", "letters")]
     assert {(one["user"]["id"], one["audit"]["actor"]["type"]) for one in programs.audit()} == {
         (login_name(), "operator")
     }
@@ -89,6 +100,7 @@ def test_the_api_of_rq(queue: Queue, programs: Programs, connection: redis.Redis
         ("job-deleted", jobs[1].id),
         ("workers-suspended", "all"),
         ("workers-resumed", "all"),
+        ("job-deleted", jobs[2].id),
         ("queue-emptied", "letters"),
     ]
 

@@ -52,12 +52,12 @@ def shipped(keys: Programs, own_server: OwnElasticsearch, own_search: Elasticsea
     with keys.log.open("ab") as log:
         log.write(json.dumps(json.loads(GOLDEN) | {"user": {"id": "ann"}}).encode() + b"\n")
     done = keys.run("shipper", "run", "--once", **as_role(keys, own_server, "shipper"))
-    assert "2 records indexed" in done.stderr, done.stderr
+    assert "3 records indexed" in done.stderr, done.stderr  # the third is the seal of the command that ended
     name = keys.environment["SHIPPER_NAMESPACE"]
     own_search.indices.refresh(index=f"rq-*-{name}*")
     assert own_search.count(index=f"rq-state-{name}")["count"] == 1
     hit: dict[str, Any]
-    (hit,) = own_search.search(index=f"rq-audit-{name}-*")["hits"]["hits"]
+    (hit,) = own_search.search(index=f"rq-audit-{name}-*", query={"term": {"user.id": "ann"}})["hits"]["hits"]
     return hit
 
 
@@ -141,7 +141,7 @@ def test_the_record_is_as_it_was_after_all_that(
     keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
 ) -> None:
     assert (
-        "1 records in 1 chains: all is as it was written"
+        "2 records in 1 chains: all is as it was written"
         in keys.run("shipper", "audit", "verify", **as_role(keys, own_server, "reader")).stdout
     )
 
@@ -149,9 +149,9 @@ def test_the_record_is_as_it_was_after_all_that(
 def test_who_may_not_read_gets_a_clear_word(
     keys: Programs, own_server: OwnElasticsearch, shipped: dict[str, Any]
 ) -> None:
-    for command in (["timeline"], ["audit", "verify"]):
+    for command, status in ((["timeline"], 1), (["audit", "verify"], 3)):
         done = keys.run("shipper", *command, check=False, **as_role(keys, own_server, "shipper"))
-        assert done.returncode == 1
+        assert done.returncode == status
         assert "forbids this to the key in SHIPPER_API_KEY (403" in done.stderr
 
 
@@ -216,7 +216,11 @@ def test_the_eraser_erases_and_deletes_nothing(
         ):
             with pytest.raises(AuthorizationException):
                 act()
-    verified = keys.run("shipper", "audit", "verify", **as_role(keys, own_server, "reader")).stdout
+    reader = as_role(keys, own_server, "reader")
+    undeclared = keys.run("shipper", "audit", "verify", check=False, **reader)
+    assert (undeclared.returncode, "no record says who erased them" in undeclared.stdout) == (1, True)
+    keys.run("shipper", "run", "--once", **as_role(keys, own_server, "shipper"))  # the record that says so
+    verified = keys.run("shipper", "audit", "verify", **reader).stdout
     assert "erased: personal fields of 1 records are gone" in verified
 
 

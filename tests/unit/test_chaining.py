@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +17,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from shipper.audit import chaining
+from shipper.audit import chain, chaining, seals
+from shipper.audit.seals import Kind
 from shipper.audit.writer import Event, Trail
 from shipper.errors import AuditError
 from tests.trail import follow, records_in, trail_in
@@ -51,7 +55,8 @@ def test_head_and_log_are_nobody_else_s_to_write(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
-def test_forks_threads_and_processes_share_one_chain(tmp_path: Path) -> None:
+def test_forks_threads_and_processes_share_one_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chaining, "LOCK_WAIT_S", 60.0)  # sixteen of them on a machine that may be busy
     trail = trail_in(tmp_path)
     write(trail)
 
@@ -202,3 +207,108 @@ def test_a_signal_handler_may_write_while_a_record_is_written(tmp_path: Path) ->
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     chained = [record for record in records_in(tmp_path) if "unchained" not in record["tags"]]
     assert follow(chained).sequence >= 2000
+
+
+# --- lines that others append to the log
+
+
+def forged(folder: Path, sequence: int, previous: str = chain.NO_HASH, *, identifier: str | None = None) -> str:
+    """Append a record that somebody made, with a hash that is right; its hash."""
+    made = orjson.loads((folder / "records.jsonl").read_bytes().splitlines()[0])
+    del made["audit"]["chain"]
+    made["event"]["action"] = "approved"
+    name = identifier or records_in(folder)[0]["audit"]["chain"]["id"]
+    head = chain.link(made, chain.Head(name, sequence - 1, previous), None)
+    with (folder / "records.jsonl").open("ab") as log:
+        log.write(orjson.dumps(made) + b"\n")
+    return head.hash
+
+
+@pytest.mark.parametrize("sequence", [2**53 - 1, 2**60, 1000, 5])
+@pytest.mark.parametrize("lost", ["the head", "the boot", "the key's head"])
+def test_a_forged_line_with_any_number_silences_nothing(tmp_path: Path, sequence: int, lost: str) -> None:
+    key = {"SHIPPER_AUDIT_KEY": "a key of sixteen characters"} if lost == "the key's head" else {}
+    write(trail_in(tmp_path, **key), 3)
+    true = records_in(tmp_path)
+    with contextlib.suppress(ValueError):  # canonical JSON has no number of that size
+        forged(tmp_path, sequence)
+    if lost == "the boot":
+        rewrite_head(tmp_path, boot="another")
+    else:
+        head_of(tmp_path).unlink()
+    write(trail_in(tmp_path, **key), 2)
+    genuine = [record for record in records_in(tmp_path) if record["event"]["action"] != "approved"]
+    assert len(genuine) == len(true) + 2
+    assert follow(genuine, key.get("SHIPPER_AUDIT_KEY", "").encode() or None).sequence == 5
+
+
+def test_a_chain_that_is_full_is_followed_by_another(tmp_path: Path) -> None:
+    write(trail_in(tmp_path), 1)
+    rewrite_head(tmp_path, sequence=2**52)
+    write(trail_in(tmp_path), 2)
+    first, *rest = records_in(tmp_path)
+    assert follow(rest).sequence == 2
+    assert rest[0]["audit"]["chain"]["id"] != first["audit"]["chain"]["id"]
+
+
+def test_what_cannot_be_chained_is_written_unchained_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("no canonical JSON")
+
+    monkeypatch.setattr(chain, "link", refuse)
+    write(trail_in(tmp_path), 2)
+    assert [record["tags"][-1] for record in records_in(tmp_path)] == ["unchained", "unchained"]
+    assert [record.getMessage().count("cannot be continued") for record in caplog.records] == [1]
+
+
+# --- seals
+
+
+def test_a_seal_covers_what_was_before_it(tmp_path: Path) -> None:
+    trail = trail_in(tmp_path)
+    write(trail, 2)
+    assert trail.seal(Kind(next_s=300))
+    *_, last, seal = records_in(tmp_path)
+    assert follow(records_in(tmp_path)).sequence == 3
+    said = seal["audit"]["seal"]
+    assert (said["count"], said["head"], said["next_s"]) == (2, last["audit"]["chain"]["hash"], 300)
+    assert abs(said["uptime_ms"] - time.clock_gettime(time.CLOCK_BOOTTIME) * 1000) < 60_000
+
+
+def test_a_process_seals_what_it_wrote_as_it_ends_and_nothing_twice(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys; from tests.trail import trail_in; from shipper.audit.writer import Event\n"
+        "trail_in(pathlib.Path(sys.argv[1])).write(Event(action='counted'))"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=60)
+    assert ["seal" in record["audit"] for record in records_in(tmp_path)] == [False, True, False, True]
+    assert not trail_in(tmp_path).seal(Kind())  # nothing is new
+    assert follow(records_in(tmp_path)).sequence == 4
+
+
+def test_a_record_after_an_old_seal_is_sealed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trail = trail_in(tmp_path)
+    write(trail, 2)
+    later = seals.uptime_ms() + 300_001
+    for module in ("chaining", "seals"):
+        monkeypatch.setattr(f"shipper.audit.{module}.uptime_ms", lambda: later)
+    write(trail, 2)
+    assert ["seal" in record["audit"] for record in records_in(tmp_path)] == [False, False, False, True, False]
+    follow(records_in(tmp_path))
+
+
+def test_who_seals_creates_nothing_and_seals_no_chain_of_another_key(tmp_path: Path) -> None:
+    def sealer(**variables: str) -> Trail:
+        return Trail(trail_in(tmp_path, **variables)._settings, create=False)
+
+    assert not sealer().seal(Kind(next_s=300))
+    assert list(tmp_path.iterdir()) == []
+    write(trail_in(tmp_path, SHIPPER_AUDIT_KEY="a key of sixteen characters"))
+    assert not sealer().seal(Kind(next_s=300))
+    assert sealer(SHIPPER_AUDIT_KEY="a key of sixteen characters").seal(Kind(next_s=300))
+    (tmp_path / "records.jsonl").unlink()  # rotated: the next writer makes it anew, as its own
+    assert not sealer(SHIPPER_AUDIT_KEY="a key of sixteen characters").seal(Kind(next_s=300))
+    assert not (tmp_path / "records.jsonl").exists()

@@ -14,7 +14,7 @@ from rq.utils import as_text, utcformat
 
 from ...guard import never_raise
 from .. import ending, snapshot
-from ..events import ExceptionInfo, Failure, observers
+from ..events import ExceptionInfo, Failure, Operation, observers
 from .enqueue import after_execute
 
 Wrapper = Callable[..., Any]
@@ -65,7 +65,10 @@ def cleanup(original: Wrapper, job: Any, ttl: Any = None, *args: Any, **kwargs: 
 
 
 def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
-    """RQ empties a queue by a script. The jobs are read before; those that are gone afterwards were deleted."""
+    """RQ empties a queue by a script. The jobs are read before; those that are gone afterwards were deleted.
+
+    Each of them gets its ending, and an audit record with the actor, as if it had been deleted by itself.
+    """
     jobs: list[Job] = []
     with never_raise("removed"):
         jobs = list(_queued_jobs(queue))
@@ -77,8 +80,20 @@ def empty(original: Wrapper, queue: Any, *args: Any, **kwargs: Any) -> Any:
                     pipeline.exists(job.key)
                 for job, exists in zip(chunk, pipeline.execute(), strict=True):
                     if not exists:
-                        observers.removed(snapshot.from_job(job), "deleted")
+                        removed = snapshot.from_job(job)
+                        observers.removed(removed, "deleted")
+                        observers.operated(_emptied(removed, queue.name))
     return answer
+
+
+def _emptied(job: snapshot.JobSnapshot, queue: str) -> Operation:
+    return Operation(
+        action="job-deleted",
+        type="deletion",
+        resource=("job", job.job_id, job.function),
+        job=job,
+        detail=f"the queue {queue} was emptied",
+    )
 
 
 def clean_started(original: Wrapper, registry: Any, timestamp: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -22,6 +22,7 @@ import msgspec
 
 from ..reader.document import rescue
 from ..reader.items import DeadLetter, Item
+from .already_there import is_audit
 from .backoff import LogThrottle
 from .waiting import Blocked, index_of
 
@@ -44,8 +45,8 @@ _OF_ONE_INDEX = _RETRYABLE - {"unavailable_shards_exception"} | {"security_excep
 class BulkResponse:
     """The result for a request. `done` and `duplicates` are numbers of records; duplicates are included in `done`.
 
-    `created` are the records that are indexed now and were not before, if somebody counts them. `retryable` are the
-    items to send again, because of `error`.
+    `created` are the records that are indexed now and were not before, if somebody counts them. `already_there`: audit
+    records whose id was taken. `retryable` are the items to send again, because of `error`.
     """
 
     done: int = 0
@@ -56,6 +57,7 @@ class BulkResponse:
     blocked: list[Blocked] = field(default_factory=list)
     rescued: list[Item] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    already_there: list[Item] = field(default_factory=list)
     error: str = ""
 
 
@@ -139,6 +141,8 @@ def _sort(item: Item, status: int, error: _Error, outcome: BulkResponse) -> None
     if status == 409 and kind in ("", "version_conflict_engine_exception"):
         outcome.done += item.document.is_record
         outcome.duplicates += item.document.is_record
+        if is_audit(item):
+            outcome.already_there.append(item)
     elif index := _blocked_index(item, status, kind, reason):
         outcome.blocked.append(Blocked(item, index, f"{kind}: {reason}"))
     elif status in (401, 403, 404, 409, 429) or status >= 500 or kind in _RETRYABLE:
@@ -168,7 +172,7 @@ def dead_letters_of(item: Item, reason: str, status: int | None) -> list[DeadLet
         return [item.refused(reason, status)]
     if _throttle.due():
         log.warning(
-            "Elasticsearch refused a state or status of the shipper's own (%s %s). The records are indexed. Said once a "
-            "minute.", status, reason, extra={"event.action": "own-document-refused"},
+            "Elasticsearch refused a state or status of the shipper's own (%s %s). The records are indexed. Said once "
+            "a minute.", status, reason, extra={"event.action": "own-document-refused"},
         )  # fmt: skip
     return []
