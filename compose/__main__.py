@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from redis import Redis, RedisError
 
 from shipper import settings
 from shipper.cli import logs
@@ -78,7 +79,8 @@ def rotate(root: Path) -> None:
     """Renew passwords, API keys, Kibana's token and the servers' certificates; the old ones become worthless.
 
     The certificate authority, the audit key and Kibana's encryption keys stay, as what was made with them has to be
-    read. Afterwards: docker compose restart.
+    read. Redis takes the old password, too, until it is started again: running jobs have to end. So the services take
+    the new ones with: docker compose stop && docker compose up --wait
     """
     config, credentials = _opened(root)
     administrator = server.wait(config, credentials, WAIT_S)
@@ -86,6 +88,7 @@ def rotate(root: Path) -> None:
     store.save(root, credentials)  # before it is changed: after a crash one of the two is right
     server.set_administrator(administrator, credentials.new_password)
     credentials.passwords[server.ADMINISTRATOR], credentials.new_password = credentials.new_password, ""
+    old_redis = store.redis_url(credentials)
     credentials.passwords.pop("redis")
     credentials.passwords.pop(server.READER)
     credentials.certificates.clear()
@@ -98,8 +101,18 @@ def rotate(root: Path) -> None:
     server.make_all(administrator, credentials, root)
     store.save(root, credentials)
     _write(root, credentials)
+    _tell_redis(old_redis, credentials.passwords["redis"])
     server.revoke(administrator, old, [credentials.kibana_token])
-    click.echo("All credentials are new. The services take them with: docker compose restart")
+    click.echo("All credentials are new. The services take them with: docker compose stop && docker compose up --wait")
+
+
+def _tell_redis(url: str, password: str) -> None:
+    """Make a running Redis take the new password beside the old one. When it starts, it reads its file."""
+    try:
+        with Redis.from_url(url) as redis:
+            redis.acl_setuser("default", enabled=True, passwords=[f"+{password}"], keys=["*"], commands=["+@all"])
+    except RedisError as error:
+        click.echo(f"Redis was not told ({error}): it takes the new password when it starts.", err=True)
 
 
 def _opened(root: Path) -> tuple[Settings, Credentials]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.request
+
 import pytest
 from elasticsearch import AuthenticationException
 
@@ -14,18 +16,21 @@ def test_rotated_credentials_are_taken_over_and_the_old_ones_are_worthless(proje
     old, client = secrets_of(project), project.search("elastic")
     assert client.info()["version"]["number"]
     said = project.rotate()
-    assert "docker compose restart" in said
+    assert "docker compose stop" in said
     renewed = secrets_of(project)
     kept = old & renewed
     assert len(kept) < len(old) / 2
     assert not any(secret in said for secret in renewed)
     with client, pytest.raises(AuthenticationException):
         client.info()
-    jobs = project.enqueue("time.sleep", 0, number=5)  # with the old connection to Redis, and a key that is revoked
+    address = "http://" + project.run("port", "app", "8000").stdout.strip()
+    order = urllib.request.Request(f"{address}/orders?customer=rotated", method="POST")
+    with urllib.request.urlopen(order) as answer:
+        assert answer.status == 201
     project.wait_until_all_is_indexed()  # the shipper takes its new key by itself
-    project.run("restart")
-    project.wait_until_healthy()
-    jobs += project.enqueue("time.sleep", 0, number=5)
+    project.run("stop")
+    project.up()
+    jobs = project.enqueue("time.sleep", 0, number=5)
     wait_for(lambda: finished(project, jobs), "the ends of all jobs")
     project.wait_until_all_is_indexed()
     assert project.tell("shipper", "timeline", "--since", "1h")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stack import elasticsearch
+from stack.engine import Engine
 from stack.processes import StackError, birth, port_from, start, stop
 from stack.redis import Redis
 from tests.programs import ROOT
@@ -121,3 +122,30 @@ def test_the_set_up_says_what_to_install_where_there_is_no_apt(tmp_path: Path) -
     )
     assert done.returncode == 1
     assert "please install: redis-server maven default-jre-headless" in done.stderr
+
+
+def test_without_an_engine_it_says_how_to_get_one_and_installs_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("SETUP", raising=False)
+    with pytest.raises(StackError, match="SETUP=1 make test-compose"):
+        Engine()
+
+
+@pytest.mark.parametrize(
+    ("version", "good"), [("v2.24.0", True), ("2.40.3", True), ("1.29.2", False), ("v2.17.1", False)]
+)
+def test_a_compose_that_is_too_old_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, good: bool
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\necho {version}\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("SETUP", raising=False)
+    if good:
+        assert not Engine().is_own
+    else:
+        with pytest.raises(StackError, match="docker compose version"):
+            Engine()

@@ -24,6 +24,7 @@ if [[ -n $ELASTIC_PASSWORD_FILE ]]; then
     keystore list | grep -q '^bootstrap.password$' || keystore add -x bootstrap.password <"$ELASTIC_PASSWORD_FILE"
     unset ELASTIC_PASSWORD_FILE
 fi
+[[ $(ulimit -Hn) == unlimited || $(ulimit -Hn) -ge 65535 ]] || export LD_PRELOAD=/usr/local/lib/nofile.so
 opts=()
 while IFS='=' read -r -d '' name value; do
     [[ $name =~ ^[a-z0-9_]+\.[a-z0-9_]+ && -n $value ]] && opts+=("-E$name=$value")
