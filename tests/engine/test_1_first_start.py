@@ -71,6 +71,12 @@ def test_the_dashboards_are_imported_and_their_address_opens(project: Project) -
         assert answer.status == 200
 
 
+@pytest.mark.parametrize("service", ["shipper", "watch", "prune"])
+def test_what_runs_on_logs_lines_of_json(project: Project, service: str) -> None:
+    for line in project.run("logs", "--no-log-prefix", "--no-color", service).stdout.splitlines():
+        assert json.loads(line)["log.level"] in ("info", "warning"), line
+
+
 def test_the_reader_logs_in_and_may_only_read(project: Project) -> None:
     with project.search() as client:
         assert client.count(index="rq-job-*")["count"] > JOBS

@@ -45,14 +45,18 @@ class Installation:
         return store.load(self.folder).passwords[user]
 
 
-@pytest.fixture
-def made(own_server: OwnElasticsearch, own_search: Elasticsearch, tmp_path: Path) -> Iterator[Installation]:
-    installation = Installation(tmp_path, f"http://{own_server.address}", f"t{uuid.uuid4().hex[:12]}")
+@pytest.fixture(scope="module")
+def made(own_server: OwnElasticsearch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One for all tests: each leaves it whole, and the last one need not."""
+    installation = Installation(
+        tmp_path_factory.mktemp("keys"), f"http://{own_server.address}", f"t{uuid.uuid4().hex[:12]}"
+    )
     installation.run("secrets")
-    own_search.security.change_password(username="elastic", password=installation.password("elastic"))
-    installation.run("setup")
-    yield installation
-    own_search.options(ignore_status=404).security.delete_user(username="reader")
+    with patient(own_server.url) as client:
+        client.security.change_password(username="elastic", password=installation.password("elastic"))
+        installation.run("setup")
+        yield installation
+        client.options(ignore_status=404).security.delete_user(username="reader")
 
 
 def test_a_second_set_up_changes_nothing(made: Installation) -> None:
@@ -109,7 +113,7 @@ def test_rotated_credentials_are_new_and_the_old_ones_are_worthless(made: Instal
     assert made.run("setup").stdout == "nothing was missing\n"
 
 
-def test_another_installation_s_data_is_told(made: Installation, tmp_path: Path) -> None:
+def test_another_installation_s_data_is_told(made: Installation) -> None:
     for file in (made.folder / "admin").glob("*.json"):
         file.unlink()
     made.run("secrets")
