@@ -28,8 +28,8 @@ def authority() -> Pair:
     return _pem(builder.sign(key, hashes.SHA256()), key)
 
 
-def certificate(signer: Pair, names: list[str]) -> Pair:
-    """A certificate for these host names and IP addresses, for a server that is also a client of others."""
+def certificate(signer: Pair, names: list[str], *, is_client: bool) -> Pair:
+    """A certificate for a server with these host names and IP addresses, which may also be a client of others."""
     signing_certificate = x509.load_pem_x509_certificate(signer[0].encode())
     signing_key = serialization.load_pem_private_key(signer[1].encode(), None)
     if not isinstance(signing_key, ec.EllipticCurvePrivateKey):
@@ -39,8 +39,8 @@ def certificate(signer: Pair, names: list[str]) -> Pair:
     builder = builder.add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(sign=False), critical=True)
-    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    builder = builder.add_extension(x509.ExtendedKeyUsage(both), critical=False)
+    uses = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if is_client else [])]
+    builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False
     )

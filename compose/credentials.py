@@ -80,7 +80,8 @@ def complete(credentials: Credentials) -> list[str]:
     for server, names in SERVERS.items():
         pair = credentials.certificates.get(server)
         if pair is None or certificates.is_due(pair[0], datetime.now(UTC)):
-            credentials.certificates[server] = certificates.certificate(credentials.authority, names)
+            is_node = server != "kibana"  # whoever is a client for this authority can join the cluster
+            credentials.certificates[server] = certificates.certificate(credentials.authority, names, is_client=is_node)
             made.append(f"certificate of {server}")
     return made
 
