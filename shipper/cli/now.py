@@ -55,7 +55,11 @@ def show(sample: Present, sections: Sequence[str]) -> Group:
         parts.append(Text("Suspended: `rq suspend` told all workers to take no jobs.", style="bold yellow"))
     for name in SECTIONS:
         if name in sections:
-            parts += _TABLES[name](sample)
+            for part in _TABLES[name](sample):
+                if isinstance(part, Table):  # its own title would be wrapped to the width of the table
+                    parts.append(Text(str(part.title), style="bold"))
+                    part.title = None
+                parts += [part, Text()]
     return Group(*parts)
 
 
@@ -94,7 +98,7 @@ def _print_json(connection: Any, sections: Sequence[str], every: float | None) -
 
 def _table(title: str, *columns: str, right: str = "") -> Table:
     """`right`: the columns that are aligned to the right, separated by |."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    table = Table(title=title, show_edge=False, pad_edge=False)
     numbers = right.split("|")
     for name in columns:
         table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")

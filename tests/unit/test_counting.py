@@ -191,16 +191,16 @@ def test_old_records_are_counted_and_say_nothing_of_how_long_jobs_wait(tmp_path:
 def test_records_that_became_old_while_elasticsearch_was_away_say_nothing_of_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backoff, "FIRST_S", 0.5)
+    monkeypatch.setattr(backoff, "FIRST_S", 0.2)
     since = datetime.now(UTC)
 
     def away(handler: bulk_server.Handler, pairs: list[Any]) -> None:
-        step = bulk_server.status(503) if datetime.now(UTC) - since < timedelta(seconds=3) else bulk_server.well
+        step = bulk_server.status(503) if datetime.now(UTC) - since < timedelta(seconds=1.5) else bulk_server.well
         step(handler, pairs)
 
     with serving() as server:
         server.choose = lambda: away
-        run = Run(tmp_path, server, SHIPPER_FRESH_S="2")
+        run = Run(tmp_path, server, SHIPPER_FRESH_S="1")
         run.pipeline._retry_state._retry_timeout_s = None
         run.ship(golden("job-started", 1))
     assert (run.count("started"), run.values("lag")) == (1, 0)

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
@@ -184,6 +186,33 @@ def test_what_is_no_record_makes_no_span(line: bytes) -> None:
 def test_a_time_that_is_none_makes_no_span() -> None:
     assert span(encode(record("job-finished", event={"end": "yesterday"}))) is None
     assert span(encode(record("job-finished", event={"end": "1066-10-14T09:00:00Z"}))) is None
+
+
+NUMBERS = {name: st.integers(-(2**70), 2**70) for name in ("attempt", "lag_ms", "total_ms")}
+TEXTS = {name: st.text(max_size=200) for name in ("execution_id", "root_job_id", "enqueued_at", "signal")}
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={name: st.integers(-(2**70), 2**70) for name in ("attempt", "lag_ms", "total_ms")}
+        | {
+            name: st.text(max_size=200)
+            for name in ("execution_id", "root_job_id", "enqueued_at", "signal", "retry_verdict")
+        },
+    ),
+    st.text(alphabet="0123456789abcdefx ", min_size=32, max_size=32),
+    st.text(max_size=300),
+)
+def test_whatever_stands_in_a_record_its_span_can_be_decoded(rq: dict[str, Any], trace: str, text: str) -> None:
+    content = record("job-dead", rq=rq, trace={"id": trace}, span={"id": trace[:16]}, error={"message": text})
+    content["messaging"]["message"]["id"] = text or "x"
+    made = span(encode(content))
+    if made is None:  # numbers beyond 64 bits are none in JSON as msgspec reads it
+        return
+    found = decoded(content)
+    assert (len(found.trace_id), len(found.span_id), len(found.parent_span_id)) == (16, 8, 8)
+    assert attributes(found)["messaging.message.id"] == content["messaging"]["message"]["id"]
 
 
 def test_long_names_are_encoded_as_protobuf_has_it() -> None:

@@ -47,7 +47,7 @@ class Counting:
         self._fresh_s = settings.fresh_s
         self._otlp = _otlp(settings, self.counter, persistent=persistent)
         self._statsd = _StatsDThread(_statsd(settings.statsd, self.counter, settings)) if settings.statsd else None
-        self._disk = LogThrottle()
+        self._disk, self._trouble = LogThrottle(), LogThrottle()
 
     def start(self) -> None:
         if self._statsd is not None:
@@ -76,7 +76,14 @@ class Counting:
                 )  # fmt: skip
 
     def add(self, accepted: Iterable[BulkRequest]) -> None:
-        """Count requests of which each document was created."""
+        """Count requests of which each document was created. Never raises: shipping goes on whatever is wrong here."""
+        try:
+            self._add(accepted)
+        except Exception:
+            if self._trouble.due():
+                log.exception("Records of jobs could not be counted.", extra={"event.action": "counting-failed"})
+
+    def _add(self, accepted: Iterable[BulkRequest]) -> None:
         for request in accepted:
             framed, items = _parts(request)
             plain: list[Item] = []
@@ -139,7 +146,7 @@ class _StatsDThread:
         try:
             self._statsd.send()
             self._throttle.over()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for a host that can be no name
             if self._throttle.due():
                 log.warning("StatsD cannot be told of jobs: %s.", error, extra={"event.action": "statsd-failed"})
 

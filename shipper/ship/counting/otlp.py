@@ -99,12 +99,19 @@ class Otlp:
     def _run(self) -> None:
         metrics_at = time.monotonic() + METRICS_EVERY_S
         while not self._stopped.wait(SPANS_EVERY_S):
-            self._send_spans()
+            self._send(with_metrics=time.monotonic() >= metrics_at)
             if time.monotonic() >= metrics_at:
                 metrics_at = time.monotonic() + METRICS_EVERY_S
+        self._send(with_metrics=True)
+
+    def _send(self, *, with_metrics: bool) -> None:
+        try:
+            self._send_spans()
+            if with_metrics:
                 self._send_metrics()
-        self._send_spans()
-        self._send_metrics()
+        except Exception:  # the next time may be better, and this thread is the only one that sends
+            if self._throttle.due():
+                log.exception("Spans or metrics could not be sent.", extra={"event.action": "otlp-failed"})
 
     def _send_spans(self) -> None:
         while chunk := self._chunk():

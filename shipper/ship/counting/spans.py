@@ -206,9 +206,10 @@ def _hex(text: object, digits: int) -> bytes:
     if not isinstance(text, str) or len(text) != digits or not text.strip("0"):
         return b""
     try:
-        return bytes.fromhex(text)
+        found = bytes.fromhex(text)
     except ValueError:
         return b""
+    return found if 2 * len(found) == digits else b""  # it passes over blanks
 
 
 def _common(record: _JobRecord, operation: str) -> tuple[bytes, ...]:
@@ -266,9 +267,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def varint(number: int) -> bytes:
-    """A number that is not negative, as protobuf has it."""
-    if number < 128:
+    """A number as protobuf has it: of 64 bits, a negative one as its two's complement."""
+    if 0 <= number < 128:
         return _BYTES[number]
+    number &= 0xFFFF_FFFF_FFFF_FFFF
     parts = bytearray()
     while number > 127:
         parts.append(number & 127 | 128)
@@ -302,7 +304,7 @@ def _text(key: str, tag: bytes = b"\x4a") -> Callable[[str], bytes]:
 
 @lru_cache
 def _number(key: str) -> Callable[[int], bytes]:
-    """Makes attributes of a key whose values are numbers that are not negative."""
+    """Makes attributes of a key whose values are numbers."""
     head = _field(b"\x0a", key.encode())
 
     def encode(value: int) -> bytes:
