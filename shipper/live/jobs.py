@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -237,8 +238,8 @@ def _error(latest: Any) -> str | None:
     """The last line of the traceback that RQ has stored of the latest failure."""
     for _, stored in latest:
         compressed = stored.get(b"exc_string") or stored.get("exc_string")
-        if compressed:
-            trace = zlib.decompress(b64decode(compressed)).decode("utf-8", "replace")
+        with suppress(ValueError, zlib.error):  # another program may have written it
+            trace = zlib.decompress(b64decode(compressed or b"")).decode("utf-8", "replace")
             return (trace.strip().splitlines() or [""])[-1]
     return None
 

@@ -112,7 +112,7 @@ class Plan:
                         if section.lost:
                             raise ShipperError("This plan was taken over by another process.")
                         pace.wait()
-                        job_id, _, revision = text(row).partition("\n")
+                        job_id, _, revision = text(row).rpartition("\n")
                         result = act(self.connection, Chosen(job_id, revision))
                         done, changed = done + (result == "done"), changed + (result != "done")
                         if progress is not None:

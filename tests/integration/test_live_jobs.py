@@ -83,3 +83,15 @@ def test_errors_are_read_without_unpickling(queue: Queue, programs: Programs, co
     programs.work(queue.name)
     (found,) = live.find(connection, Criteria(states=("dead",), error="SUCH order"))
     assert (found.job_id, found.error) == (job.id, "ValueError: no such order")
+
+
+def test_odd_hashes_are_read_without_what_is_odd(queue: Queue, connection: redis.Redis) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    odd = {"created_at": "soon", "retries_left": "many", "shipper": b'{"context": 7, "family": [], "function": {}}'}
+    for name, value in odd.items():
+        connection.hset(job.key, name, value)
+    connection.xadd(f"rq:results:{job.id}", {"exc_string": "no base64"})
+    (found,) = live.find(connection, Criteria(states=("queued",)), with_error=True)
+    assert (found.function, found.user, found.family, found.created_at, found.error) == (
+        "tests.work.add", None, None, None, None
+    )  # fmt: skip
