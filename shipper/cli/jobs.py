@@ -6,12 +6,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import click
-import orjson
 from redis import RedisError
 
 from .. import settings
@@ -19,6 +18,8 @@ from ..errors import ShipperError
 from ..live import jobs as live
 from ..live.connection import connect, unreachable
 from ..live.jobs import Criteria, JobState
+from ..printable import printable_json
+from ..redact import Redactor
 from ..settings import Settings
 from . import options
 from .shown import printable
@@ -107,14 +108,15 @@ def _criteria(states: tuple[str, ...], since: str | None, filters: dict[str, str
 
 
 def _list(config: Settings, criteria: Criteria, *, as_json: bool) -> None:
-    count = 0
+    count, redactor = 0, Redactor(config.redact)
     with connect(config) as redis:
         for job in live.find(redis, criteria, with_error=True):
             count += 1
+            shown = replace(job, error=redactor.text(job.error) if job.error else None)
             if as_json:
-                sys.stdout.buffer.write(orjson.dumps(asdict(job), option=orjson.OPT_APPEND_NEWLINE))
+                sys.stdout.buffer.write(printable_json(asdict(shown)))
             else:
-                click.echo(_line(job))
+                click.echo(_line(shown))
     if not as_json:
         click.echo(f"{count} jobs.", err=True)
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-import orjson
 from redis import RedisError
 
 from .. import settings
 from ..errors import SettingsError
 from ..live.connection import connect, unreachable
+from ..printable import printable_json
 from ..sections import listing
 from ..sections.listing import HeldSection
 from . import options
@@ -48,7 +48,7 @@ def command(key: str | None, reason: str | None, actor: str | None, as_json: boo
         raise unreachable(error) from error
     if as_json:
         content = {"sections": [asdict(section) for section in sections], "counters": counters}
-        sys.stdout.buffer.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.write(printable_json(content))
         return
     now = datetime.now(UTC)
     for section in sections:

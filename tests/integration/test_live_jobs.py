@@ -87,7 +87,11 @@ def test_errors_are_read_without_unpickling(queue: Queue, programs: Programs, co
 
 def test_odd_hashes_are_read_without_what_is_odd(queue: Queue, connection: redis.Redis) -> None:
     job = queue.enqueue(work.add, 1, 2)
-    odd = {"created_at": "soon", "retries_left": "many", "shipper": b'{"context": 7, "family": [], "function": {}}'}
+    odd: dict[str, Any] = {
+        "created_at": "soon",
+        "retries_left": "many",
+        "shipper": b'{"context": 7, "family": [], "function": {}}',
+    }
     for name, value in odd.items():
         connection.hset(job.key, name, value)
     connection.xadd(f"rq:results:{job.id}", {"exc_string": "no base64"})

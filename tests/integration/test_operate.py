@@ -252,3 +252,12 @@ def test_locks_shows_who_holds_and_who_waits_and_releases(
     Path(gate).touch()
     with pytest.raises(ShipperError, match="Nobody holds"):
         operate.release_section("nothing", reason="x", **here)
+
+
+def test_a_list_shows_no_secret_and_obeys_nothing(queue: Queue, programs: Programs) -> None:
+    dead_jobs(queue, programs, "password=hunter2 \x1b[31mred")
+    for flags in ((), ("--json",)):
+        said = programs.run("shipper", "jobs", *flags).stdout
+        assert "hunter2" not in said
+        assert "\x1b" not in said
+        assert "ValueError" in said
