@@ -230,6 +230,8 @@ def parameter_names(function: str | None) -> tuple[str, ...] | None:
 
 def _key(name: Any) -> str:
     """A key as text without NUL, which Elasticsearch rejects in the key of a flattened field."""
+    if type(name) is str and name.isascii() and name.isprintable() and 0 < len(name) <= TEXT_LIMIT:
+        return name  # as nearly all are
     if isinstance(name, bytes):
         name = name.decode("utf-8", "backslashreplace")
     elif isinstance(name, Enum):
