@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from ..errors import StateError
-from .alarms import Alarm
+from .alarms import Alarm, Transition
 from .crons import CronState
 
 log = logging.getLogger("shipper")
@@ -30,10 +30,14 @@ VERSION = 1
 
 @dataclass(slots=True, kw_only=True)
 class Memory:
-    """`notices`: notifier → notices that it has not taken yet."""
+    """`untold`: what opened or closed, and may not have been recorded yet: it is told again, with the same ids.
+
+    `notices`: notifier → notices that it has not taken yet.
+    """
 
     version: int = VERSION
     alarms: list[Alarm] = field(default_factory=list)
+    untold: list[Transition] = field(default_factory=list)
     crons: list[CronState] = field(default_factory=list)
     unheard: dict[str, datetime] = field(default_factory=dict)
     notices: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

@@ -59,6 +59,8 @@ class Reading:
         self._every_s = settings.watch_every if every_s is None else every_s
         self._lock = threading.Lock()
         self._answer = Answer()
+        self.answered = threading.Event()
+        """Set after the first answer, whatever it was."""
         self._reconciled = -RECONCILE_EVERY_S
 
     def latest(self, now: datetime) -> Answer:
@@ -79,6 +81,7 @@ class Reading:
             answer = Answer(at=now, error=str(error))
         with self._lock:
             self._answer = answer
+        self.answered.set()
         return answer
 
     def reconcile(self) -> int:

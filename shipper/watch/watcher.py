@@ -25,6 +25,7 @@ from .sampling import Sampler, Snapshot, slot
 
 log = logging.getLogger("shipper")
 
+FIRST_ANSWER_S = 10.0  # that Elasticsearch is waited for at the start
 NOTICES_S = 5.0  # for the notices that are under way when the watch ends
 CLOSED_KEPT = 1000  # alarms that were closed, and whose records may not be searchable yet
 
@@ -54,10 +55,13 @@ class Watch:
         self._crons = {one.sample.key: one for one in remembered.crons}
         self._unheard = dict(remembered.unheard)
         self._before: Snapshot | None = None
+        self._tell(remembered.untold)
 
     def run(self, stop: threading.Event) -> None:
         """Take a step at each multiple of the interval until `stop` is set. A step that is late is left out."""
         every_s = self._settings.watch_every
+        # Another watch may have opened what this one is about to open, if this one has lost its state.
+        self._reading.answered.wait(FIRST_ANSWER_S)
         due = time.time() // every_s * every_s + every_s
         while not stop.wait(max(0.0, due - time.time())):
             try:
@@ -90,6 +94,8 @@ class Watch:
         )
         self._alarms.adopt(one for one in answer.open_alarms if one.id not in self._closed)
         transitions = self._alarms.step(at, rules.evaluate(evidence))
+        if transitions:
+            self._save(transitions)  # first: what is told and not remembered would be told again, as another alarm
         self._tell(transitions)
         self._save()
         return transitions
@@ -120,8 +126,9 @@ class Watch:
         for record in found:
             self._sink.append(encode(record))
 
-    def _save(self) -> None:
+    def _save(self, untold: Sequence[Transition] = ()) -> None:
         remembered = Memory(
+            untold=list(untold),
             alarms=list(self._alarms.open.values()),
             crons=list(self._crons.values()),
             unheard=self._unheard,

@@ -71,8 +71,13 @@ def test_what_is_remembered_is_read_again(tmp_path: Any) -> None:
     book = alarms()
     book.step(AT, {"oldest_job": [replace(FOUND, facts={"depth": 3}, since=AT)]})
     known = crons.advance({}, [CRON], AT)
+    (change,) = alarms().step(AT, {"oldest_job": [FOUND]})
     kept = memory.Memory(
-        alarms=list(book.open.values()), crons=list(known.values()), unheard={"h": AT}, notices={"n": [{"id": "1"}]}
+        untold=[change],
+        alarms=list(book.open.values()),
+        crons=list(known.values()),
+        unheard={"h": AT},
+        notices={"n": [{"id": "1"}]},
     )
     memory.save(kept, tmp_path)
     assert memory.load(tmp_path) == kept
