@@ -20,7 +20,7 @@ from elasticsearch import Elasticsearch as Client
 from rich.console import Console
 from rich.table import Table
 
-from shipper.legacy import grok, lines
+from shipper.legacy import grok, multiline
 from stack.elasticsearch import Elasticsearch
 
 from .promises import Promise, show
@@ -51,13 +51,13 @@ def hostile(length: int) -> list[str]:
 
 def patterns() -> dict[str, re.Pattern[str]]:
     """Every regular expression that a line meets."""
-    found = {name: grok.compiled(name) for name in [*grok.heads(), *grok.lines()]}
+    prefixes = ("RQ_CARRIER_", "RQ_HEAD_", "RQ_LINE_", "RQ_ERROR_")
+    found = {name: grok.Expression(name).pattern for prefix in prefixes for name in grok.names(prefix)}
     return {
         **found,
-        "CONTINUES": re.compile(lines.CONTINUES),
-        "GLUED": re.compile(lines.GLUED),
-        "SECRET": re.compile(lines.SECRET),
-        "COLORS": re.compile(lines.COLORS),
+        "CONTINUES": re.compile(multiline.CONTINUES),
+        "GLUED": re.compile(multiline.GLUED),
+        "COLORS": re.compile(multiline.COLORS),
     }
 
 

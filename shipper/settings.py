@@ -71,6 +71,8 @@ class Settings:
     """The format of `files`: `json` (one JSON object per line), or `legacy` (RQ's text logs)."""
     timezone: str = "UTC"
     """The time zone of times without one in text logs, by its IANA name: Europe/Berlin."""
+    job_ids: str | None = None
+    """A regular expression for job ids in text logs that are no UUIDs: `nightly-\\d+|report:\\w+`."""
     gzip: bool = False
     """Compress requests: less network for more CPU."""
     kibana: str | None = field(default=None, repr=False)
@@ -338,6 +340,17 @@ def _format(value: Any) -> str:
     return str(value)
 
 
+def _expression(value: Any) -> str:
+    text = _text(value)
+    try:
+        groups = re.compile(text).groups
+    except re.error as wrong:
+        raise ValueError(f"a regular expression; this one is none: {wrong}") from wrong
+    if groups or text.startswith("^") or text.endswith("$"):
+        raise ValueError("a regular expression for a whole id, without ^ and $, with (?:…) instead of (…)")
+    return text
+
+
 def _timezone(value: Any) -> str:
     from zoneinfo import ZoneInfo
 
@@ -446,6 +459,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "proxy": _url,
     "format": _format,
     "timezone": _timezone,
+    "job_ids": _expression,
     "gzip": _flag,
     "kibana": _url,
     "kibana_space": _space,

@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from shipper.legacy import dates, grammar, lines
-from shipper.legacy.dates import Dates
-from shipper.legacy.grammar import Whence
-from shipper.legacy.pairing import Pairs
+from shipper.legacy import dates, multiline
+from shipper.legacy.carriers import Carriers
+from shipper.legacy.messages import Grammar
+from shipper.legacy.outline import Outline
+from shipper.legacy.pairing import OpenJobs
+from shipper.legacy.record import LogSource, ParsedLine, build
+from shipper.redact.text import TextRules
 
 FOLDER = Path(__file__).parent.parent / "logstash/samples"
 HOST = "sample-host"
+_RULES = TextRules()
 HUGE = "10:05:00 default: Job OK " + "x" * 1_000_000  # a line of 1 MB, which no repository needs to hold
 
 # When a file was last written to, and the zone of its times.
@@ -77,24 +81,32 @@ def expected(name: str) -> list[Sample]:
 def made(name: str) -> Iterator[Sample]:
     """What our own grammar makes of a file."""
     written, zone = WRITTEN[name]
-    data, local, pairs = content(name), ZoneInfo(zone), Pairs()
-    days = Dates(dates.last_written(Path(name), datetime.fromisoformat(written)), local)
-    days.learn([data], 0)
-    for offset, raw in lines.records_in(data):
-        text = lines.text_of(raw)
-        facts = grammar.facts_of(text)
-        moment = days.moment(facts, offset)
-        alone = grammar.record(facts, moment, Whence(HOST, name, {}), "")
-        paired = deepcopy(alone)
-        pairs.join(paired, facts, moment, name)
-        yield Sample(name, text if len(text) < 10_000 else text[:30], bare(alone), bare(paired))
+    data, local, jobs, grammar = content(name), ZoneInfo(zone), OpenJobs(), Grammar()
+    outline = Outline(dates.last_written(Path(name), datetime.fromisoformat(written)), local)
+    outline.learn([data], 0)
+    named = outline.names_jobs()
+    for record in multiline.records_in(data, Carriers()):
+        first, text = record[0], _RULES.redacted(multiline.text_of(record))
+        moment, is_dated = outline.moment(first.line.sent, first.head, first.offset)
+
+        def line(captures: dict[str, str]) -> ParsedLine:
+            captures = {**first.head, **captures}  # noqa: B023 - called at once
+            return ParsedLine(text, captures, moment, is_dated, first.line.host, first.line.pid)  # noqa: B023
+
+        source = LogSource(HOST, name, {})
+        alone = build(line(grammar.parse(text)), source, "")
+        one = line(grammar.parse(text, outline.names_later(first.offset) if named else None))
+        paired = build(one, source, "")
+        jobs.join(paired, one, (name, first.line.source), first.offset, outline)
+        shown = multiline.raw_of(record).decode("utf-8", "backslashreplace")
+        yield Sample(name, shown if len(shown) < 10_000 else shown[:30], bare(alone), bare(paired))
 
 
 def bare(record: dict[str, Any]) -> dict[str, Any]:
     """A record without what is the same on all."""
     record = deepcopy(record)
-    for name in ("service", "ecs"):
-        record.pop(name, None)
+    record.pop("service", None)
+    record.pop("ecs", None)
     record["event"].pop("id", None)
     if record["host"]["name"] == HOST:
         del record["host"]

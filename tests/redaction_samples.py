@@ -6,7 +6,6 @@ pipeline and Logstash are all held to this table. `python -m tests.redaction_sam
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from shipper.redact import REDACTED
 from shipper.redact.rules import table
 
 ROOT = Path(__file__).parent.parent
-RULES_OF_LOGSTASH = ROOT / "logstash/ruby/rq_legacy/redaction.json"
+RULES_OF_LOGSTASH = ROOT / "logstash/pipeline/15-redaction.conf"
 ORDINARY = Path(__file__).parent / "redaction_ordinary.log.gz"
 
 _PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA75dBw0NCcJb7q3\nxyz==\n-----END RSA PRIVATE KEY-----"
@@ -134,9 +133,19 @@ def expected_of(sample: str) -> str:
     return re.sub("«[^»]*(?:»|$)", REDACTED, sample)
 
 
+def in_a_string(pattern: str) -> str:
+    """An expression as it stands in double quotes, where Logstash has no other escapes."""
+    return re.sub(r'\\?"', lambda _: r"\x22", pattern)
+
+
 def rules_of_logstash() -> str:
-    """The content of RULES_OF_LOGSTASH."""
-    return json.dumps([rule._asdict() for rule in table()], indent=1) + "\n"
+    """The content of RULES_OF_LOGSTASH. Without card numbers, whose digits an expression cannot check."""
+    rules = [in_a_string(rule.pattern) for rule in table() if not rule.luhn]
+    pairs = ",\n".join(f'      "message", "{rule}", "\\1{REDACTED}"' for rule in rules)
+    return (
+        "# Secrets, by the rules of shipper/redact/rules.py. Written by `python -m tests.redaction_samples`.\n\n"
+        f'filter {{\n  mutate {{\n    id => "redaction"\n    gsub => [\n{pairs}\n    ]\n  }}\n}}\n'
+    )
 
 
 if __name__ == "__main__":

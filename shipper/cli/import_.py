@@ -25,6 +25,11 @@ from . import logs, options
 @click.option(
     "--timezone", metavar="ZONE", help="The zone of times without one in text logs (SHIPPER_TIMEZONE): Europe/Berlin."
 )
+@click.option(
+    "--past-days",
+    metavar="DAYS",
+    help="Import records of up to this age (SHIPPER_PAST_DAYS, 730). Older ones become dead letters.",
+)
 @options.state
 @options.elasticsearch
 @options.namespace
@@ -66,5 +71,10 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
     )
     if counts.dead:
         click.echo(f"See them: shipper deadletter list --state {config.state / importer.FOLDER}", err=True)
+        click.echo(
+            f"If they are older than {config.past_days} days: replay them, and import, with --past-days or "
+            "SHIPPER_PAST_DAYS.",
+            err=True,
+        )
     if result.stopped:
         raise ShipperError("Ended before all was imported. The same command goes on from there.")

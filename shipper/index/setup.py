@@ -59,7 +59,7 @@ def wanted(settings: Settings, *, pipeline: bool = True) -> list[Part]:
     if pipeline:
         from . import pipelines
 
-        parts.append(Part("ingest_pipeline", pipelines.NAME, pipelines.body()))
+        parts.append(Part("ingest_pipeline", pipelines.NAME, pipelines.body(settings.job_ids)))
     return parts
 
 

@@ -1,7 +1,7 @@
 """Converts the text logs of RQ, and of other task loggers, to records.
 
-    lines.py → dates.py → grammar.py → pairing.py
+    carriers.py → multiline.py → heads.py → outline.py, dates.py → messages.py → record.py → pairing.py
 
-`patterns/rq` and `grammar.json` are the grammar. Logstash (logstash/), the ingest pipeline `rq-legacy`
-(shipper/index/pipelines/) and grammar.py use the same two files, and all three are tested with the same samples.
+`patterns/rq` (grok) and `grammar.json` are the grammar. Logstash (logstash/), the ingest pipeline `rq-legacy`
+(shipper/index/pipelines/) and `shipper import` use the same two files, and all three are tested with the same samples.
 """

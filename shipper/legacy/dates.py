@@ -1,153 +1,151 @@
-"""Computes when a line of a text log was written. RQ's own format has a time of day without a date.
+"""Computes when a line of a text log was written, from the captures of its time.
 
-The date follows from the nearest line with a date before it in the file, else after it, else from the file's last
-change, plus the midnights in between. If the last change is more than two days after a date in the file's name
-(worker-2021-01-13.log), the file was probably copied, and the name's date is used instead. Times without a zone are in
-the zone of the setting `timezone`, by default UTC.
+A time without a zone is in the zone of the setting `timezone`. A time without a date, as RQ writes it, is of the day
+that outline.py finds. A date without a year is in the latest year that is possible. 02/10/2026 is the 10th of
+February, unless another date of the file, or the file's last change, says that days come first.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-NOON = timedelta(hours=12)
+from .tables import tables
+
 AHEAD = timedelta(minutes=1)  # a line may be this much later than its file's last change: clocks and rounding differ
+BACK = timedelta(minutes=1)  # a line may be this much earlier than the one before: several processes write to one file
 COPIED = timedelta(days=2)
 
 LEAP_YEARS = 9  # any 9 consecutive years include a leap year
-_DAY = timedelta(days=1)
+DAY = timedelta(days=1)
 _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})(?!\d)")
-_STAMPS = re.compile(
-    rb"^(?:Time: |\[|\w{4,8} \[?|[\w.-]+ *\| )?(?:(\d{4})[-/](\d\d)[-/](\d\d)[T ])?(\d\d):(\d\d):(\d\d)", re.MULTILINE
-)
+_NUMBERS = re.compile(r"\d+")
+_WORD = re.compile(r"[^\W\d]+")
 
 
-def moment(day: date, clock: str, fraction: str | None, zone: str | None, local: tzinfo) -> datetime:
-    """The time in UTC. At a change of daylight saving time, an ambiguous time is the earlier one."""
-    hour, minute, second = (int(part) for part in clock.split(":"))
-    microsecond = int((fraction or "0").ljust(6, "0")[:6])
-    where = _zone(zone) if zone else local
-    return datetime(day.year, day.month, day.day, hour, minute, second, microsecond, where).astimezone(UTC)
+def chosen(sent: Mapping[str, str] | None, own: Mapping[str, str]) -> Mapping[str, str]:
+    """Of the carrier's time and the line's own: the carrier's, unless only the line's has a date with a year."""
+    if not sent:
+        return own
+    if "date" in sent or "epoch" in sent:
+        return own if not has_year(sent) and "date" in own and has_year(own) else sent
+    return own if "clock" in own or "epoch" in own else sent
 
 
-def day_of(text: str, reference: datetime) -> date:
-    """Parse a line's date. Without a year it is the latest one, up to a day after `reference`. Raises ValueError."""
-    if text[:4].isdigit():
-        return date(int(text[:4]), int(text[5:7]), int(text[8:10]))
-    if "/" in text:
-        day, month, in_year = text.split("/")
-        return date(int(in_year), MONTHS.index(month) + 1, int(day))
-    month, day = text.split()
-    latest = (reference + _DAY).date()
+def has_year(stamp: Mapping[str, str]) -> bool:
+    """Whether the date has a year, or the time is an epoch."""
+    return "epoch" in stamp or "year" in stamp or sum(map(len, _NUMBERS.findall(stamp["date"]))) > 4
+
+
+def day_of(stamp: Mapping[str, str], reference: datetime, *, day_first: bool | None = None) -> date:
+    """Parse the date of a stamp. Without a year it is the latest one, up to a day after `reference`. Raises ValueError.
+
+    `day_first`: the order of 02/10/2026. If None, it is the order that is not after `reference`.
+    """
+    text = stamp["date"]
+    numbers = [int(number) for number in _NUMBERS.findall(text)]
+    if name := _WORD.search(text):
+        month = tables()["months"][name[0]]
+        if len(numbers) == 1 and "year" in stamp:
+            numbers.append(int(stamp["year"]))
+        if len(numbers) == 2:
+            return date(numbers[1], month, numbers[0])
+        return _latest_year(month, numbers[0], reference)
+    if len(numbers) == 1:
+        if len(text) == 4:  # glog's
+            return _latest_year(int(text[:2]), int(text[2:]), reference)
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    if len(text) - text.rfind(text[-5]) == 5 and not text[-5].isdigit():  # the year is last
+        return _with_year_last(text, numbers, reference, day_first)
+    return date(numbers[0], numbers[1], numbers[2])
+
+
+def _with_year_last(text: str, numbers: list[int], reference: datetime, day_first: bool | None) -> date:
+    first, second, year = numbers
+    if "." in text or first > 12:
+        return date(year, second, first)
+    if day_first is None:
+        try:
+            day_first = date(year, first, second) > (reference + DAY).date() >= date(year, second, first)
+        except ValueError:
+            day_first = False
+    return date(year, second, first) if day_first and second <= 12 else date(year, first, second)
+
+
+def _latest_year(month: int, day: int, reference: datetime) -> date:
+    latest = (reference + DAY).date()
     for year in range(latest.year, latest.year - LEAP_YEARS, -1):
         with suppress(ValueError):  # the 29th of February
-            if (day_in_year := date(year, MONTHS.index(month) + 1, int(day))) <= latest:
-                return day_in_year
-    raise ValueError(f"no year has a {text}")
+            if (found := date(year, month, day)) <= latest:
+                return found
+    raise ValueError(f"no year has a day {day} in month {month}")
 
 
-def latest(clock: str, reference: datetime, local: tzinfo) -> date:
+def clock_of(stamp: Mapping[str, str]) -> tuple[int, int, int]:
+    """Hours, minutes and seconds of a stamp's clock: `10:00:01`, `100001`, `1:05:09` with `PM`."""
+    text = stamp["clock"]
+    if ":" in text:
+        parts = text.split(":")
+        hour, minute, second = int(parts[0]), int(parts[1]), int(parts[2])
+    else:
+        hour, minute, second = int(text[:2]), int(text[2:4]), int(text[4:6])
+    if "ampm" in stamp and hour <= 12:
+        hour = hour % 12 + (12 if stamp["ampm"][0] in "Pp" else 0)
+    return hour, minute, second
+
+
+def microseconds(stamp: Mapping[str, str]) -> int:
+    """The fraction of a second, cut to microseconds."""
+    return int(stamp["fraction"].ljust(6, "0")[:6]) if "fraction" in stamp else 0
+
+
+def epoch_of(text: str) -> datetime:
+    """The time of `1770714000`, `1770714000.010` or, in milliseconds, `1770714000010`."""
+    whole, _, fraction = text.replace(",", ".").partition(".")
+    if len(whole) == 13:
+        whole, fraction = whole[:10], whole[10:]
+    return datetime.fromtimestamp(int(whole), UTC).replace(microsecond=int(fraction.ljust(6, "0")[:6]))
+
+
+@lru_cache(maxsize=64)
+def zone_of(text: str) -> tzinfo:
+    """The zone of `Z`, `+01:00`, `+0100`, `CET`, `Europe/Berlin`. Raises ValueError."""
+    text = tables()["zones"].get(text, text)
+    if text[0] in "+-":
+        offset = timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
+        return timezone(-offset if text[0] == "-" else offset) if offset else UTC
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, OSError) as unknown:
+        raise ValueError(f"there is no zone {text}") from unknown
+
+
+def moment(day: date, clock: tuple[int, int, int], zone: tzinfo, fold: int = 0) -> datetime:
+    """The time in UTC. Where the clock was set back, `fold` 1 is the second of two hours."""
+    return datetime(day.year, day.month, day.day, *clock, 0, zone, fold=fold).astimezone(UTC)
+
+
+def latest_day(clock: tuple[int, int, int], reference: datetime, local: tzinfo) -> date:
     """The last day on which this time of day is not after `reference`."""
     day = reference.astimezone(local).date()
-    return day if moment(day, clock, None, None, local) <= reference + AHEAD else day - _DAY
+    return day if moment(day, clock, local) <= reference + AHEAD else day - DAY
 
 
 def last_written(path: Path, changed: datetime) -> datetime:
-    """The time of a file's last line: its last change, or the end of the day in its name."""
+    """The time of a file's last line: its last change, or the end of the day in its name.
+
+    If the last change is more than two days after a date in the name, the file was probably copied.
+    """
     for match in _DATE_IN_NAME.finditer(path.name):
         try:
-            end = datetime(*(int(part) for part in match.groups()), tzinfo=UTC) + _DAY  # type: ignore[arg-type,misc]
+            end = datetime(*(int(part) for part in match.groups()), tzinfo=UTC) + DAY  # type: ignore[arg-type,misc]
         except ValueError:
             continue
         if changed > end + COPIED:
             return end - timedelta(seconds=1)
     return changed
-
-
-@dataclass(slots=True)
-class Dates:
-    """The times of the lines of a file, from an offset to the file's current end. Call `learn` before the others."""
-
-    ends_at: datetime
-    """The approximate time of the last line."""
-    local: tzinfo
-    last: datetime | None = None
-    """The time of the last line that `moment` was called for and that had one."""
-    _midnights: list[int] = field(default_factory=list)  # offsets of lines that are the first of a later day
-    _anchors: list[tuple[int, date, int]] = field(default_factory=list)  # (offset, day, number of midnights before)
-    _clock: tuple[int, int, int] | None = None
-    _day: date | None = None
-    read_to: int = 0
-
-    def learn(self, pieces: Iterable[bytes], start: int) -> None:
-        """Read the dates and midnights in the bytes from the offset `start` on, given in pieces of any size."""
-        rest, self.read_to = b"", start
-        for piece in pieces:
-            data = rest + piece
-            cut = data.rfind(b"\n") + 1
-            self._learn(data[:cut])
-            rest = data[cut:]
-        self._learn(rest)
-
-    def moment(self, head: Mapping[str, str], offset: int) -> datetime:
-        """The time of the line at an offset. A line without a time has that of the line before."""
-        if "clock" in head:
-            with suppress(ValueError, OverflowError):  # the 30th of February
-                day = day_of(head["date"], self.ends_at) if "date" in head else self.day(offset, head["clock"])
-                self.last = moment(day, head["clock"], head.get("fraction"), head.get("zone"), self.local)
-        return self.last or self.ends_at
-
-    def day(self, offset: int, clock: str) -> date:
-        """The day of a line that has only a time of day."""
-        passed = bisect_right(self._midnights, offset)
-        before = bisect_right(self._anchors, offset, key=lambda anchor: anchor[0])
-        if before:
-            _, day, then = self._anchors[before - 1]
-        elif self._anchors:
-            _, day, then = self._anchors[0]
-        else:
-            last = ":".join(f"{part:02}" for part in self._clock) if self._clock else clock
-            day, then = latest(last, self.ends_at, self.local), len(self._midnights)
-        return day + _DAY * (passed - then)
-
-    def _learn(self, data: bytes) -> None:
-        for match in _STAMPS.finditer(data):
-            year, month, day, *clock = match.groups()
-            now = (int(clock[0]), int(clock[1]), int(clock[2]))
-            if now[0] > 23 or now[1] > 59 or now[2] > 59:
-                continue
-            at = self.read_to + match.start()
-            if year:
-                self._anchor(at, year, month, day)
-            elif self._clock and _span(now) < _span(self._clock) - NOON:
-                self._midnights.append(at)
-                self._day = self._day + _DAY if self._day else None
-            self._clock = now
-        self.read_to += len(data)
-
-    def _anchor(self, at: int, year: bytes, month: bytes, day: bytes) -> None:
-        try:
-            new_day = date(int(year), int(month), int(day))
-        except ValueError:
-            return
-        if new_day != self._day:  # otherwise it follows from the anchor before
-            self._anchors.append((at, new_day, len(self._midnights)))
-            self._day = new_day
-
-
-def _span(clock: tuple[int, int, int]) -> timedelta:
-    return timedelta(hours=clock[0], minutes=clock[1], seconds=clock[2])
-
-
-def _zone(text: str) -> tzinfo:
-    if text in ("Z", "UTC"):
-        return UTC
-    offset = timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
-    return timezone(-offset if text[0] == "-" else offset)

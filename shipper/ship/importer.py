@@ -31,7 +31,6 @@ from .status import Counts
 log = logging.getLogger("shipper")
 
 FOLDER = "import"  # in the state folder
-ALL_TIMES = 36_500  # days; imported records may be of any age
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,10 @@ def run(
     """
     check(files)
     settings = replace(
-        settings, files=tuple(glob.escape(str(path.absolute())) for path in files), state=settings.state / FOLDER,
-        past_days=ALL_TIMES,
-    )  # fmt: skip
+        settings,
+        files=tuple(glob.escape(str(path.absolute())) for path in files),
+        state=settings.state / FOLDER,
+    )
     make_folder(settings.state.parent, 0o700)
     reader = _reader(settings, since)
     tune_process()

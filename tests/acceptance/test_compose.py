@@ -77,7 +77,7 @@ def test_logstash_finds_in_its_container_what_it_reads() -> None:
     assert all((ROOT / source).exists() for source in there.values())
     assert not any((ROOT / source).is_symlink() for source in there.values()), "a link leads nowhere in a container"
     home = Path("/usr/share/logstash")  # LEGACY_HOME's default
-    for name in ("pipeline", "ruby", "grammar.json"):
+    for name in ("pipeline", "meanings"):
         assert (ROOT / there[home / name]).samefile(ROOT / "logstash" / name)
     assert (ROOT / there[home / "patterns"] / "rq").samefile(ROOT / "logstash/patterns/rq")
     for name in ("logstash.yml", "pipelines.yml"):

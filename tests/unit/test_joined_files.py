@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shipper.legacy.lines import records_in
+from shipper.legacy.carriers import Carriers
+from shipper.legacy.multiline import raw_of, records_in
 from shipper.ship.source import tail
 from shipper.ship.source.compressed import CompressedFile
 from shipper.ship.source.tail import TEXT_BLOCK, Block, Stream, TailedFile
@@ -45,8 +46,8 @@ def test_a_long_record_is_in_one_block(log: Path, compressed: bool) -> None:
     found = list(blocks(source))
     assert b"".join(block.data for block in found) == data
     assert len(found) > 4
-    whole = [record for _, record in records_in(data)]
-    assert [record for block in found for _, record in records_in(bytes(block.data))] == whole
+    whole = [raw_of(one) for one in records_in(data, Carriers())]
+    assert [raw_of(one) for block in found for one in records_in(bytes(block.data), Carriers())] == whole
     behind = list(source.behind(Block(source, len(data), b"")))
     assert b"".join(block.data for block in behind) == data
     source.close()
@@ -83,5 +84,5 @@ def test_a_pipe_that_goes_on_keeps_its_records_together() -> None:
     while not stream.ended:
         if (found := stream.read()) is not None:
             data += found.data
-    assert [record for _, record in records_in(data)] == [b"10:00:02 three\n  and\n  more"]
+    assert [raw_of(one) for one in records_in(data, Carriers())] == [b"10:00:02 three\n  and\n  more"]
     os.close(reads)

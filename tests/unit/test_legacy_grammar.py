@@ -1,24 +1,61 @@
-"""Text logs: the table of samples, what a line may look like, and that nothing of a file is left out."""
+"""Text logs: the table of samples, every kind of docs/legacy.md, and that nothing of a file is left out."""
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipper.legacy import dates, grammar, grok, lines
-from shipper.legacy.dates import Dates
-from shipper.legacy.grammar import Whence
-from shipper.redact import REDACTED
-from tests import legacy_samples
+from shipper import settings
+from shipper.legacy import dates, grok, heads, messages, multiline, record
+from shipper.legacy.carriers import Carriers
+from shipper.legacy.messages import Grammar
+from shipper.legacy.outline import Outline
+from shipper.legacy.record import LogSource, ParsedLine, build
+from shipper.legacy.tables import tables
+from shipper.ship.reader.legacy import LegacyImportReader
+from shipper.ship.source.compressed import CompressedFile
+from shipper.ship.source.encoded import is_utf16
+from shipper.ship.source.tail import TailedFile
+from tests import legacy_kinds, legacy_samples
 
 JOB = "4f0c1d2e-0001-4a00-8000-000000000001"
+GRAMMAR = Grammar()
+PREFIXES = ("RQ_CARRIER_", "RQ_HEAD_", "RQ_LINE_", "RQ_ERROR_")
+
+
+def imported(path: Path, zone: str = "UTC", **more: str) -> list[dict[str, Any]]:
+    """What `shipper import` makes of a file."""
+    reader = LegacyImportReader(settings.load({"timezone": zone, "past_days": "36500", **more}))
+    if is_utf16(path):
+        source: Any = CompressedFile(path, multiline=True)
+        source.begin()
+    else:
+        source = TailedFile(path, os.open(path, os.O_RDONLY), multiline=True)
+    found = []
+    while (block := source.read(to_the_end=True)) is not None:
+        parsed = reader.read(block)
+        assert not parsed.dead_letters
+        found += [orjson.loads(item.document.source) for item in parsed.items]
+    source.close()
+    return found
+
+
+def written(path: Path, data: bytes, changed: str) -> Path:
+    path.write_bytes(data)
+    when = datetime.fromisoformat(changed).timestamp()
+    os.utime(path, (when, when))
+    return path
 
 
 @pytest.mark.parametrize("name", legacy_samples.WRITTEN)
@@ -27,23 +64,82 @@ def test_the_table_of_samples_holds(name: str) -> None:
         assert made == expected
 
 
-def test_the_table_covers_every_kind_of_line() -> None:
-    samples = [sample for name in legacy_samples.WRITTEN for sample in legacy_samples.expected(name)]
-    assert len(samples) >= 60
-    facts = [grammar.facts_of(sample.text) for sample in samples]
-    phrases = {fact["phrase"].lower() for fact in facts if "phrase" in fact} | {"started"}
-    assert phrases >= set(grammar.meanings()["phrases"])
-    used = {_first_fit(grok.lines(), grammar.begin(sample.text)["body"]) for sample in samples}
-    assert used == set(grok.lines())
-    assert {_first_fit(grok.heads(), sample.text) for sample in samples} == set(grok.heads())
+def test_every_kind_is_imported_as_documented(tmp_path: Path) -> None:
+    assert {case.kind for case in legacy_kinds.CASES} == set(legacy_kinds.documented("`shipper import`"))
+    wrong = {}
+    for number, case in enumerate(legacy_kinds.CASES):
+        log = written(tmp_path / f"{number}.log", case.data, case.changed)
+        if bad := case.wrong(imported(log, case.zone, **case.settings)):
+            wrong[case.log[:100]] = bad
+    assert not wrong
 
 
-def _first_fit(names: list[str], text: str) -> str:
-    return next(name for name in names if grok.compiled(name).match(text))
+def test_a_case_that_is_wrong_is_noticed(tmp_path: Path) -> None:
+    case = next(one for one in legacy_kinds.CASES if one.kind == "tracebacks")
+    log = written(tmp_path / "x.log", case.data.replace(b"ValueError", b"TypeError"), case.changed)
+    assert case.wrong(imported(log, case.zone))
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_blocks_of_any_size_give_the_same_records(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traceback is not cut where a block ends."""
+    cases = [case for case in legacy_kinds.CASES if case.kind.startswith("tracebacks") and case.encoding == "utf-8"]
+    monkeypatch.setattr("shipper.ship.source.tail.TEXT_BLOCK", size)
+    for number, case in enumerate(cases):
+        log = written(tmp_path / f"{number}.log", case.data, case.changed)
+        assert case.wrong(imported(log, case.zone)) == [], case.log
+
+
+def test_the_table_covers_every_pattern() -> None:
+    lines = [sample.text for name in legacy_samples.WRITTEN for sample in legacy_samples.expected(name)]
+    lines += [line for case in legacy_kinds.CASES for line in (case.log, *case.log.splitlines())]
+    carriers, bodies = Carriers(), []
+    used = set()
+    for line in lines:
+        text = multiline.decoded(line.encode())
+        used |= {name for name in grok.names("RQ_CARRIER_") if grok.Expression(name).match(text) is not None}
+        text = carriers.line(text).text
+        used |= {name for name in grok.names("RQ_HEAD_") if grok.Expression(name).match(text) is not None}
+        bodies.append(heads.parse(text)["body"].rstrip())
+    for case in legacy_kinds.CASES:
+        bodies += [multiline.text_of(one) for one in multiline.records_in(case.data, Carriers())]
+    own = grok.with_own_ids(r"nightly-\d+")
+    for prefix in ("RQ_LINE_", "RQ_ERROR_"):
+        for name in grok.names(prefix):
+            expression = grok.Expression(name, own)
+            used |= {name} if any(expression.match(body) is not None for body in bodies) else set()
+    assert used == {
+        name for prefix in ("RQ_CARRIER_", "RQ_HEAD_", "RQ_LINE_", "RQ_ERROR_") for name in grok.names(prefix)
+    }
+
+
+def test_a_pattern_needs_the_words_that_it_is_chosen_by() -> None:
+    """messages.py does not try a pattern on a text without its word."""
+    bodies = [sample.alone["message"] for name in legacy_samples.WRITTEN for sample in legacy_samples.expected(name)]
+    bodies += [
+        heads.parse(line)["body"] for case in legacy_kinds.CASES for line in (case.log.strip(), *case.log.splitlines())
+    ]
+    patterns = grok.compiled("RQ_LINE_", grok.with_own_ids(r"nightly-\d+"))
+    assert set(patterns) == set(messages._NEEDED)
+    for name, pattern in patterns.items():
+        for body in bodies:
+            assert messages._NEEDED[name] in body or pattern.match(body) is None, (name, body)
+
+
+def test_rqs_own_format_is_read_as_any_other() -> None:
+    """heads.py has a shorter expression for it."""
+    general = grok.Expression("RQ_HEAD_STAMP")
+    for case in legacy_kinds.CASES:
+        for line in case.log.splitlines():
+            if heads._PLAIN.match(line):
+                found = general.match(line)
+                assert found is not None
+                assert (found["clock"], found["body"]) == (heads.parse(line)["clock"], heads.parse(line)["body"])
+                assert not found.get("decoration", "").strip()
 
 
 def test_what_a_phrase_means_is_said_for_every_phrase_of_an_ending() -> None:
-    for meaning in grammar.meanings()["phrases"].values():
+    for meaning in tables()["phrases"].values():
         assert {"action", "type", "outcome", "status"} <= set(meaning)
 
 
@@ -59,24 +155,31 @@ def test_what_a_phrase_means_is_said_for_every_phrase_of_an_ending() -> None:
         ("2.5seconds", "2.5"),
         (" 7 ", "7"),
         ("0", "0"),
+        ("1.5e3", "1500"),
+        ("0:00:06.250000", "6.25"),
+        ("1 day, 0:00:01", "86401"),
         ("31622400", "31622400"),
     ],
 )
 def test_a_tasks_time_is_a_number_of_seconds(text: str, taken: str) -> None:
-    assert grammar.seconds(text) == Decimal(taken)
+    assert record.seconds(text) == Decimal(taken)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "-1", "soon", "1.2.3", "1,23,4", "1e3", "NaN", "31622401", ",5", "5,", "5.", "1.234,5", "9" * 500, " " * 500],
-)
+    ["", "-1", "soon", "1.2.3", "1,23,4", "1e999", "NaN", "31622401", ",5", "5,", "5.", "1.234,5", "9" * 500, " " * 500,
+     "250ms", "2 min", "٣"],
+)  # fmt: skip
 def test_what_is_no_time_of_a_task_is_none(text: str) -> None:
-    assert grammar.seconds(text) is None
+    assert record.seconds(text) is None
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=300))
 def test_any_text_becomes_a_record_that_can_be_written(text: str) -> None:
-    made = grammar.record(grammar.facts_of(text), datetime(2021, 1, 13, tzinfo=UTC), Whence("h", "p", {}), "i")
+    carried = Carriers().line(text)
+    head = heads.parse(carried.text)
+    captures = {**head, **GRAMMAR.parse(head["body"])}
+    made = build(ParsedLine(head["body"], captures, datetime(2021, 1, 13, tzinfo=UTC)), LogSource("h", "p", {}), "i")
     assert made["event"]["dataset"] in ("rq.job", "rq.app")
     assert "legacy" in made["tags"]
     json.dumps(made)
@@ -92,6 +195,9 @@ LINE = st.sampled_from(
         b"ValueError: x",
         b"\xff\xfe",
         b"plain",
+        b"a | 10:00:00 x",
+        b"a |   indented",
+        b"10:00:01 [Job a]: exception raised while executing (f)",
         b"Time: 2021-01-13 10:00:00,1 Task: a Task-time: 1Time: 2021-01-13 10:00:01,1 Task: b",
     ]
 )
@@ -100,34 +206,27 @@ LINE = st.sampled_from(
 @given(st.lists(LINE, max_size=20), st.booleans())
 def test_every_byte_of_a_log_is_in_one_record(parts: list[bytes], ends: bool) -> None:
     data = b"\n".join(parts) + (b"\n" if ends else b"")
+    entries = sorted(
+        ((entry.offset, entry.raw) for one in multiline.records_in(data, Carriers()) for entry in one),
+    )
     at = 0
-    for offset, record in lines.records_in(data):
-        assert data[offset : offset + len(record)] == record
-        assert not data[at:offset].strip()
-        at = offset + len(record)
-    assert not data[at:].strip()
+    for offset, raw in entries:
+        assert data[offset : offset + len(raw)] == raw
+        assert not data[at:offset].replace(b"a |", b"").strip()
+        at = offset + len(raw)
+    assert not data[at:].replace(b"a |", b"").strip()
 
 
 @given(st.lists(LINE, min_size=1, max_size=20))
 def test_the_last_record_of_a_piece_waits_for_what_may_belong_to_it(parts: list[bytes]) -> None:
     data = b"\n".join(parts) + b"\n"
-    cut = lines.whole_records(data)
-    whole = [(offset, record) for offset, record in lines.records_in(data[:cut])]
-    rest = [(cut + offset, record) for offset, record in lines.records_in(data[cut:])]
-    assert whole + rest == list(lines.records_in(data))
-    more = data[cut:] + b"  and on\n"
-    assert len(list(lines.records_in(more))) == max(1, len(rest))
+    cut = multiline.whole_records(data)
+    assert 0 <= cut < len(data)
+    assert cut == 0 or data[cut - 1 : cut] == b"\n"
 
 
-def test_secrets_in_a_jobs_description_are_left_out() -> None:
-    text = lines.text_of(
-        f"10:00:00 default: f(1, password='a b', api_key=\"x\", token=abc, note='x=1') ({JOB}) "
-        f"{{'Card-Number': 4}}".encode()
-    )
-    assert text == (
-        f"10:00:00 default: f(1, password={REDACTED}, api_key={REDACTED}, token={REDACTED}, note='x=1') ({JOB}) "
-        f"{{'Card-Number': {REDACTED}}}"
-    )
+def test_a_line_that_another_encoding_wrote_keeps_its_characters() -> None:
+    assert multiline.decoded("Größe".encode()) == multiline.decoded("Größe".encode("cp1252")) == "Größe"
 
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -136,24 +235,24 @@ BERLIN = ZoneInfo("Europe/Berlin")
 @pytest.mark.parametrize(
     ("day", "clock", "moment"),
     [
-        (date(2026, 3, 29), "02:30:00", "2026-03-29T01:30:00+00:00"),  # an hour that is left out
-        (date(2026, 10, 25), "02:30:00", "2026-10-25T00:30:00+00:00"),  # one that is there twice
-        (date(2026, 7, 1), "00:30:00", "2026-06-30T22:30:00+00:00"),
+        (date(2026, 3, 29), (2, 30, 0), "2026-03-29T01:30:00+00:00"),  # an hour that is left out
+        (date(2026, 10, 25), (2, 30, 0), "2026-10-25T00:30:00+00:00"),  # one that is there twice
+        (date(2026, 7, 1), (0, 30, 0), "2026-06-30T22:30:00+00:00"),
     ],
 )
-def test_times_without_a_zone_are_of_the_zone_that_is_set(day: date, clock: str, moment: str) -> None:
-    assert dates.moment(day, clock, None, None, BERLIN).isoformat() == moment
+def test_times_without_a_zone_are_of_the_zone_that_is_set(day: date, clock: tuple[int, int, int], moment: str) -> None:
+    assert dates.moment(day, clock, BERLIN).isoformat() == moment
 
 
-def _days(log: str, written: str = "2021-01-20T12:00:00+00:00") -> list[str]:
+def _days(log: str, changed: str = "2021-01-20T12:00:00+00:00") -> list[str]:
     data = log.encode()
-    days = Dates(datetime.fromisoformat(written), UTC)
-    days.learn([data[:7], data[7:40], data[40:]], 0)
+    outline = Outline(datetime.fromisoformat(changed), UTC)
+    outline.learn([data[:7], data[7:40], data[40:]], 0)
     found = []
-    for offset, record in lines.records_in(data):
-        facts = grammar.begin(lines.text_of(record))
-        if "date" not in facts:
-            found.append(days.day(offset, facts["clock"]).isoformat()[5:])
+    for one in multiline.records_in(data, Carriers()):
+        head = one[0].head
+        if "date" not in head:
+            found.append(outline.day(one[0].offset, dates.clock_of(head)).isoformat()[5:])
     return found
 
 
@@ -177,7 +276,7 @@ def test_days_before_the_first_dated_line_are_counted_back_from_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "written"),
+    ("name", "changed"),
     [
         ("worker-2021-01-13.log", "2021-01-13T23:59:59+00:00"),
         ("worker.log-20210113", "2021-01-13T23:59:59+00:00"),
@@ -186,14 +285,51 @@ def test_days_before_the_first_dated_line_are_counted_back_from_it() -> None:
         ("worker-2025-12-31.log", "2026-01-01T00:00:00+00:00"),
     ],
 )
-def test_a_date_in_the_name_counts_where_the_file_was_copied_later(name: str, written: str) -> None:
-    assert dates.last_written(Path(name), datetime(2026, 1, 1, tzinfo=UTC)).isoformat() == written
+def test_a_date_in_the_name_counts_where_the_file_was_copied_later(name: str, changed: str) -> None:
+    assert dates.last_written(Path(name), datetime(2026, 1, 1, tzinfo=UTC)).isoformat() == changed
 
 
-def test_a_year_that_is_not_written_is_the_latest() -> None:
-    reference = datetime(2026, 1, 2, tzinfo=UTC)
-    assert dates.day_of("Dec 31", reference) == date(2025, 12, 31)
-    assert dates.day_of("Jan  2", reference) == date(2026, 1, 2)
-    assert dates.day_of("Feb 29", reference) == date(2024, 2, 29)
-    with pytest.raises(ValueError, match="no year has a Feb 30"):
-        dates.day_of("Feb 30", reference)
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("Dec 31", date(2025, 12, 31)),
+        ("Jan  2", date(2026, 1, 2)),
+        ("Feb 29", date(2024, 2, 29)),
+        ("0102", date(2026, 1, 2)),
+        ("12/31/2025", date(2025, 12, 31)),
+        ("31/12/2025", date(2025, 12, 31)),
+        ("01/12/2025", date(2025, 1, 12)),
+        ("02/01/2026", date(2026, 1, 2)),  # the other day is in the future
+    ],
+)
+def test_dates_that_leave_something_open(text: str, day: date) -> None:
+    assert dates.day_of({"date": text}, datetime(2026, 1, 2, tzinfo=UTC)) == day
+
+
+def test_a_day_that_no_year_has_is_none() -> None:
+    with pytest.raises(ValueError, match="no year has a day 30 in month 2"):
+        dates.day_of({"date": "Feb 30"}, datetime(2026, 1, 2, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("expression", ["(", "a(b)", "^a", "a$"])
+def test_an_expression_for_ids_that_cannot_be_used_is_refused(expression: str) -> None:
+    with pytest.raises(Exception, match="regular expression"):
+        settings.load({"job_ids": expression})
+
+
+def test_no_pattern_takes_long_for_a_hostile_line() -> None:
+    from benchmarks.legacy import hostile
+
+    patterns = [
+        grok.Expression(name)
+        for prefix in ("RQ_CARRIER_", "RQ_HEAD_", "RQ_LINE_", "RQ_ERROR_")
+        for name in grok.names(prefix)
+    ]
+    slow: set[str] = set()
+    for line in hostile(3000):
+        begin = time.process_time()
+        for pattern in patterns:
+            pattern.match(line)
+        if time.process_time() - begin > 0.5:
+            slow.add(line[:60])
+    assert not slow

@@ -1,4 +1,4 @@
-"""Logstash's pipeline: well-formed, the shared grammar in its order, and settings that all have a default."""
+"""Logstash's pipeline: well-formed, with the shared patterns in their order, small, and set by the environment."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import pytest
 import yaml
 
 from shipper import records, settings
-from shipper.legacy import grok, lines
-from shipper.redact import REDACTED
-from tests import logstash_config, redaction_samples
-from tests.logstash_config import FOLDER, every, files, plugins, texts
+from shipper.legacy import carriers, grok
+from shipper.redact.rules import REDACTED, table
+from tests.logstash_config import FOLDER, Plugin, every, files, plugins, texts
+from tests.redaction_samples import RULES_OF_LOGSTASH, in_a_string, rules_of_logstash
 
-RUBY = "\n".join(path.read_text(encoding="utf-8") for path in sorted((FOLDER / "ruby").rglob("*.rb")))
-CONFIGURATION = "\n".join(path.read_text() for path in [*files(), *FOLDER.glob("*.yml")])
+CONFIGURATION = "\n".join(path.read_text() for path in [*files(), *FOLDER.glob("*.yml")] if path != RULES_OF_LOGSTASH)
 SETTING = re.compile(r"\$\{([A-Z_]+)(:[^}]*)?\}")
+
+
+def _all() -> list[Plugin]:
+    return [one for file in files() for one in plugins(file.read_text())]
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
@@ -56,20 +59,47 @@ def test_a_configuration_that_lost_a_brace_is_refused(path: Path) -> None:
 
 
 def test_the_patterns_are_tried_in_the_order_of_their_file() -> None:
-    (heads, said) = [grok_filter.settings["match"] for grok_filter in every("grok")]
-    assert heads == {"[@metadata][line]": [f"(?u)%{{{name}}}" for name in grok.heads()]}
-    assert said == {"[@metadata][rq][rq_body]": [f"(?u)%{{{name}}}" for name in grok.lines()]}
+    found = {one.settings["id"]: next(iter(one.settings["match"].values())) for one in every("grok")}
+    assert found.pop("time-of-json") == "(?u)%{RQ_SENT_TIME}"
+    prefixes = {"carrier": "RQ_CARRIER_", "head": "RQ_HEAD_", "line": "RQ_LINE_", "exception": "RQ_ERROR_"}
+    assert found == {name: [f"(?u)%{{{one}}}" for one in grok.names(prefix)] for name, prefix in prefixes.items()}
 
 
-def test_the_patterns_that_are_used_are_there() -> None:
-    (folder,) = {text for one in every("grok") for text in one.settings["patterns_dir"]}
-    assert folder == "${LEGACY_HOME:/usr/share/logstash}/patterns"
-    named = {name for one in every("grok") for text in texts(one) for name in re.findall(r"%\{(\w+)", text)}
-    assert named
-    assert named <= set(grok.patterns())
+def test_the_fields_of_json_lines_are_those_of_the_import() -> None:
+    (code,) = [one.settings["code"] for one in every("ruby") if one.settings["id"] == "line-of-json"]
+    for names in (carriers.MESSAGES, carriers.TIMES, carriers.STACKS, carriers.LEVELS):
+        wanted = ", ".join("[" + ", ".join(f"'{part}'" for part in name.split(".")) + "]" for name in names)
+        assert wanted in code.replace("['log', 'level'], ", "['log', 'level'], ")
 
 
-@pytest.mark.parametrize("name", ["patterns/rq", "grammar.json"])
+def test_every_filter_has_an_id_of_its_own() -> None:
+    ids = [one.settings.get("id") for one in _all() if one.name != "multiline"]
+    assert None not in ids
+    assert len(set(ids)) == len(ids)
+
+
+def test_secrets_are_redacted_by_the_rules_of_the_table() -> None:
+    assert RULES_OF_LOGSTASH.read_text() == rules_of_logstash()
+    (redaction,) = [one for one in every("mutate") if one.settings["id"] == "redaction"]
+    parts = redaction.settings["gsub"]
+    found = list(zip(parts[0::3], parts[1::3], parts[2::3], strict=True))
+    assert found == [("message", in_a_string(rule.pattern), f"\\1{REDACTED}") for rule in table() if not rule.luhn]
+
+
+def test_there_is_no_file_of_ruby_and_little_of_it() -> None:
+    assert not list(FOLDER.rglob("*.rb"))
+    assert not [one for one in every("ruby") if "path" in one.settings]
+    code = [one.settings["code"] for one in _all() if "code" in one.settings]
+    assert sum(len(text.strip().splitlines()) for text in code) <= 45
+    assert sum(len(path.read_text().splitlines()) for path in files() if path != RULES_OF_LOGSTASH) <= 300
+
+
+def test_nothing_of_logstash_s_own_files_is_read() -> None:
+    assert "sincedb" not in CONFIGURATION
+    assert "File." not in CONFIGURATION
+
+
+@pytest.mark.parametrize("name", ["patterns/rq", "meanings"])
 def test_what_is_shared_is_a_link_within_the_checkout(name: str) -> None:
     link = FOLDER / name
     assert link.is_symlink()
@@ -77,63 +107,49 @@ def test_what_is_shared_is_a_link_within_the_checkout(name: str) -> None:
     assert link.resolve() == FOLDER.parent / "shipper/legacy" / name
 
 
-def test_lines_are_joined_cut_and_cleaned_by_the_same_expressions() -> None:
+def test_filebeat_and_the_file_input_begin_records_with_the_same_lines() -> None:
     (file,) = every("file")
-    assert file.settings["codec"].settings["pattern"] == lines.CONTINUES
-    for expression in (lines.CONTINUES, lines.GLUED):
-        assert f"\n{expression}\nTEXT\n" in RUBY
-    assert f"COLORS = /{lines.COLORS}/" in RUBY
+    inputs = yaml.safe_load((FOLDER / "filebeat.yml").read_text())["filebeat.inputs"]
+    joined = [parser["multiline"] for one in inputs for parser in one["parsers"] if "multiline" in parser]
+    pattern = file.settings["codec"].settings["pattern"].replace('\\"', '"')
+    assert [one["pattern"] for one in joined] == [pattern, pattern]
+    assert [(one["negate"], one["match"]) for one in joined] == [(True, "after")] * 2
+    begins = re.compile(pattern)
+    for line in (
+        "10:00:01 a",
+        "2026-02-10 10:00:01 a",
+        "[2026-02-10 a",
+        "INFO a",
+        "Feb 10 10:00:01 a",
+        '{"log":',
+        "\x1b[32m10:",
+    ):
+        assert begins.search(line), line
+    for line in ("Traceback (most", "  File", "ValueError: x", "DETAIL: x", "During handling", "", "[SQL: x]", "{"):
+        assert not begins.search(line), line
 
 
-def test_logstash_redacts_by_the_same_rules() -> None:
-    assert redaction_samples.RULES_OF_LOGSTASH.read_text() == redaction_samples.rules_of_logstash()
-
-
-def test_ruby_says_the_same_as_the_records() -> None:
-    assert f'ECS_VERSION = "{records.ECS_VERSION}"' in RUBY
-    assert f'REDACTED = "{REDACTED}"' in RUBY
-    assert f"LIMIT = {records.TEXT_LIMIT:_} " in RUBY
-    for name, table in (("PERIODS", records.PERIODS), ("DATASETS", records.DATASETS)):
-        pairs = ", ".join(f'"{dataset}" => "{value}"' for dataset, value in table.items())
-        assert f"{name} = {{ {pairs} }}" in RUBY
-    assert f'OTHERS = "{records.DATASET_OF_OTHERS}"' in RUBY
-    assert f"RECORD = '{records.LINE_START.decode()}'" in RUBY
-
-
-def test_every_setting_has_a_default() -> None:
+def test_every_setting_has_one_default_and_is_documented() -> None:
     found = SETTING.findall(CONFIGURATION)
     assert found
     assert [name for name, default in found if not default] == []
     assert "${" not in SETTING.sub("", CONFIGURATION)
-
-
-def test_a_setting_has_one_default() -> None:
-    defaults: dict[str, set[str]] = {}
-    for name, default in SETTING.findall(CONFIGURATION):
-        defaults.setdefault(name, set()).add(default)
-    assert {name: found for name, found in defaults.items() if len(found) > 1} == {}
-
-
-def test_every_setting_is_documented_and_nothing_else() -> None:
-    used = {name for name, _ in SETTING.findall(CONFIGURATION)}
+    used = {name for name, _ in found}
     assert set(re.findall(r"^\| `([A-Z_]+)`", (FOLDER / "README.md").read_text(), re.MULTILINE)) == used
 
 
 def test_what_the_shipper_has_too_has_the_shipper_s_name() -> None:
     names = {name for name, _ in SETTING.findall(CONFIGURATION)}
-    names.remove("LEGACY_FILES")  # SHIPPER_FILES are the logs that have JSON
-    for name in names:
+    for name in names - {"LEGACY_FILES"}:  # SHIPPER_FILES are the logs that have JSON
         prefix, _, rest = name.partition("_")
         assert prefix in ("SHIPPER", "LEGACY")
         assert (rest.lower() in settings.NAMES) == (prefix == "SHIPPER"), name
 
 
 def test_no_host_is_named_but_by_a_default_on_this_machine() -> None:
-    hosts = re.findall(r"https?://[^\s\"'}]+", CONFIGURATION + RUBY)
-    assert set(hosts) == {"http://127.0.0.1:9200"}
-    for name in ("beats", "tcp"):
-        (listening,) = every(name)
-        assert re.fullmatch(r"\$\{LEGACY_[A-Z]+_HOST:127\.0\.0\.1\}", listening.settings["host"])
+    assert set(re.findall(r"https?://[^\s\"'}]+", CONFIGURATION)) == {"http://127.0.0.1:9200"}
+    (listening,) = every("beats")
+    assert listening.settings["host"] == "${LEGACY_BEATS_HOST:127.0.0.1}"
 
 
 def test_secrets_come_from_the_environment_alone() -> None:
@@ -151,35 +167,36 @@ def test_a_document_is_created_once_where_the_templates_of_setup_hold() -> None:
         output.settings.items()
         >= {
             "action": "create",
-            "document_id": "%{[@metadata][id]}",
-            "index": "%{[@metadata][index]}",
+            "document_id": "%{[event][id]}",
             "manage_template": "false",
             "ilm_enabled": "false",
             "data_stream": "false",
             "silence_errors_in_log": ["version_conflict_engine_exception"],
         }.items()
     )
+    assert records.PERIODS["rq.job"] == records.PERIODS["rq.app"] == "%Y.%m.%d"
+    assert output.settings["index"].endswith("-%{+yyyy.MM.dd}")
 
 
-def test_starts_come_before_ends_and_nothing_is_lost_on_the_way() -> None:
+def test_only_the_pairing_needs_one_worker() -> None:
     found = yaml.safe_load((FOLDER / "logstash.yml").read_text())
-    assert (found["pipeline.workers"], found["pipeline.ordered"]) == (1, True)
+    assert "pipeline.workers" not in found
     assert found["queue.type"] == "persisted"
     assert found["dead_letter_queue.enable"] is True
     assert found["api.http.host"] == "127.0.0.1"
-    assert found["pipeline.ecs_compatibility"] == "v8"
     (pipeline,) = yaml.safe_load((FOLDER / "pipelines.yml").read_text())
-    assert pipeline["path.config"].endswith("/pipeline/*.conf")
-
-
-def test_every_step_of_ruby_is_one_that_ruby_has() -> None:
-    steps = [one.settings["script_params"]["step"] for one in every("ruby")]
-    assert steps == ["take", "make", "finish"]
-    for step in steps:
-        assert f"    def {step}(event)\n" in RUBY
+    assert "pipeline.workers" not in pipeline
+    assert "pairs" not in pipeline["path.config"]
 
 
 def test_helpers_are_metadata_which_no_document_has() -> None:
-    for name in ("grok", "fingerprint"):
-        assert all(one.settings["target"].startswith("[@metadata]") for one in every(name))
-    assert logstash_config.every("mutate") == []
+    for one in [*every("grok"), *every("json")]:
+        assert one.settings["target"].startswith("[@metadata]")
+
+
+def test_the_ecs_version_is_that_of_the_records() -> None:
+    assert f'"[ecs][version]" => "{records.ECS_VERSION}"' in CONFIGURATION
+
+
+def test_every_text_of_the_configuration_is_plain() -> None:
+    assert all(isinstance(text, str) for one in _all() for text in texts(one))

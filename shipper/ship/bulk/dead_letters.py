@@ -151,6 +151,7 @@ class DeadLetters:
             "offset": dead_letter.offset,
             "file_id": dead_letter.file_id,
             **({"foreign": True} if dead_letter.foreign else {}),
+            **({"text": True} if dead_letter.text else {}),
         }
         if dead_letter.too_long is not None:
             content["line_file"] = self._copy(dead_letter.too_long, identifier)
@@ -177,7 +178,7 @@ class DeadLetters:
         line = base64.b64decode(encoded) if encoded else content.get("line", "").encode()
         dead_letter = DeadLetter(
             content["reason"], line, content["path"], content["offset"], content["status"], content["file_id"],
-            foreign=content.get("foreign", False),
+            foreign=content.get("foreign", False), text=content.get("text", False),
         )  # fmt: skip
         blob = self._blobs / content["line_file"] if "line_file" in content else None
         return StoredDeadLetter(content["id"], parse_timestamp(content["@timestamp"]), dead_letter, blob)

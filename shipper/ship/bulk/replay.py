@@ -35,11 +35,17 @@ def replay(
     Each line gets the index and id that it would have had, so that a second replay only makes duplicates.
     """
     refused: list[tuple[str, str]] = []
+    chosen = list(chosen)
+    if any(stored.dead_letter.text for stored in chosen):
+        settings = replace(settings, format="legacy")  # the ingest pipeline has to be there
     pipeline = Pipeline(settings, dead_letters, threading.Event(), retry_timeout_s)
     try:
         pipeline.prepare()
         for chunk in _chunks(chosen):
-            refused += _send(pipeline, dead_letters, chunk, settings)
+            texts = [stored for stored in chunk if stored.dead_letter.text]
+            others = [stored for stored in chunk if not stored.dead_letter.text]
+            refused += _send(pipeline, dead_letters, others, settings) if others else []
+            refused += _send_text(pipeline, dead_letters, texts, settings) if texts else []
     finally:
         pipeline.close()
     return Replayed(pipeline.counts.indexed, pipeline.counts.duplicates, refused)
@@ -64,6 +70,25 @@ def _send(
     reasons = {(one.path, one.offset): one.reason for one in [*batch.dead_letters, *pipeline.send(batch)]}
     for states in StateWindow(reader.states).take(everything=True):
         pipeline.send(states)
+    refused += [(stored.id, reasons[where]) for stored in chunk if (where := _place(stored)) in reasons]
+    dead_letters.remove({stored.id for stored in chunk} - {identifier for identifier, _ in refused})
+    return refused
+
+
+def _send_text(
+    pipeline: Pipeline, dead_letters: DeadLetters, chunk: list[StoredDeadLetter], settings: Settings
+) -> list[tuple[str, str]]:
+    """The same for lines of text logs: with the ids, and through the ingest pipeline, of the first time."""
+    from ..reader.legacy import LegacyReader  # which compiles the grammar
+
+    batch, reader, parsed = Batch(settings), LegacyReader(settings), Parsed()
+    refused = [(stored.id, stored.dead_letter.reason) for stored in chunk if stored.blob is not None]
+    for stored in chunk:
+        if stored.blob is None:
+            one = stored.dead_letter
+            parsed.add(reader.read_again(one.line, one.path, one.offset, one.file_id, stored.read_at))
+    batch.add_parsed(parsed)
+    reasons = {(one.path, one.offset): one.reason for one in [*batch.dead_letters, *pipeline.send(batch)]}
     refused += [(stored.id, reasons[where]) for stored in chunk if (where := _place(stored)) in reasons]
     dead_letters.remove({stored.id for stored in chunk} - {identifier for identifier, _ in refused})
     return refused

@@ -173,11 +173,7 @@ def _stated_time(line: bytes, content: Mapping[str, Any], settings: Settings, no
         moment = _parsed(line, "@timestamp", value)
         if moment is None:
             raise NotShippable(f"@timestamp is not an ISO 8601 time: {value!r:.40}")
-        if not _is_plausible(moment, settings, now):
-            raise NotShippable(
-                f"its time {moment.isoformat()} is more than {settings.past_days} days back"
-                f" or {settings.future_days} ahead"
-            )
+        check_time(moment, settings, now)
         return moment
     for name in TIMES[1:]:
         if (moment := _parsed(line, name, content.get(name))) is not None and _is_plausible(moment, settings, now):
@@ -185,6 +181,14 @@ def _stated_time(line: bytes, content: Mapping[str, Any], settings: Settings, no
     loguru = _within(content, "record", "time", "repr")
     moment = _parsed(line, "", loguru) if isinstance(loguru, str) else None
     return moment if moment is not None and _is_plausible(moment, settings, now) else None
+
+
+def check_time(moment: datetime, settings: Settings, now: datetime) -> None:
+    """Raise NotShippable if a record with this time is too old, or too far in the future."""
+    if not _is_plausible(moment, settings, now):
+        raise NotShippable(
+            f"its time {moment.isoformat()} is more than {settings.past_days} days back or {settings.future_days} ahead"
+        )
 
 
 def _is_plausible(moment: datetime, settings: Settings, now: datetime) -> bool:

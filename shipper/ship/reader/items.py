@@ -27,7 +27,7 @@ class DeadLetter:
 
     `file_id` tells files of a host apart: it goes into the ids of lines that have none. `too_long` is the
     block that the line is to be copied from, where it is too long to be held. `foreign`: the file may not hold records
-    of ours.
+    of ours. `text`: it is a line of a text log.
     """
 
     reason: str
@@ -38,6 +38,7 @@ class DeadLetter:
     file_id: str = ""
     too_long: Block | None = None
     foreign: bool = False
+    text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,13 @@ class Item:
     offset: int
     file_id: str = ""
     foreign: bool = False
+    text: bool = False
 
     def refused(self, reason: str, status: int | None) -> DeadLetter:
         """The dead letter that this becomes when Elasticsearch will not have it."""
-        return DeadLetter(reason, self.line, self.path, self.offset, status, self.file_id, foreign=self.foreign)
+        return DeadLetter(
+            reason, self.line, self.path, self.offset, status, self.file_id, foreign=self.foreign, text=self.text
+        )
 
 
 @dataclass(frozen=True, slots=True)

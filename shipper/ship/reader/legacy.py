@@ -1,7 +1,8 @@
 """Text logs of RQ → documents: for the ingest pipeline rq-legacy (`run --format legacy`), or whole (`import`).
 
-What only the file tells, is found here in both cases: which lines belong together, and when a line without a date was
-written. The grammar is the pipeline's, which sees each line by itself, or our own, which also pairs starts with ends.
+What only the file tells is found here in both cases: which lines belong together, and when and by whom they were
+written. What a line says is found by the pipeline, which sees each line by itself, or by our own grammar, which also
+combines starts with ends.
 """
 
 from __future__ import annotations
@@ -9,42 +10,45 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, tzinfo
-from typing import NamedTuple
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 import orjson
 
-from ...index.pipelines import CLEAN, NAME
-from ...legacy import dates, grammar, lines
-from ...legacy.dates import Dates
-from ...legacy.grammar import Facts, Whence
-from ...legacy.pairing import Pairs
-from ...records import encode, index_name, timestamp
+from ...index.pipelines import BODY, NAME
+from ...legacy import dates, heads, multiline
+from ...legacy.carriers import Carriers
+from ...legacy.messages import Grammar
+from ...legacy.multiline import LogRecord
+from ...legacy.outline import Outline
+from ...legacy.pairing import OpenJobs
+from ...legacy.record import LEGACY, UNDATED, LogSource, ParsedLine, build
+from ...records import encode, index_name, record_id, timestamp
 from ...redact.text import TextRules
 from ...service import ServiceInfo
 from ...settings import Settings
 from ..source.tail import Block, Source, name_of
-from .document import Document, Place, line_id
+from .document import Document, check_time
 from .items import DeadLetter, Item, Parsed, rejection_reason, too_long
 from .state_store import StateStore
 
 
-class Line(NamedTuple):
-    """A record of a text log, with the lines that belong to it."""
+@dataclass(slots=True)
+class _File:
+    """What is known of a file: its outline, and the carriers of its lines."""
 
-    offset: int
-    raw: bytes
-    text: str
-    head: Facts
-    moment: datetime
+    source: LogSource
+    file_id: str
+    outline: Outline
+    carriers: Carriers
 
 
 class LegacyReader:
-    """Takes blocks of text logs in; a line of before `since` is left out, and `skipped` counts it."""
+    """Parses blocks of text logs. Lines from before `since` are left out; `skipped` counts them."""
 
-    states: StateStore | None = None  # a text log's lines do not tell enough of a job
+    states: StateStore | None = None  # a text log does not have what a state needs
 
     def __init__(self, settings: Settings, since: datetime | None = None) -> None:
         self.skipped = 0
@@ -53,90 +57,142 @@ class LegacyReader:
         self._zone: tzinfo = UTC if settings.timezone == "UTC" else ZoneInfo(settings.timezone)
         self._host = socket.gethostname()
         self._service = ServiceInfo.here(settings).service
-        self._known: WeakKeyDictionary[Source, Dates] = WeakKeyDictionary()
         self._rules = TextRules(name for name in settings.redact if ":" not in name)
+        self._files: WeakKeyDictionary[Source, _File] = WeakKeyDictionary()
+        self._indices: dict[tuple[str, int], bytes] = {}  # by dataset and day
 
     def read(self, block: Block) -> Parsed:
-        """What a block's records become."""
         if block.too_long:
             return too_long(block)
-        parsed = Parsed(size=len(block.data))
-        path, file_id = name_of(block.source), block.source.file_id()
-        whence = Whence(self._host, path, self._service)
-        days = self._dates(block)
-        for at, raw in lines.records_in(bytes(block.data)):
-            offset = block.start + at
+        return self._read(bytes(block.data), block.start, self._file(block))
+
+    def read_again(self, raw: bytes, path: str, offset: int, file_id: str, read_at: datetime) -> Parsed:
+        """A record that became a dead letter. A time without a date is of the latest day before it was read."""
+        outline = Outline(read_at, self._zone)
+        outline.learn([raw], offset)
+        return self._read(raw, offset, _File(LogSource(self._host, path, self._service), file_id, outline, Carriers()))
+
+    def _read(self, data: bytes, start: int, file: _File) -> Parsed:
+        parsed, now = Parsed(size=len(data)), datetime.now(UTC)
+        earliest = now - timedelta(days=self._settings.past_days)
+        latest = now + timedelta(days=self._settings.future_days)
+        path, file_id = file.source.path, file.file_id
+        for record in multiline.records_in(data, file.carriers):
+            offset, raw = start + record[0].offset, multiline.raw_of(record)
             try:
-                line = _line(offset, raw, days, self._rules)
-                identifier = line_id(raw.decode("utf-8", "replace"), Place(self._host, file_id, offset), line.moment)
-                document = self._document(line, whence, identifier)
+                moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
+                if self._since is not None and moment < self._since:
+                    self.skipped += 1
+                    self._skip(record, file, moment, offset)
+                    continue
+                if not earliest <= moment <= latest:
+                    check_time(moment, self._settings, now)
+                identifier = record_id(moment, self._host, file_id, str(offset), raw.decode("utf-8", "replace"))
+                document = self._document(record, file, moment, is_dated, offset, identifier)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
-                parsed.dead_letters.append(DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id))
-                continue
-            if self._since is not None and line.moment < self._since:
-                self.skipped += 1
+                parsed.dead_letters.append(
+                    DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id, text=True)
+                )
             else:
                 parsed.size += len(document.source)
-                parsed.items.append(Item(document, document.source, path, offset, file_id))
+                parsed.items.append(Item(document, raw, path, offset, file_id, text=True))
         return parsed
 
-    def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
-        """What Elasticsearch makes a record of, by its pipeline. It moves a job's to the index of jobs."""
+    def _skip(self, record: LogRecord, file: _File, moment: datetime, offset: int) -> None:
+        """Called for a line from before `since`."""
+
+    def _document(
+        self,
+        record: LogRecord,
+        file: _File,
+        moment: datetime,
+        is_dated: bool,
+        offset: int,  # noqa: ARG002
+        identifier: str,
+    ) -> Document:
+        """The document that Elasticsearch's pipeline makes a record of. It moves a job's to the index of jobs."""
+        line, head = record[0].line, record[0].head
+        tags = [LEGACY] if is_dated else [LEGACY, UNDATED]
+        log = {"file": {"path": file.source.path}}
         source = {
-            "@timestamp": timestamp(line.moment),
-            "event": {"id": identifier, "timezone": self._settings.timezone},
-            "message": line.text,
-            CLEAN: True,
-            "service": whence.service,
-            "host": {"name": whence.host},
-            "log": {"file": {"path": whence.path}},
+            "@timestamp": timestamp(moment),
+            "event": {"id": identifier},
+            BODY: self._rules.redacted(multiline.text_of(record)),
+            "service": file.source.service,
+            "host": {"name": line.host or file.source.host},
+            "log": log,
+            "tags": tags,
         }
-        return self._created("rq.app", line.moment, identifier, orjson.dumps(source), pipeline=NAME)
+        if level := heads.log_level(head.get("level") or line.level or ""):
+            log["level"] = level  # type: ignore[assignment]
+        if logger := head.get("logger") or line.logger:
+            log["logger"] = logger  # type: ignore[assignment]
+        if line.pid is not None:
+            source["process"] = {"pid": line.pid}
+        return self._created("rq.app", moment, identifier, orjson.dumps(source), b',"pipeline":"%b"' % NAME.encode())
 
-    def _created(self, dataset: str, moment: datetime, identifier: str, source: bytes, **more: str) -> Document:
-        target = {"_index": index_name(dataset, moment, self._settings.namespace), "_id": identifier, **more}
-        return Document(orjson.dumps({"create": target}), source, moment)
+    def _created(self, dataset: str, moment: datetime, identifier: str, source: bytes, more: bytes = b"") -> Document:
+        key = dataset, moment.toordinal()
+        index = self._indices.get(key)
+        if index is None:
+            index = self._indices[key] = index_name(dataset, moment, self._settings.namespace).encode()
+        action = b'{"create":{"_index":"%b","_id":"%b"%b}}' % (index, identifier.encode(), more)
+        return Document(action, source, moment)
 
-    def _dates(self, block: Block) -> Dates:
-        """The days of the block's file, which is read ahead to its end where that was not done yet."""
+    def _file(self, block: Block) -> _File:
+        """What is known of the block's file, which is read ahead to its end where that was not done yet."""
         source = block.source
-        known = self._known.get(source)
-        if known is None or block.end > known.read_to:
+        known = self._files.get(source)
+        if known is None or block.end > known.outline.read_to:
             changed = datetime.fromtimestamp(source.changed_at(), UTC)
-            found = Dates(dates.last_written(source.path, changed), self._zone, known.last if known else None)
-            found.learn(source.ahead(block), block.start)
-            known = self._known[source] = found
+            outline = Outline(dates.last_written(source.path, changed), self._zone)
+            outline.learn(source.ahead(block), block.start)
+            if known is None:
+                place = LogSource(self._host, name_of(source), self._service)
+                known = self._files[source] = _File(place, source.file_id(), outline, Carriers())
+            outline.newest, known.outline = known.outline.newest, outline
         return known
 
 
-def _line(offset: int, raw: bytes, days: Dates, rules: TextRules) -> Line:
-    text = lines.text_of(raw, rules)
-    head = grammar.begin(text)
-    return Line(offset, raw, text, head, days.moment(head, offset))
-
-
 class LegacyImportReader(LegacyReader):
-    """The same, with records made here: an end knows its start. `seen` is told of each record's time."""
+    """Builds records itself, and combines starts with ends. `seen` is called with each record's time."""
 
     def __init__(
         self, settings: Settings, since: datetime | None = None, seen: Callable[[datetime], None] = lambda _: None
     ) -> None:
         super().__init__(settings, since)
-        self._pairs = Pairs()
+        self._grammar = Grammar(settings.job_ids)
+        self._open_jobs = OpenJobs()
         self._seen = seen
 
     def recall(self, source: Source, end: int) -> None:
         """Read again what an earlier run has imported of a file: its last starts are those of the ends to come."""
-        whence = Whence(self._host, name_of(source), self._service)
         for earlier in source.behind(Block(source, end, b"")):
-            days = self._dates(earlier)
-            for at, raw in lines.records_in(bytes(earlier.data)):
+            file = self._file(earlier)
+            for record in multiline.records_in(bytes(earlier.data), file.carriers):
                 with suppress(Exception):  # it became a dead letter then
-                    self._document(_line(earlier.start + at, raw, days, self._rules), whence, "")
+                    offset = earlier.start + record[0].offset
+                    moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
+                    self._document(record, file, moment, is_dated, offset, "")
 
-    def _document(self, line: Line, whence: Whence, identifier: str) -> Document:
-        facts = grammar.read_on(line.head)
-        record = grammar.record(facts, line.moment, whence, identifier)
-        self._pairs.join(record, facts, line.moment, whence.path)
-        self._seen(line.moment)
-        return self._created(record["event"]["dataset"], line.moment, identifier, encode(record)[:-1])
+    def _skip(self, record: LogRecord, file: _File, moment: datetime, offset: int) -> None:
+        self._document(record, file, moment, True, offset, "")  # its end may be taken
+
+    def _document(
+        self, record: LogRecord, file: _File, moment: datetime, is_dated: bool, offset: int, identifier: str
+    ) -> Document:
+        first, outline = record[0].line, file.outline
+        text = self._rules.redacted(multiline.text_of(record))
+        captures = self._grammar.parse(text, outline.names_later(offset) if outline.names_jobs() else None)
+        head = record[0].head
+        if len(head) > 2:  # more than a clock and the text
+            captures = {**head, **captures}
+        if first.level:
+            captures.setdefault("level", first.level)
+        if first.logger:
+            captures.setdefault("logger", first.logger)
+        line = ParsedLine(text, captures, moment, is_dated, first.host, first.pid)
+        made = build(line, file.source, identifier)
+        self._open_jobs.join(made, line, (file.source.path, first.source), offset, outline)
+        self._seen(moment)
+        return self._created(made["event"]["dataset"], moment, identifier, encode(made)[:-1])

@@ -1,4 +1,7 @@
-"""Reads a compressed rotated file once, from the position that was reached before it was compressed."""
+"""Reads a compressed rotated file once, from the position that was reached before it was compressed.
+
+Text files in UTF-16 are read in the same way: their positions count bytes of UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ...legacy.lines import whole_records
+from ...legacy.multiline import whole_records
 from ...opening import open_regular
 from .. import pulse
 from .checkpoints import Checkpoint
+from .encoded import open_utf16
 from .fingerprint import FIRST_LINE_LIMIT, HEAD_LIMIT, NOTHING, TAIL_LIMIT, Fingerprint, file_id, fingerprint
 from .tail import BLOCK, LINE_LIMIT, TEXT_BLOCK, Block, Mark, ReadOnce, pieces
 
-OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+UTF16 = "UTF-16"
+OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open, UTF16: open_utf16}
 SEAL_LENGTH = 64  # bytes
 TICK_S = 0.05  # upper bound of a file system's timestamp granularity
 _BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
@@ -59,7 +64,7 @@ class CompressedFile(ReadOnce):
         """Raises OSError."""
         self.path = path
         self._multiline = multiline
-        self._suffix = path.suffix
+        self._kind = path.suffix if is_compressed(path) else UTF16
         self._descriptor: int | None = open_regular(path)
         status = os.fstat(self._descriptor)
         self.device, self.inode, self.compressed_size = status.st_dev, status.st_ino, status.st_size
@@ -250,7 +255,7 @@ class CompressedFile(ReadOnce):
     def _open(self) -> IO[bytes]:
         """A stream of the uncompressed bytes. Opened by the descriptor, so that a rename does not matter."""
         where = self.path if self._descriptor is None else f"/proc/self/fd/{self._descriptor}"
-        return OPENERS[self._suffix](where, "rb")  # type: ignore[operator, no-any-return]
+        return OPENERS[self._kind](where, "rb")  # type: ignore[operator, no-any-return]
 
     def _close_stream(self) -> None:
         if self._stream is not None:

@@ -18,6 +18,7 @@ from ...errors import SourceError
 from ...opening import open_regular
 from .checkpoints import Checkpoint, recent
 from .compressed import CompressedFile, is_compressed
+from .encoded import is_utf16
 from .fingerprint import HEAD_LIMIT, Fingerprint, fingerprint, is_continuation, read_at
 from .links import Links
 from .tail import TailedFile
@@ -240,7 +241,8 @@ class Discovery:
 
     def _open_file(self, key: Key, path: Path, open_now: CheckpointIndex) -> None:
         try:
-            tailed = (self._compressed if is_compressed(path) else self._plain)(key, path, open_now)
+            is_stream = is_compressed(path) or (self._multiline and is_utf16(path))
+            tailed = (self._compressed if is_stream else self._plain)(key, path, open_now)
         except OSError as error:
             if error.errno != errno.ESTALE:  # replaced since it was listed: the next look finds the other
                 self._warn(path, f"{error.strerror}. It is tried again every few seconds.")

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import orjson
 
-from ...legacy.lines import whole_records
+from ...legacy.multiline import whole_records
 from ...records import LINE_START
 from .checkpoints import Checkpoint
 from .envelopes import is_envelope, whole

@@ -1,0 +1,89 @@
+"""Parses the beginning of a line: time, level, logger. The patterns are RQ_HEAD_ in patterns/rq."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from . import grok
+from .grok import Captures
+from .tables import tables
+
+_COMPACT = (
+    ("date_compact", "date"),
+    ("clock_compact", "clock"),
+    ("fraction_compact", "fraction"),
+    ("zone_compact", "zone"),
+)
+_WORD = re.compile(r"[\w.]+")
+_LOGGER = re.compile(r"[^\W\d][\w]*[._]")
+
+
+# RQ's own format: a time, then what only RQ begins with, or a queue. What RQ_HEAD_STAMP finds there, ten times as fast.
+_PLAIN = re.compile(
+    r"((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]) "
+    r"(?=(?!rq|root)[a-z][a-z0-9_-]*: |Worker [^\s:()\[\]|]+: |Successfully completed |Result is "
+    r"|\[?Job [^\s|]+: |Moving job )"
+)
+
+
+def parse(text: str) -> Captures:  # noqa: C901 - patterns in turn
+    """`date`, `clock`, `fraction`, `ampm`, `zone`, `year`, `epoch`, `level`, `logger`, and always `body`."""
+    if text[2:3] == ":" and (plain := _PLAIN.match(text)):
+        return {"clock": plain[1], "body": text[9:]}
+    first = text[:1]
+    patterns = _patterns()
+    found = None
+    if first in "Tt":
+        found = patterns["TASK"].match(text)
+    elif first in "DIWEF" and text[1:5].isdigit():
+        found = patterns["GLOG"].match(text)
+    if found is None:
+        found = patterns["STAMP"].match(text)
+    if found is None and '] "' in text[:200]:
+        found = patterns["ACCESS"].match(text)
+    if found is None and first in "[DIWECFN":
+        found = patterns["LEVEL"].match(text)
+    if found is None:
+        return {"body": text}
+    found.setdefault("body", "")
+    if "date_compact" in found:
+        for compact, name in _COMPACT:
+            if compact in found:
+                found[name] = found.pop(compact)
+    _name_level_and_logger(found)
+    return found
+
+
+def is_stamped(text: str) -> bool:
+    """Whether a line begins with a time or a level, which begins a record."""
+    if not text or text[0] in " \t|+":
+        return False
+    return len(parse(text)) > 1
+
+
+def log_level(name: str) -> str | None:
+    """The value of `log.level` for a level's name, letter or syslog number."""
+    level: str | None = tables()["levels"].get(name.upper())
+    return level
+
+
+def _name_level_and_logger(found: Captures) -> None:
+    """Set `level` and `logger` from the words before and after the time."""
+    words = _WORD.findall(found.pop("before", "")) if "before" in found else []
+    if "after" in found:
+        words += _WORD.findall(found.pop("after"))
+    if "decoration" in found:
+        decoration = found.pop("decoration")
+        if not decoration.isspace():
+            words += _WORD.findall(decoration)
+    for word in words:
+        if word.upper() in tables()["levels"] and not word.isdigit():
+            found.setdefault("level", word)
+        elif _LOGGER.match(word) and not word.endswith(".py"):
+            found.setdefault("logger", word)
+
+
+@cache
+def _patterns() -> dict[str, grok.Expression]:
+    return grok.compiled("RQ_HEAD_")
