@@ -222,7 +222,16 @@ def test_records_beyond_the_bounds_of_time_are_dead_letters_unless_they_are_allo
 def test_every_kind_through_the_ingest_pipeline(way: str, search: Elasticsearch, tmp_path: Path) -> None:
     """The pipeline itself, without an index. Other programs send lines whose heads and carriers are not parsed."""
     kinds = set(legacy_kinds.documented("`shipper run --format legacy`"))
-    single = {"formats", "syslog and journald", "containers", "JSON lines", "messages", "task loggers", "no false jobs"}
+    single = {
+        "formats",
+        "syslog and journald",
+        "containers",
+        "JSON lines",
+        "messages",
+        "task loggers",
+        "no false jobs",
+        "ids of the setting",
+    }
     for job_ids in (None, r"nightly-\d+"):
         cases = [one for one in legacy_kinds.CASES if one.kind in kinds and one.settings.get("job_ids") == job_ids]
         if way == "another program":

@@ -47,7 +47,7 @@ def body(job_ids: str | None = None) -> dict[str, Any]:
             _grok("rq_time", ["RQ_SENT_TIME"], definitions, "ctx.rq_time != null"),
             _grok("message", grok.names("RQ_CARRIER_"), definitions, _FROM_OTHERS),
             _grok("rq_line", grok.names("RQ_HEAD_"), definitions, _FROM_OTHERS),
-            _grok(BODY, grok.names("RQ_LINE_"), definitions),
+            _grok(BODY, grok.names("RQ_LINE_"), definitions, f"ctx.{BODY} != null && ctx.{BODY} != ''"),
             _grok(BODY, grok.names("RQ_ERROR_"), definitions, _HAS_TRACEBACK),
             _script("rq-legacy", {
                 **{name: tables()[name] for name in ("phrases", "signals", "levels", "months", "zones")},
@@ -55,6 +55,7 @@ def body(job_ids: str | None = None) -> dict[str, Any]:
             }),
         ],
         "on_failure": [
+            {"set": {"field": "message", "copy_from": BODY, "override": False, "ignore_empty_value": True}},
             {"set": {"field": "tags", "value": ["legacy", "unparsed"]}},
             {"set": {"field": "error.message", "value": "{{{_ingest.on_failure_message}}}"}},
             {"set": {"field": "event.dataset", "value": "rq.app"}},

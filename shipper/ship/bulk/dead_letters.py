@@ -151,7 +151,7 @@ class DeadLetters:
             "offset": dead_letter.offset,
             "file_id": dead_letter.file_id,
             **({"foreign": True} if dead_letter.foreign else {}),
-            **({"text": True} if dead_letter.text else {}),
+            **({"written_at": timestamp(dead_letter.written_at)} if dead_letter.written_at else {}),
         }
         if dead_letter.too_long is not None:
             content["line_file"] = self._copy(dead_letter.too_long, identifier)
@@ -176,9 +176,10 @@ class DeadLetters:
     def _parse(self, content: dict[str, Any]) -> StoredDeadLetter:
         encoded = content.get("line_base64")
         line = base64.b64decode(encoded) if encoded else content.get("line", "").encode()
+        written = content.get("written_at")
         dead_letter = DeadLetter(
             content["reason"], line, content["path"], content["offset"], content["status"], content["file_id"],
-            foreign=content.get("foreign", False), text=content.get("text", False),
+            foreign=content.get("foreign", False), written_at=parse_timestamp(written) if written else None,
         )  # fmt: skip
         blob = self._blobs / content["line_file"] if "line_file" in content else None
         return StoredDeadLetter(content["id"], parse_timestamp(content["@timestamp"]), dead_letter, blob)

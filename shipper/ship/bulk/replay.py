@@ -36,14 +36,14 @@ def replay(
     """
     refused: list[tuple[str, str]] = []
     chosen = list(chosen)
-    if any(stored.dead_letter.text for stored in chosen):
+    if any(stored.dead_letter.written_at for stored in chosen):
         settings = replace(settings, format="legacy")  # the ingest pipeline has to be there
     pipeline = Pipeline(settings, dead_letters, threading.Event(), retry_timeout_s)
     try:
         pipeline.prepare()
         for chunk in _chunks(chosen):
-            texts = [stored for stored in chunk if stored.dead_letter.text]
-            others = [stored for stored in chunk if not stored.dead_letter.text]
+            texts = [stored for stored in chunk if stored.dead_letter.written_at]
+            others = [stored for stored in chunk if not stored.dead_letter.written_at]
             refused += _send(pipeline, dead_letters, others, settings) if others else []
             refused += _send_text(pipeline, dead_letters, texts, settings) if texts else []
     finally:
@@ -84,9 +84,9 @@ def _send_text(
     batch, reader, parsed = Batch(settings), LegacyReader(settings), Parsed()
     refused = [(stored.id, stored.dead_letter.reason) for stored in chunk if stored.blob is not None]
     for stored in chunk:
-        if stored.blob is None:
-            one = stored.dead_letter
-            parsed.add(reader.read_again(one.line, one.path, one.offset, one.file_id, stored.read_at))
+        one = stored.dead_letter
+        if stored.blob is None and one.written_at:
+            parsed.add(reader.read_again(one.line, one.path, one.offset, one.file_id, one.written_at))
     batch.add_parsed(parsed)
     reasons = {(one.path, one.offset): one.reason for one in [*batch.dead_letters, *pipeline.send(batch)]}
     refused += [(stored.id, reasons[where]) for stored in chunk if (where := _place(stored)) in reasons]

@@ -27,7 +27,7 @@ class DeadLetter:
 
     `file_id` tells files of a host apart: it goes into the ids of lines that have none. `too_long` is the
     block that the line is to be copied from, where it is too long to be held. `foreign`: the file may not hold records
-    of ours. `text`: it is a line of a text log.
+    of ours. `written_at`: of a line of a text log, when it was written.
     """
 
     reason: str
@@ -38,7 +38,7 @@ class DeadLetter:
     file_id: str = ""
     too_long: Block | None = None
     foreign: bool = False
-    text: bool = False
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,19 @@ class Item:
     offset: int
     file_id: str = ""
     foreign: bool = False
-    text: bool = False
+    written_at: datetime | None = None
 
     def refused(self, reason: str, status: int | None) -> DeadLetter:
         """The dead letter that this becomes when Elasticsearch will not have it."""
         return DeadLetter(
-            reason, self.line, self.path, self.offset, status, self.file_id, foreign=self.foreign, text=self.text
+            reason,
+            self.line,
+            self.path,
+            self.offset,
+            status,
+            self.file_id,
+            foreign=self.foreign,
+            written_at=self.written_at,
         )
 
 

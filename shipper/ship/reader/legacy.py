@@ -66,9 +66,9 @@ class LegacyReader:
             return too_long(block)
         return self._read(bytes(block.data), block.start, self._file(block))
 
-    def read_again(self, raw: bytes, path: str, offset: int, file_id: str, read_at: datetime) -> Parsed:
-        """A record that became a dead letter. A time without a date is of the latest day before it was read."""
-        outline = Outline(read_at, self._zone)
+    def read_again(self, raw: bytes, path: str, offset: int, file_id: str, written_at: datetime) -> Parsed:
+        """A record that became a dead letter, with the time that it had then."""
+        outline = Outline(written_at, self._zone, newest=written_at)
         outline.learn([raw], offset)
         return self._read(raw, offset, _File(LogSource(self._host, path, self._service), file_id, outline, Carriers()))
 
@@ -79,8 +79,8 @@ class LegacyReader:
         path, file_id = file.source.path, file.file_id
         for record in multiline.records_in(data, file.carriers):
             offset, raw = start + record[0].offset, multiline.raw_of(record)
+            moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
             try:
-                moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
                 if self._since is not None and moment < self._since:
                     self.skipped += 1
                     self._skip(record, file, moment, offset)
@@ -91,11 +91,11 @@ class LegacyReader:
                 document = self._document(record, file, moment, is_dated, offset, identifier)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
                 parsed.dead_letters.append(
-                    DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id, text=True)
+                    DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id, written_at=moment)
                 )
             else:
                 parsed.size += len(document.source)
-                parsed.items.append(Item(document, raw, path, offset, file_id, text=True))
+                parsed.items.append(Item(document, raw, path, offset, file_id, written_at=moment))
         return parsed
 
     def _skip(self, record: LogRecord, file: _File, moment: datetime, offset: int) -> None:
