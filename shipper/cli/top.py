@@ -22,8 +22,10 @@ from . import options
 @options.namespace
 @options.json
 @click.option("--size", default=10, show_default=True, type=click.IntRange(1, 1000), help="Rows of each table.")
+@click.option("--executions", is_flag=True, help="Show the single executions that took longest.")
 def command(
     as_json: bool,
+    executions: bool,
     size: int,
     since: str,
     until: str | None,
@@ -38,6 +40,9 @@ def command(
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     criteria = options.query_from(since, until, **restrictions)
     with client.connect_reader(config) as search:
+        if executions:
+            _show_executions(reports.executions(search, config, criteria, size), as_json=as_json)
+            return
         results = reports.run(search, config, criteria, size)
     if as_json:
         sys.stdout.buffer.write(printable_json(results, indent=True))
@@ -45,6 +50,18 @@ def command(
     console = Console()
     for name, rows in results.items():
         console.print(table(reports.REPORTS[name], rows))
+
+
+def _show_executions(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.buffer.write(printable_json({reports.EXECUTIONS: rows}, indent=True))
+        return
+    result = Table(title="Executions that took longest", title_justify="left", show_edge=False, pad_edge=False)
+    for name in ("ended", "duration s", "function", "queue", "job"):
+        result.add_column(name, justify="right" if name == "duration s" else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*(Text(_shown(value)) for value in row.values()))
+    Console().print(result)
 
 
 def table(report: reports.Report, rows: list[dict[str, Any]]) -> Table:

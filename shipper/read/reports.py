@@ -104,6 +104,34 @@ def run(client: Elasticsearch, settings: Settings, criteria: Query, size: int = 
     return {name: _rows(report, aggregations.get(name, {})) for name, report in REPORTS.items()}
 
 
+EXECUTIONS = "executions"
+
+
+def executions(client: Elasticsearch, settings: Settings, criteria: Query, size: int = 10) -> list[dict[str, Any]]:
+    """The executions that took longest: `ended`, `duration_s`, `function`, `queue`, `job`. Raises DestinationError."""
+    with translated_errors(settings):
+        answer = client.search(
+            index=indices("rq.job", settings.namespace),
+            ignore_unavailable=True,
+            size=size,
+            query={"bool": {"filter": [*filters(criteria), _ENDED]}},
+            sort=[{"event.duration": {"order": "desc", "unmapped_type": "long"}}, {"@timestamp": "asc"}],
+            source_includes=["@timestamp", "event.duration", _FUNCTION, _QUEUE, "messaging.message.id"],
+        )
+    return [_execution(hit["_source"]) for hit in answer["hits"]["hits"]]
+
+
+def _execution(record: Mapping[str, Any]) -> dict[str, Any]:
+    messaging = record.get("messaging", {})
+    return {
+        "ended": record["@timestamp"],
+        "duration_s": record["event"]["duration"] / NS_PER_S,
+        "function": record.get("code", {}).get("function", {}).get("name", "-"),
+        "queue": messaging.get("destination", {}).get("name", "-"),
+        "job": messaging.get("message", {}).get("id", "-"),
+    }
+
+
 def _aggregation(report: Report, size: int) -> dict[str, Any]:
     terms = {"field": report.by, "size": size, "order": {report.order: "desc"}}
     return {"filter": report.filter, "aggs": {"rows": {"terms": terms, "aggs": report.metrics}}}
