@@ -134,6 +134,8 @@ def _proof(
 ) -> bool:
     """Ship everything once more as if nothing had been, and count again."""
     services.stop_shipper()
+    # The shipper seals the audit trail when it stops, which is one more record.
+    whole = Path(addresses.environment["SHIPPER_LOG"]).read_bytes().count(b"\n")
     print("\nNothing lost, nothing twice:", flush=True)
     print(f"  {written} records written by the shop and its workers, {indexed} in Elasticsearch")
     if services.restarts:
@@ -150,7 +152,7 @@ def _proof(
         flush=True,
     )
     services.start_shipper()
-    return written == indexed == again
+    return written == indexed and again == whole
 
 
 def _command(addresses: Addresses, *arguments: str, quiet: bool = False, shown: bool = True) -> None:

@@ -110,8 +110,11 @@ class Programs:
 
     def audit(self) -> list[dict[str, Any]]:
         """What they wrote of who did what, without the seals of the chain."""
-        trail = [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.audit"]
-        return [record for record in trail if "seal" not in record["audit"]]
+        return [record for record in self.trail() if "seal" not in record["audit"]]
+
+    def trail(self) -> list[dict[str, Any]]:
+        """The whole chain, seals included."""
+        return [record for record in self.written() if record.get("event", {}).get("dataset") == "rq.audit"]
 
     def written(self) -> list[dict[str, Any]]:
         """Every record that they wrote."""

@@ -53,4 +53,4 @@ def test_logstash_writes_with_a_key_of_its_own(project: Project) -> None:
 def free_legacy_ports() -> dict[str, str]:
     from stack.processes import free_port
 
-    return {"LEGACY_BEATS_PORT": str(free_port()), "LEGACY_TCP_PORT": str(free_port())}
+    return {"LEGACY_BEATS_PORT": str(free_port())}

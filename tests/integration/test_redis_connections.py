@@ -114,6 +114,7 @@ def test_through_a_sentinel_operators_are_told(
     assert [(one["event"]["action"], one["audit"]["resource"].get("id")) for one in programs.audit()] == [
         ("job-stop-requested", running.id),
         ("job-requeued", failed.id),
+        ("job-deleted", failed.id),
         ("queue-emptied", "letters"),
     ]
     assert [record["event"]["action"] for record in _of(programs, failed.id)][-2:] == ["job-enqueued", "job-deleted"]

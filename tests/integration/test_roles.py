@@ -76,7 +76,11 @@ def test_the_shipper_s_key_ships_text_logs(
     keys: Programs, own_server: OwnElasticsearch, own_search: Elasticsearch, tmp_path: Path
 ) -> None:
     log = tmp_path / "worker.log"
-    log.write_text("2026-11-20 10:00:00 default: jobs.f() (a)\n2026-11-20 10:00:01 default: Job OK (a)\nwhat?\n")
+    job = "4f0c1d2e-0001-4a00-8a00-000000000001"
+    log.write_text(
+        f"2026-11-20 10:00:00 default: jobs.f() ({job})\n2026-11-20 10:00:01 default: Job OK ({job})\n"
+        "2026-11-20 10:00:02 what?\n"
+    )
     flags = ("run", "--once", "--format", "legacy", "--files", str(log))
     done = keys.run("shipper", *flags, **as_role(keys, own_server, "shipper"))
     assert "3 records indexed" in done.stderr, done.stderr

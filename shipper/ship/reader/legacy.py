@@ -185,7 +185,7 @@ class LegacyImportReader(LegacyReader):
         text = self._rules.redacted(multiline.text_of(record))
         captures = self._grammar.parse(text, outline.names_later(offset) if outline.names_jobs() else None)
         head = record[0].head
-        if len(head) > 2:  # more than a clock and the text
+        if len(head) > 2 or "clock" not in head:  # more than a clock and the text
             captures = {**head, **captures}
         if first.level:
             captures.setdefault("level", first.level)
