@@ -54,9 +54,14 @@ class Engine:
     def docker(self, *words: str, folder: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `docker`. Raises StackError with what it said, unless not to `check`."""
         done = subprocess.run(
-            ["docker", *words], cwd=folder, env=self.environment, text=True, capture_output=True, check=False,
+            ["docker", *words],
+            cwd=folder,
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            check=False,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
         if check and done.returncode:
             raise StackError(f"docker {' '.join(words)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
         return done
@@ -153,9 +158,15 @@ def _build_compose(folder: Path, target: Path) -> None:
 def _run(command: list[str], environment: dict[str, str] | None = None, folder: Path | None = None) -> None:
     """Run a command to its end. Raises StackError with its last lines."""
     done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-8:])
         raise StackError(f"{' '.join(command)} failed ({done.returncode}):\n{last}")

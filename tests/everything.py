@@ -73,9 +73,12 @@ def _share_elasticsearch(told: Path) -> Elasticsearch | None:
 def _start(arguments: list[str], log: Path | None = None) -> subprocess.Popen[bytes]:
     with log.open("wb") if log else nullcontext() as out:
         return subprocess.Popen(
-            ending_with_us([sys.executable, *arguments]), cwd=ROOT, stdin=subprocess.DEVNULL,
-            stdout=out, stderr=subprocess.STDOUT if log else None,
-        )  # fmt: skip
+            ending_with_us([sys.executable, *arguments]),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT if log else None,
+        )
 
 
 if __name__ == "__main__":

@@ -121,8 +121,11 @@ class _Forking:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
             ending_with_us([sys.executable, "-m", "tests.warm", kind]),
-            stdin=theirs.fileno(), stdout=subprocess.DEVNULL, cwd=ROOT, start_new_session=True,
-        )  # fmt: skip
+            stdin=theirs.fileno(),
+            stdout=subprocess.DEVNULL,
+            cwd=ROOT,
+            start_new_session=True,
+        )
         theirs.close()
 
     def stop(self) -> None:

@@ -224,8 +224,17 @@ def _parsed(content: bytes) -> _HeadFile | None:
 
 def _write(descriptor: int, stored: _HeadFile, *, pending: bool = False) -> bytes:
     (identifier, sequence, hashed), previous, boot, _, key, sealed, sealed_ms = stored
-    fields = {"version": 1, "id": identifier, "sequence": sequence, "hash": hashed, "previous": previous, "boot": boot,
-              "key": key, "sealed": sealed, "sealed_ms": sealed_ms}  # fmt: skip
+    fields = {
+        "version": 1,
+        "id": identifier,
+        "sequence": sequence,
+        "hash": hashed,
+        "previous": previous,
+        "boot": boot,
+        "key": key,
+        "sealed": sealed,
+        "sealed_ms": sealed_ms,
+    }
     start = _PENDING if pending else _SETTLED
     content = (start + orjson.dumps(fields)[1:]).ljust(HEAD_BYTES - 1) + b"\n"
     os.pwrite(descriptor, content, 0)

@@ -130,8 +130,11 @@ class Trail:
             self._warned = now
             log.warning(
                 "The audit chain of %s cannot be continued now: %s. Records are written without it, and tagged %s.",
-                self.sink.path, error, UNCHAINED_TAG, extra={"event.action": "audit-unchained"},
-            )  # fmt: skip
+                self.sink.path,
+                error,
+                UNCHAINED_TAG,
+                extra={"event.action": "audit-unchained"},
+            )
 
     def _append(self, record: Record, event: Event) -> bool:
         try:

@@ -27,9 +27,12 @@ from .shown import size, span, text
 @click.command()
 @click.argument("what", required=False)
 @click.option(
-    "--limit", default=10_000, show_default=True, type=click.IntRange(1, 1_000_000),
+    "--limit",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(1, 1_000_000),
     help="Look at so many keys. If there are more, they are drawn at random, and numbers are estimates.",
-)  # fmt: skip
+)
 @click.option("--size", "rows", default=20, show_default=True, type=click.IntRange(1), help="Rows of a list of keys.")
 @click.option("--redis", metavar="URL", help="RQ's Redis (SHIPPER_REDIS).")
 @options.json
@@ -84,9 +87,14 @@ def _overview(found: Overview) -> Table:
     )
     for one in found.kinds:
         table.add_row(
-            one.kind, str(one.keys), size(one.size_bytes), str(one.expiring), size(one.largest.size_bytes or 0),
-            _age(one.oldest), span(one.longest_idle_s),
-        )  # fmt: skip
+            one.kind,
+            str(one.keys),
+            size(one.size_bytes),
+            str(one.expiring),
+            size(one.largest.size_bytes or 0),
+            _age(one.oldest),
+            span(one.longest_idle_s),
+        )
     return table
 
 
@@ -95,9 +103,13 @@ def _keys(kind: str, found: list[KeyFacts]) -> Table:
     table = _table(f"Keys of the kind {kind}, largest first", ["key", "function"], names)
     for one in found:
         table.add_row(
-            text(one.key), text(one.function or "-"), size(one.size_bytes or 0), str(one.length), _age(one.created_at),
+            text(one.key),
+            text(one.function or "-"),
+            size(one.size_bytes or 0),
+            str(one.length),
+            _age(one.created_at),
             span(one.expires_in_s),
-        )  # fmt: skip
+        )
     return table
 
 

@@ -51,9 +51,11 @@ def _prune_and_log(config: Settings) -> bool:
             past = retention.prune(cluster, config, datetime.now(UTC))
     except DestinationError as error:
         log.warning(
-            "Old indices could not be deleted: %s Trying again in %.0f minutes.", error, RETRY_S / 60,
+            "Old indices could not be deleted: %s Trying again in %.0f minutes.",
+            error,
+            RETRY_S / 60,
             extra={"event.action": "prune-failed"},
-        )  # fmt: skip
+        )
         return False
     for name in past:
         log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})

@@ -115,8 +115,10 @@ def _reconcile(config: Settings, once: bool, grace: timedelta) -> None:
                 findings = reconciler.run()
                 log.log(
                     logging.INFO if findings or once else logging.DEBUG,
-                    "%d findings.", len(findings), extra={"event.action": "reconciled"},
-                )  # fmt: skip
+                    "%d findings.",
+                    len(findings),
+                    extra={"event.action": "reconciled"},
+                )
             except (RedisError, DestinationError) as error:
                 problem = error if isinstance(error, ShipperError) else unreachable(error)
                 if once:

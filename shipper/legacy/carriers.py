@@ -152,9 +152,16 @@ def _decoded(text: str) -> Line | None:
     name = _first(content, LOGGERS)
     level, pid, stream = _first(content, LEVELS), _first(content, PIDS), content.get("stream", "")
     return Line(
-        message, "", stream if isinstance(stream, str) else "", _text(_first(content, HOSTS)), _integer(pid),
-        _sent(_first(content, TIMES)), _text(level), _text(name), partial,
-    )  # fmt: skip
+        message,
+        "",
+        stream if isinstance(stream, str) else "",
+        _text(_first(content, HOSTS)),
+        _integer(pid),
+        _sent(_first(content, TIMES)),
+        _text(level),
+        _text(name),
+        partial,
+    )
 
 
 def _first(content: dict[str, Any], names: tuple[str, ...]) -> Any:

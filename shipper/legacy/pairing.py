@@ -124,9 +124,14 @@ class OpenJobs:
             if one.number < earliest and one not in going_on:
                 del worker.jobs[one.job_id]  # its end is not in the log, or has no id
         self._open[job_id] = worker.jobs[job_id] = _OpenJob(
-            job_id, line.moment, record["messaging"], record.get("code"), line.captures.get("description"), worker,
+            job_id,
+            line.moment,
+            record["messaging"],
+            record.get("code"),
+            line.captures.get("description"),
+            worker,
             worker.starts,
-        )  # fmt: skip
+        )
         if len(self._open) > MAX_OPEN:
             for old in list(self._open.values()):
                 if line.moment - old.at > FORGET_AFTER:

@@ -96,9 +96,7 @@ def of_kind(connection: Any, kind: str, limit: int) -> list[KeyFacts]:
     """The keys of a kind among all, or among `limit` random ones, the largest first. Raises redis.RedisError."""
     _, facts = _drawn(connection, limit, kind)
     named = functions.of(connection, [_job_id(one.key) for one in facts]) if kind == "job" else {}
-    return sorted(
-        (_with_function(one, named) for one in facts), key=lambda one: (-(one.size_bytes or 0), one.key)
-    )  # fmt: skip
+    return sorted((_with_function(one, named) for one in facts), key=lambda one: (-(one.size_bytes or 0), one.key))
 
 
 def find(connection: Any, name: str) -> str | None:
@@ -115,10 +113,13 @@ def facts_of(connection: Any, names: Sequence[str]) -> list[KeyFacts]:
             command
             for name in names
             for command in (
-                ("type", name), ("memory_usage", name), ("pttl", name), ("object", "idletime", name),
+                ("type", name),
+                ("memory_usage", name),
+                ("pttl", name),
+                ("object", "idletime", name),
             )
         ),
-    )  # fmt: skip
+    )
     found = []
     for number, name in enumerate(names):
         kind, size, ttl_ms, idle_s = asked[4 * number : 4 * number + 4]

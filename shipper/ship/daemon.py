@@ -142,10 +142,12 @@ class _Daemon:
     def run(self) -> None:
         log.info(
             "Shipping %s to %s; positions in %s; lines are checked in %s.",
-            ", ".join(self._settings.files), client.addresses_for_people(self._settings),
-            self._settings.state, CHECKED_IN,
+            ", ".join(self._settings.files),
+            client.addresses_for_people(self._settings),
+            self._settings.state,
+            CHECKED_IN,
             extra={"event.action": "shipper-started"},
-        )  # fmt: skip
+        )
         self._status_thread.start()
         try:
             self._tail()
@@ -211,8 +213,10 @@ class _Daemon:
             if self._disk.due():
                 log.warning(
                     "Positions cannot be saved in %s: %s. It is tried again every second.",
-                    self._settings.state, error.strerror, extra={"event.action": "registry-unwritable"},
-                )  # fmt: skip
+                    self._settings.state,
+                    error.strerror,
+                    extra={"event.action": "registry-unwritable"},
+                )
 
     def _report_status(self) -> None:
         if self._status_thread.latest is not None:
@@ -230,9 +234,10 @@ class _Daemon:
                 past = retention.prune(cluster, self._settings, datetime.now(UTC))
         except DestinationError as error:
             log.warning(
-                "Old indices could not be deleted: %s Run `shipper prune` with a key that may.", error,
+                "Old indices could not be deleted: %s Run `shipper prune` with a key that may.",
+                error,
                 extra={"event.action": "prune-failed"},
-            )  # fmt: skip
+            )
             return
         for name in past:
             log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})
@@ -293,8 +298,10 @@ class _StatusThread:
                     "Metrics and health cannot be given at %s: %s. What answers there is another process, perhaps "
                     "another shipper. It is tried again every few seconds. Set SHIPPER_LISTEN to another address, or "
                     "to off.",
-                    self._settings.listen, error.strerror, extra={"event.action": "listen-failed"},
-                )  # fmt: skip
+                    self._settings.listen,
+                    error.strerror,
+                    extra={"event.action": "listen-failed"},
+                )
 
     def _now(self) -> Status:
         if self.latest is None:  # the server was just started

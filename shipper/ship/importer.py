@@ -112,9 +112,11 @@ class _AgeWarning:
                 "There are records of %s, and indices are kept for %s days (%s): the next `shipper prune`, or a "
                 "running shipper, deletes them again. Set SHIPPER_RETENTION for everybody who prunes "
                 "(job=3650,app=3650), or leave old records out with --since.",
-                f"{at:%Y-%m-%d}", self._days, f"{alias('rq.job')} and {alias('rq.app')}",
+                f"{at:%Y-%m-%d}",
+                self._days,
+                f"{alias('rq.job')} and {alias('rq.app')}",
                 extra={"event.action": "import-older-than-retention"},
-            )  # fmt: skip
+            )
 
 
 def _in_turn(

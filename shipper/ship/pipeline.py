@@ -74,9 +74,15 @@ class Pipeline:
     """Carries blocks to Elasticsearch. `retry_timeout_s`: how long to keep trying, None for ever."""
 
     def __init__(
-        self, settings: Settings, dead_letters: DeadLetters, stop: threading.Event, retry_timeout_s: float | None,
-        counts: Counts | None = None, reader: Reader | None = None, counting: Counting | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        settings: Settings,
+        dead_letters: DeadLetters,
+        stop: threading.Event,
+        retry_timeout_s: float | None,
+        counts: Counts | None = None,
+        reader: Reader | None = None,
+        counting: Counting | None = None,
+    ) -> None:
         self.counts = counts or Counts()
         self.counting = counting
         self._settings = settings
@@ -236,8 +242,10 @@ class Pipeline:
         if delivery.not_indexed and self._throttle.due():
             log.warning(
                 "Elasticsearch took %d records and did not index them: a pipeline dropped them, or a failure store has "
-                "them.", delivery.not_indexed, extra={"event.action": "not-indexed"},
-            )  # fmt: skip
+                "them.",
+                delivery.not_indexed,
+                extra={"event.action": "not-indexed"},
+            )
 
     def _keep(self, dead_letters: list[DeadLetter]) -> int:
         """Keep the dead letters, however long the disk takes to have room for them."""

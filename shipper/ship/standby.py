@@ -31,9 +31,10 @@ def open_registry(settings: Settings, stop: threading.Event) -> Registry | None:
         if not settings.standby:
             raise
     log.info(
-        "Another shipper is using the state folder %s. Waiting for it to end.", settings.state,
+        "Another shipper is using the state folder %s. Waiting for it to end.",
+        settings.state,
         extra={"event.action": "standby"},
-    )  # fmt: skip
+    )
     with _healthy(settings):
         while not stop.wait(TRY_EVERY_S):
             pulse.beat()

@@ -64,9 +64,13 @@ class Run:
         self.counting: Counting = counting
         self.dead_letters = DeadLetters(self.settings.state)
         self.pipeline = Pipeline(
-            self.settings, self.dead_letters, threading.Event(), 5.0,
-            reader=NdjsonReader(self.settings, counts=True), counting=counting,
-        )  # fmt: skip
+            self.settings,
+            self.dead_letters,
+            threading.Event(),
+            5.0,
+            reader=NdjsonReader(self.settings, counts=True),
+            counting=counting,
+        )
 
     def ship(self, *lines: bytes) -> None:
         with self.log.open("ab") as log:

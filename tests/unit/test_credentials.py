@@ -57,9 +57,16 @@ def test_a_key_that_no_header_can_have_is_refused_without_being_shown(name: str,
 def test_the_settings_do_not_show_credentials() -> None:
     url = f"https://ann:{VALUE}@search:9200"
     made = load(
-        elasticsearch=url, kibana=url, proxy=url, redis=f"redis://:{VALUE}@redis", api_key=VALUE, password=VALUE,
-        kibana_api_key=VALUE, kibana_password=VALUE, audit_key=VALUE * 2,
-    )  # fmt: skip
+        elasticsearch=url,
+        kibana=url,
+        proxy=url,
+        redis=f"redis://:{VALUE}@redis",
+        api_key=VALUE,
+        password=VALUE,
+        kibana_api_key=VALUE,
+        kibana_password=VALUE,
+        audit_key=VALUE * 2,
+    )
     assert VALUE not in repr(made)
     assert VALUE not in client.addresses_for_people(made)
 

@@ -178,9 +178,15 @@ class DeadLetters:
         line = base64.b64decode(encoded) if encoded else content.get("line", "").encode()
         written = content.get("written_at")
         dead_letter = DeadLetter(
-            content["reason"], line, content["path"], content["offset"], content["status"], content["file_id"],
-            foreign=content.get("foreign", False), written_at=parse_timestamp(written) if written else None,
-        )  # fmt: skip
+            content["reason"],
+            line,
+            content["path"],
+            content["offset"],
+            content["status"],
+            content["file_id"],
+            foreign=content.get("foreign", False),
+            written_at=parse_timestamp(written) if written else None,
+        )
         blob = self._blobs / content["line_file"] if "line_file" in content else None
         return StoredDeadLetter(content["id"], parse_timestamp(content["@timestamp"]), dead_letter, blob)
 

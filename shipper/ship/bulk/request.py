@@ -51,9 +51,11 @@ class Bulk:
     def _connected(self) -> Transport:
         # The pipeline decides when to retry, the transport to which node: failed nodes are skipped for a while.
         return Transport(
-            client.nodes(self._settings), node_class=_without_log(client.node_class(self._settings)), max_retries=0,
+            client.nodes(self._settings),
+            node_class=_without_log(client.node_class(self._settings)),
+            max_retries=0,
             serializers={"application/json": _RawSerializer(), "application/x-ndjson": _RawSerializer()},
-        )  # fmt: skip
+        )
 
     def send(self, body: Buffer) -> bytes:
         """The raw response. Raises TooLarge, InvalidRequest, Unreachable or Refused. Thread-safe."""

@@ -173,6 +173,9 @@ def dead_letters_of(item: Item, reason: str, status: int | None) -> list[DeadLet
     if _throttle.due():
         log.warning(
             "Elasticsearch refused a state or status of the shipper's own (%s %s). The records are indexed. Said once "
-            "a minute.", status, reason, extra={"event.action": "own-document-refused"},
-        )  # fmt: skip
+            "a minute.",
+            status,
+            reason,
+            extra={"event.action": "own-document-refused"},
+        )
     return []

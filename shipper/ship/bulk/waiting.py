@@ -71,8 +71,12 @@ class Waiting:
             names = ", ".join(sorted(by_index))
             log.warning(
                 "%s takes no documents (%s). Those of it wait in %s (%d bytes) and are tried again; others go on.",
-                names, blocked[0].reason, self._folder, self._size, extra={"event.action": "index-blocked"},
-            )  # fmt: skip
+                names,
+                blocked[0].reason,
+                self._folder,
+                self._size,
+                extra={"event.action": "index-blocked"},
+            )
         return True
 
     def indices(self) -> list[str]:

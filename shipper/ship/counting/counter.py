@@ -113,9 +113,10 @@ class JobCounter:
             self._warned = True
             log.warning(
                 "Jobs are counted by %d sets of service, queue and function, and there are more: the rest is counted "
-                "under other. Set SHIPPER_LABEL_SETS to keep more of them apart.", self._label_sets,
+                "under other. Set SHIPPER_LABEL_SETS to keep more of them apart.",
+                self._label_sets,
                 extra={"event.action": "label-sets-exhausted"},
-            )  # fmt: skip
+            )
         return OTHER
 
     def _add_samples(self, labels: Labels, series: Series, *, fresh: bool) -> None:
@@ -133,9 +134,11 @@ class JobCounter:
             return
         except (OSError, msgspec.MsgspecError) as error:
             log.warning(
-                "The counters of jobs in %s cannot be read (%s): counting begins at 0.", self._file, error,
+                "The counters of jobs in %s cannot be read (%s): counting begins at 0.",
+                self._file,
+                error,
                 extra={"event.action": "counters-unreadable"},
-            )  # fmt: skip
+            )
             return
         if saved.layout != _LAYOUT or any(len(numbers) != NUMBERS for _, numbers in saved.series):
             return  # of another release, which counted other things

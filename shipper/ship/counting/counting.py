@@ -71,9 +71,10 @@ class Counting:
         except OSError as error:
             if self._disk.due():
                 log.warning(
-                    "The counters of jobs cannot be saved: %s. It is tried again every second.", error.strerror,
+                    "The counters of jobs cannot be saved: %s. It is tried again every second.",
+                    error.strerror,
                     extra={"event.action": "counters-unwritable"},
-                )  # fmt: skip
+                )
 
     def add(self, accepted: Iterable[BulkRequest]) -> None:
         """Count requests of which each document was created. Never raises: shipping goes on whatever is wrong here."""

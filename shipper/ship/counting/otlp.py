@@ -123,8 +123,10 @@ class Otlp:
         if dropped and self._full.due():
             log.warning(
                 "%d spans were dropped, as %s takes them too slowly. The records are in Elasticsearch.",
-                dropped, self._url, extra={"event.action": "spans-dropped"},
-            )  # fmt: skip
+                dropped,
+                self._url,
+                extra={"event.action": "spans-dropped"},
+            )
 
     def _chunk(self) -> list[tuple[ResourceKey, bytes]]:
         with self._lock:
@@ -167,9 +169,11 @@ class Otlp:
     def _complain(self, what: str) -> None:
         if self._throttle.due():
             log.warning(
-                "OpenTelemetry's collector at %s %s. Records are shipped all the same.", self._url, what,
+                "OpenTelemetry's collector at %s %s. Records are shipped all the same.",
+                self._url,
+                what,
                 extra={"event.action": "otlp-failed"},
-            )  # fmt: skip
+            )
 
 
 def traces(spans: Sequence[tuple[ResourceKey, bytes]]) -> bytes:
@@ -234,9 +238,14 @@ def _add_histogram(
     metric.histogram.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
     for labels, counts, total_s in measured:
         metric.histogram.data_points.add(
-            attributes=_attributes(labels), start_time_unix_nano=since_ns, time_unix_nano=now_ns, count=sum(counts),
-            sum=total_s, bucket_counts=counts, explicit_bounds=BOUNDS_S,
-        )  # fmt: skip
+            attributes=_attributes(labels),
+            start_time_unix_nano=since_ns,
+            time_unix_nano=now_ns,
+            count=sum(counts),
+            sum=total_s,
+            bucket_counts=counts,
+            explicit_bounds=BOUNDS_S,
+        )
 
 
 def _attributes(labels: Labels) -> list[KeyValue]:

@@ -146,12 +146,22 @@ def _resource(record: _JobRecord) -> ResourceKey:
 def _push(record: _JobRecord) -> bytes:
     trace, parent = _trace(record)
     at, rq = _nanoseconds(record.timestamp), record.rq
-    return b"".join((
-        b"\x0a\x10", trace, b"\x12\x08", _push_id(record), parent, b"\x39", at, b"\x41", at,
-        *_common(record, "enqueue"),
-        _cached("rq.cause", rq.cause) if rq.cause else b"",
-        _cached("rq.cron_name", rq.cron_name) if rq.cron_name else b"",
-    ))  # fmt: skip
+    return b"".join(
+        (
+            b"\x0a\x10",
+            trace,
+            b"\x12\x08",
+            _push_id(record),
+            parent,
+            b"\x39",
+            at,
+            b"\x41",
+            at,
+            *_common(record, "enqueue"),
+            _cached("rq.cause", rq.cause) if rq.cause else b"",
+            _cached("rq.cron_name", rq.cron_name) if rq.cron_name else b"",
+        )
+    )
 
 
 def _run(record: _JobRecord) -> bytes:
@@ -160,15 +170,30 @@ def _run(record: _JobRecord) -> bytes:
     end = _nanoseconds(event.end or record.timestamp)
     started = event.start or rq.started_at
     start = _nanoseconds(started) if started else end
-    return b"".join((
-        b"\x0a\x10", trace, b"\x12\x08", _digest(event.id, 8), b"\x22\x08", push, b"\x39", start, b"\x41", end,
-        *_common(record, "run"), _cached("rq.action", event.action),
-        _LAG(rq.lag_ms) if rq.lag_ms is not None else b"",
-        _TOTAL(rq.total_ms) if rq.total_ms is not None else b"",
-        _EXECUTION(rq.execution_id) if rq.execution_id else b"",
-        b"\x6a\x1c\x0a\x10", trace, b"\x12\x08", push,  # the link
-        _failure(record, end) if event.action != "job-finished" or rq.inferred else b"",
-    ))  # fmt: skip
+    return b"".join(
+        (
+            b"\x0a\x10",
+            trace,
+            b"\x12\x08",
+            _digest(event.id, 8),
+            b"\x22\x08",
+            push,
+            b"\x39",
+            start,
+            b"\x41",
+            end,
+            *_common(record, "run"),
+            _cached("rq.action", event.action),
+            _LAG(rq.lag_ms) if rq.lag_ms is not None else b"",
+            _TOTAL(rq.total_ms) if rq.total_ms is not None else b"",
+            _EXECUTION(rq.execution_id) if rq.execution_id else b"",
+            b"\x6a\x1c\x0a\x10",
+            trace,
+            b"\x12\x08",
+            push,  # the link
+            _failure(record, end) if event.action != "job-finished" or rq.inferred else b"",
+        )
+    )
 
 
 def _failure(record: _JobRecord, end: bytes) -> bytes:
@@ -234,15 +259,17 @@ def _place(
     operation: str, queue: str, function: str | None, worker: str | None, size: int | None, attempt: int | None
 ) -> bytes:
     """What many spans have in common: name, kind and attributes."""
-    return b"".join((
-        _field(b"\x2a", f"{operation} {queue}".encode()),
-        _OPERATIONS[operation],
-        _text("messaging.destination.name")(queue),
-        _text("code.function.name")(function) if function is not None else b"",
-        _text("messaging.client.id")(worker) if worker is not None else b"",
-        _number("messaging.message.body.size")(size) if size is not None else b"",
-        _number("rq.attempt")(attempt) if attempt is not None else b"",
-    ))  # fmt: skip
+    return b"".join(
+        (
+            _field(b"\x2a", f"{operation} {queue}".encode()),
+            _OPERATIONS[operation],
+            _text("messaging.destination.name")(queue),
+            _text("code.function.name")(function) if function is not None else b"",
+            _text("messaging.client.id")(worker) if worker is not None else b"",
+            _number("messaging.message.body.size")(size) if size is not None else b"",
+            _number("rq.attempt")(attempt) if attempt is not None else b"",
+        )
+    )
 
 
 def _exception(error: _Error, at: bytes) -> bytes:

@@ -147,9 +147,16 @@ class NdjsonReaderSince(NdjsonReader):
 def _framed_lines(block: Block, framed: Framed, *, foreign: bool) -> FramedLines:
     data = None if framed.verbatim or block.source.rereadable else bytes(block.data)
     return FramedLines(
-        block.source, block.start, framed.body, framed.taken, framed.verbatim, data, framed.newest, foreign,
+        block.source,
+        block.start,
+        framed.body,
+        framed.taken,
+        framed.verbatim,
+        data,
+        framed.newest,
+        foreign,
         framed.tally,
-    )  # fmt: skip
+    )
 
 
 def _lines(data: bytes | bytearray, start: int) -> Iterator[tuple[int, bytes]]:

@@ -114,8 +114,11 @@ class Registry:
         log.warning(
             "The registry %s cannot be read (%s). It was moved to %s and every file is read from its start; "
             "what is indexed already is not indexed again.",
-            self.file, error, kept, extra={"event.action": "registry-unreadable"},
-        )  # fmt: skip
+            self.file,
+            error,
+            kept,
+            extra={"event.action": "registry-unreadable"},
+        )
 
 
 def _checkpoint(fields: dict[str, Any]) -> Checkpoint:

@@ -151,8 +151,11 @@ class CompressedFile(ReadOnce):
         self._close_stream()
         log.warning(
             "%s became %d bytes, %d times its size: that is no log. What follows stays there unread.",
-            self.path, self.read_to, self.read_to // max(1, version[1]), extra={"event.action": "file-expands"},
-        )  # fmt: skip
+            self.path,
+            self.read_to,
+            self.read_to // max(1, version[1]),
+            extra={"event.action": "file-expands"},
+        )
 
     def _was_read(self, version: Version) -> None:
         """Note that this version was read to its end."""

@@ -62,8 +62,10 @@ class Rotation:
                 log.warning(
                     "The log %s cannot be rotated: %s. Give this account the right to write in its folder, or set "
                     "SHIPPER_ROTATE_MB=0 and leave it to logrotate.",
-                    self._log, error.strerror, extra={"event.action": "rotation-failed"},
-                )  # fmt: skip
+                    self._log,
+                    error.strerror,
+                    extra={"event.action": "rotation-failed"},
+                )
 
     def _rename(self, tailed: dict[Path, TailedFile]) -> None:
         file = tailed.get(self._log)
