@@ -92,6 +92,7 @@ class Storm:
         holders: list[int] = []
 
         def are_there() -> bool:
+            self._keep_workers()  # one that was just killed may have looked alive before
             holders[:] = self._holders()
             return bool(holders)
 
