@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -631,6 +631,10 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
 
 
 def _unknown(name: str, where: str, known: list[str]) -> str:
+    return f"There is no setting {name} ({where}). {nearest(name, known)}"
+
+
+def nearest(name: str, known: Collection[str], otherwise: str | None = None) -> str:
+    """For an error about an unknown name: "Did you mean x?", else the sentence `otherwise`, else all known names."""
     close = get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"Known are {', '.join(known)}."
-    return f"There is no setting {name} ({where}). {hint}"
+    return f"Did you mean {close[0]}?" if close else otherwise or f"Known are {', '.join(known)}."

@@ -73,11 +73,15 @@ class _Event(msgspec.Struct, gc=False):
     sequence: int = 0
 
 
-class _Named(msgspec.Struct, gc=False):
+class Named(msgspec.Struct, gc=False):
+    """An object of a record of which the name matters."""
+
     name: str | None = None
 
 
-class _Identified(msgspec.Struct, gc=False):
+class Identified(msgspec.Struct, gc=False):
+    """An object of a record of which the id matters."""
+
     id: str | None = None
 
 
@@ -86,13 +90,15 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Messaging(msgspec.Struct, gc=False):
-    destination: _Named
+    destination: Named
     message: _Message
-    client: _Identified | None = None
+    client: Identified | None = None
 
 
-class _Code(msgspec.Struct, gc=False):
-    function: _Named | None = None
+class Code(msgspec.Struct, gc=False):
+    """`code` of a record."""
+
+    function: Named | None = None
 
 
 class _Rq(msgspec.Struct, gc=False):
@@ -116,8 +122,8 @@ class _JobRecord(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False):
     event: _Event
     rq: _Rq
     messaging: _Messaging
-    code: _Code | None = None
-    service: _Named | None = None
+    code: Code | None = None
+    service: Named | None = None
     user: dict[str, Any] | None = None
     organization: dict[str, Any] | None = None
     error: _Error | None = None
@@ -130,7 +136,7 @@ class _Document(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False, om
     event: Mapping[str, str]
     state: str
     updated_at: str
-    service: _Named
+    service: Named
     job_id: str | None = None  # where it is too long to be the document's id
     job_type: str | None = None
     family: str | None = None
@@ -161,7 +167,7 @@ class State(NamedTuple):
         return self.body.split(b"\n", 2)[1]
 
 
-_EVENT, _NAMELESS = {"kind": "state"}, _Named()
+_EVENT, _NAMELESS = {"kind": "state"}, Named()
 _encode = msgspec.json.Encoder().encode
 _INFERRED_STATES = ("lost", "expired")
 

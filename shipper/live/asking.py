@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from redis.exceptions import ResponseError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
+from .. import lua
+from ..fields import moment
 from ..job_fields import text
 from . import keys, queues, workers
 from .queues import Oldest
@@ -27,11 +27,11 @@ def oldest(connection: Any, queue: str) -> Oldest | None:
     """The oldest waiting job of a queue. Raises redis.RedisError."""
     if _takes_scripts(connection):
         try:
-            found = connection.eval(_script("oldest"), 1, keys.queue(queue), keys.JOB_PREFIX)
+            found = connection.eval(lua.source(__package__, "oldest"), 1, keys.queue(queue), keys.JOB_PREFIX)
         except ResponseError:
             pass
         else:
-            at = queues.moment(text(found[1])) if found else None
+            at = moment(text(found[1])) if found else None
             return Oldest(job_id=text(found[0]), at=at) if at else None
     return queues.oldest_jobs(connection, {queue: depth(connection, queue)}).get(queue)
 
@@ -45,7 +45,7 @@ def depth_and_workers(connection: Any, queue: str) -> tuple[int, list[WorkerSamp
     """How many jobs wait, and the queue's workers, without what they run. Raises redis.RedisError."""
     if _takes_scripts(connection):
         arguments = (keys.WORKER_PREFIX, PUBSUB_CHANNEL_TEMPLATE % "", *_FIELDS)
-        script = _script("workers")
+        script = lua.source(__package__, "workers")
         with connection.pipeline(transaction=False) as pipeline:
             pipeline.llen(keys.queue(queue))
             pipeline.eval(script, 1, keys.workers_of(queue), *arguments)
@@ -111,8 +111,3 @@ def _sample(key: bytes | str, values: Sequence[Any], ttl_ms: int, subscribers: i
 
 def _takes_scripts(connection: Any) -> bool:
     return not hasattr(connection, "get_primaries")  # of a cluster a script sees one node
-
-
-@cache
-def _script(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.lua").read_text(encoding="ascii")

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
+from ..fields import moment
 from ..job_fields import text
 from . import keys
-from .queues import moment
 
 HISTORY = 10  # last jobs whose outcome is looked up
 

@@ -16,11 +16,11 @@ from typing import Any
 import orjson
 from redis.exceptions import ResponseError
 
+from ..fields import moment
 from ..job_fields import called_function, text
 from ..redact import Redactor
 from . import functions, keys
 from .connection import nodes
-from .queues import moment
 from .server import kind_of
 
 KINDS = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from ..fields import moment
 from ..job_fields import text
-from ..records import parse_timestamp
 from . import keys
 
 
@@ -169,14 +169,6 @@ def _times(connection: Any, asked: dict[str, Positions]) -> dict[str, Times]:
         if raw and (at := moment(text(raw))):
             result.setdefault(name, {})[position] = (job_id, at)
     return result
-
-
-def moment(stored: str) -> datetime | None:
-    """RQ's text of a time; None for anything else."""
-    try:
-        return parse_timestamp(stored).astimezone(UTC)
-    except ValueError:
-        return None
 
 
 # --- rate limits ------------------------------------------------------------------------------------------

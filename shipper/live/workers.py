@@ -12,10 +12,10 @@ from typing import Any
 from redis.exceptions import ResponseError
 from rq.command import PUBSUB_CHANNEL_TEMPLATE
 
+from ..fields import moment
 from ..job_fields import text
 from . import functions, keys
 from .connection import nodes
-from .queues import moment
 
 # At each beat RQ sets the expiry of a worker's key to a minute or more after the next beat is due: that is 480 s with a
 # beat each 405 s for a waiting worker by default, and 90 s with a beat each 30 s while a job runs.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache
-from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
 from redis.exceptions import WatchError
@@ -15,6 +13,7 @@ from rq.queue import Queue
 from rq.registry import CanceledJobRegistry, FailedJobRegistry
 from rq.utils import as_text, utcformat
 
+from .. import lua
 from .. import settings as settings_module
 from ..emit import snapshot
 from ..emit.events import observers
@@ -111,11 +110,9 @@ def push_again(connection: Any, chosen: Chosen) -> Result:
     queue, now = Queue(job.origin, connection=connection), datetime.now(UTC)
     registry = REQUEUED_FROM[chosen.status](queue=queue)
     snapshot.forget_schedule(job)  # it waits from now on
-    source, names = _script(), [job.key, registry.key, queue.key, Queue.redis_queues_keys]
-    carried = snapshot.carried_bytes(job) or b""
-    answer = as_text(
-        connection.eval(source, len(names), *names, job.id, chosen.revision, utcformat(now), CARRIED_FIELD, carried)
-    )
+    names = [job.key, registry.key, queue.key, Queue.redis_queues_keys]
+    arguments = job.id, chosen.revision, utcformat(now), CARRIED_FIELD, snapshot.carried_bytes(job) or b""
+    answer = as_text(lua.run(connection, __package__, "requeue", names, *arguments))
     if answer == "rate_limited":  # RQ 3: its own way asks for a place in the limit
         try:
             registry.requeue(job.id)
@@ -183,8 +180,3 @@ def _expect(result: Result, job_id: str) -> None:
 
 def _revision(values: Any) -> str:
     return " ".join(as_text(value) if value else "" for value in values)
-
-
-@cache
-def _script() -> str:
-    return files(__package__).joinpath("lua", "requeue.lua").read_text(encoding="utf-8")

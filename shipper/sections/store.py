@@ -7,15 +7,12 @@ fences.
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import orjson
-from redis.exceptions import NoScriptError
 
-from ..forking import no_fork
+from .. import lua
 from ..job_fields import own_key, text
 from .caller import Caller, place, process
 
@@ -154,17 +151,5 @@ def _pairs(answer: Any) -> list[Any]:
     return [part for pair in answer.items() for part in pair] if isinstance(answer, dict) else list(answer)
 
 
-@cache
-def _script(name: str) -> tuple[str, str]:
-    """(text, SHA-1) of a script."""
-    with no_fork:
-        source = files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()  # EVALSHA's
-
-
 def _run(connection: Any, name: str, keys: list[str], *arguments: object) -> Any:
-    source, digest = _script(name)
-    try:
-        return connection.evalsha(digest, len(keys), *keys, *arguments)
-    except NoScriptError:  # Redis has started since, or this is the first call
-        return connection.eval(source, len(keys), *keys, *arguments)
+    return lua.run(connection, __package__, name, keys, *arguments)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 from redis import RedisError
@@ -14,20 +13,16 @@ from .. import client
 from ..errors import DestinationError, SettingsError
 from ..live import queues as live_queues
 from ..live.connection import unreachable
-from ..settings import Settings
+from ..settings import Settings, nearest
 from . import crons, rules
 from .alarms import Finding
 from .evidence import Evidence
 from .history import Historian, History
 from .options import RuleOptions
-from .rules import from_records
 from .sampling import Sampler, Snapshot
 
 # Rules that compare with a sample before.
 NEED_STATE = frozenset({"redis_rejects", "host_silent"})
-RESTS_ON_RECORDS = frozenset(
-    name for name, rule in rules.RULES.items() if rule.find.__module__ == from_records.__name__
-) | {"clock_skew"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +38,7 @@ class Checked:
 
     def no_such_queue(self) -> str:
         """A sentence about a queue that is unknown."""
-        close = get_close_matches(self.unknown[0], self.known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(sorted(self.known)) or 'none'}."
+        hint = nearest(self.unknown[0], self.known, f"There are {', '.join(sorted(self.known)) or 'none'}.")
         return f"There is no queue {self.unknown[0]}. {hint}"
 
     def figures(self) -> Mapping[str, float]:
@@ -81,9 +75,7 @@ def rules_named(names: Sequence[str] | None) -> Sequence[str]:
         return known
     for name in names:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Known are {', '.join(known)}."
-            raise SettingsError([f"There is no rule {name} to check. {hint}"])
+            raise SettingsError([f"There is no rule {name} to check. {nearest(name, known)}"])
     return names
 
 
@@ -104,7 +96,7 @@ def check(
     except RedisError as error:
         raise unreachable(error) from error
     history, why_not = None, None
-    if asks_records and RESTS_ON_RECORDS.intersection(names):
+    if asks_records and any(rules.RULES[name].rests_on_records for name in names):
         history, why_not = _history(settings, options, now)
     evidence = Evidence(
         at=now,

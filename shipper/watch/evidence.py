@@ -14,6 +14,10 @@ from .options import RuleOptions
 from .sampling import Snapshot
 
 
+class NoEvidence(Exception):
+    """A rule cannot tell, as Redis or Elasticsearch did not answer or was not asked. Its alarms stay as they are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Facts at one time.
@@ -35,6 +39,20 @@ class Evidence:
     crons: Mapping[str, CronState] = field(default_factory=dict)
     unheard: Mapping[str, datetime] = field(default_factory=dict)
     is_open: Callable[[str, str], bool] = lambda _rule, _subject: False
+
+    @property
+    def sample(self) -> Snapshot:
+        """The snapshot. Raises NoEvidence."""
+        if self.snapshot is None:
+            raise NoEvidence
+        return self.snapshot
+
+    @property
+    def records(self) -> History:
+        """The history. Raises NoEvidence."""
+        if self.history is None:
+            raise NoEvidence
+        return self.history
 
     def objective_s(self, queue: str) -> float:
         return options.objective_s(self.settings, queue)

@@ -18,13 +18,13 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from ..errors import SettingsError
+from ..settings import nearest
 
 log = logging.getLogger("shipper")
 
@@ -155,8 +155,8 @@ def build(spec: str) -> Notifier:
     if "://" in spec:
         return by_apprise(spec)
     name = spec.partition(":")[0]
-    close = get_close_matches(name, [kind.rstrip(":/") for kind in _KINDS], n=1)
-    hint = f"Did you mean {close[0]}?" if close else "Known are log, command:PROGRAM, and URLs."
+    kinds = [kind.rstrip(":/") for kind in _KINDS]
+    hint = nearest(name, kinds, "Known are log, command:PROGRAM, and URLs.")
     raise SettingsError([f"The setting 'notify' has {name!r}, which is no notifier. {hint}"])
 
 

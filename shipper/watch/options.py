@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 from ..errors import SettingsError
-from ..settings import Settings, duration
+from ..settings import Settings, duration, nearest
 
 DEFAULT_OBJECTIVE_S = 900.0
 """Within which jobs are to start in a queue without an objective. Most who wait longer had expected it sooner."""
@@ -105,11 +104,6 @@ class NoWorker(Options):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSilent(Options):
-    pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JobOverrun(Options):
     factor: float = option(3.0, _factor)
     min_runtime: float = option(60.0, duration)
@@ -155,17 +149,7 @@ class Silent(Options):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unreachable(Options):
-    severity: str = option("critical", _severity)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedQueue(Options):
-    pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected(Options):
+class Critical(Options):
     severity: str = option("critical", _severity)
 
 
@@ -174,14 +158,14 @@ class RuleOptions:
     """The options of all rules. A rule's name is that of its attribute."""
 
     redis_memory: RedisMemory = field(default_factory=RedisMemory)
-    redis_rejects: Rejected = field(default_factory=Rejected)
-    redis_unreachable: Unreachable = field(default_factory=Unreachable)
-    elasticsearch_unreachable: Unreachable = field(default_factory=Unreachable)
+    redis_rejects: Critical = field(default_factory=Critical)
+    redis_unreachable: Critical = field(default_factory=Critical)
+    elasticsearch_unreachable: Critical = field(default_factory=Critical)
     oldest_job: OldestJob = field(default_factory=OldestJob)
     latency: Latency = field(default_factory=Latency)
     queue_depth: QueueDepth = field(default_factory=QueueDepth)
     no_worker: NoWorker = field(default_factory=NoWorker)
-    worker_silent: WorkerSilent = field(default_factory=WorkerSilent)
+    worker_silent: Options = field(default_factory=Options)
     job_overrun: JobOverrun = field(default_factory=JobOverrun)
     function_failures: FunctionFailures = field(default_factory=FunctionFailures)
     dead_jobs: DeadJobs = field(default_factory=DeadJobs)
@@ -191,7 +175,7 @@ class RuleOptions:
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
     shipper_silent: Silent = field(default_factory=Silent)
     host_silent: Silent = field(default_factory=Silent)
-    shared_queue: SharedQueue = field(default_factory=SharedQueue)
+    shared_queue: Options = field(default_factory=Options)
 
 
 RULES: dict[str, type[Options]] = {
@@ -207,7 +191,7 @@ def read(settings: Settings) -> RuleOptions:
     rules: dict[str, Any] = {}
     for name, given in settings.alarms.items():
         if name not in RULES:
-            problems.append(f"There is no alarm {name} (in the setting 'alarms'). {_nearest(name, RULES)}")
+            problems.append(f"There is no alarm {name} (in the setting 'alarms'). {nearest(name, RULES)}")
             continue
         rules[name] = _options(name, given, problems)
     if problems:
@@ -221,7 +205,7 @@ def _options(rule: str, given: Mapping[str, Any], problems: list[str]) -> Option
     values = {}
     for name, raw in given.items():
         if name not in known:
-            problems.append(f"The alarm {rule} has no option {name}. {_nearest(name, known)}")
+            problems.append(f"The alarm {rule} has no option {name}. {nearest(name, known)}")
             continue
         try:
             values[name] = known[name](raw)
@@ -229,11 +213,6 @@ def _options(rule: str, given: Mapping[str, Any], problems: list[str]) -> Option
             reason = str(wrong) if str(wrong).startswith("must") else "must be a number"
             problems.append(f"The option {name} of the alarm {rule} {reason} (it is {raw!r}).")
     return kind(**values)
-
-
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]}?" if close else f"Known are {', '.join(known)}."
 
 
 def objective_s(settings: Settings, queue: str) -> float:

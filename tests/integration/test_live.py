@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -139,6 +138,17 @@ def test_a_waiting_job_whose_key_expired_has_no_age(queue: Queue, connection: re
     assert (one.depth, one.oldest) == (1, None)
 
 
+@pytest.mark.parametrize("stored", ["garbage", "", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_is_none_is_left_out(queue: Queue, connection: redis.Redis, stored: str) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    connection.hset(job.key, "enqueued_at", stored)
+    connection.hset("rq:worker:odd", mapping={"birth": stored, "last_heartbeat": stored, "queues": "letters"})
+    connection.sadd("rq:workers", "rq:worker:odd")
+    (one,) = queues.read(connection)
+    assert (one.depth, one.oldest) == (1, None)
+    assert [(each.name, each.last_heartbeat) for each in workers.read(connection)] == [("odd", None)]
+
+
 def test_a_worker_is_told_with_what_it_runs(queue: Queue, programs: Programs, connection: redis.Redis) -> None:
     gate = programs.folder / "gate"
     job = queue.enqueue(work.wait_for, str(gate))
@@ -255,18 +265,6 @@ def test_with_another_prefix_all_is_read(connection: redis.Redis, programs: Prog
         [sys.executable, "-c", script], check=False, env=environment, cwd=ROOT, capture_output=True, text=True
     )
     assert done.stdout.strip() == "1 []", done.stderr
-
-
-@pytest.fixture
-def sentinel(tmp_path: Path) -> Iterator[Sentinel]:
-    folders = [tmp_path / "redis", tmp_path / "sentinel"]
-    for folder in folders:
-        folder.mkdir()
-    master = Redis(folders[0])
-    watching = Sentinel(folders[1], master)
-    yield watching
-    watching.stop()
-    master.stop()
 
 
 def test_a_url_names_a_master_behind_a_sentinel(sentinel: Sentinel) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,14 +19,9 @@ from tests.programs import Programs
 
 
 @pytest.fixture
-def environment(tmp_path: Path, redis_url: str) -> dict[str, str]:
-    """Settings without Elasticsearch, which nothing here needs."""
-    return {
-        "SHIPPER_LOG": str(tmp_path / "records.jsonl"),
-        "SHIPPER_STATE": str(tmp_path / "state"),
-        "SHIPPER_REDIS": redis_url,
-        "SHIPPER_SERVICE": "tests",
-    }
+def environment(without_elasticsearch: dict[str, str]) -> dict[str, str]:
+    """Nothing here needs it."""
+    return without_elasticsearch
 
 
 def find(environment: dict[str, str], **asked: Any) -> list[str]:

@@ -29,14 +29,9 @@ DEAD = Criteria(states=("dead",))
 
 
 @pytest.fixture
-def environment(tmp_path: Path, redis_url: str) -> dict[str, str]:
-    """Settings without Elasticsearch, which nothing here needs."""
-    return {
-        "SHIPPER_LOG": str(tmp_path / "records.jsonl"),
-        "SHIPPER_STATE": str(tmp_path / "state"),
-        "SHIPPER_REDIS": redis_url,
-        "SHIPPER_SERVICE": "tests",
-    }
+def environment(without_elasticsearch: dict[str, str]) -> dict[str, str]:
+    """Nothing here needs it."""
+    return without_elasticsearch
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry
 
 import shipper
-from stack.redis import Cluster, Redis, Sentinel
+from stack.redis import Cluster, Sentinel
 from tests import work
 from tests.programs import LIMIT_S, ROOT, Programs, wait_for
 
@@ -33,18 +32,6 @@ HAS_PREFIX = hasattr(rq.defaults, "RQ_KEY_PREFIX")
 
 
 # --- Sentinel -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sentinel(tmp_path: Path) -> Iterator[Sentinel]:
-    folders = [tmp_path / "redis", tmp_path / "sentinel"]
-    for folder in folders:
-        folder.mkdir()
-    master = Redis(folders[0])
-    watching = Sentinel(folders[1], master)
-    yield watching
-    watching.stop()
-    master.stop()
 
 
 @pytest.fixture

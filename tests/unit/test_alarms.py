@@ -136,6 +136,15 @@ def test_rules_that_cannot_tell_say_nothing() -> None:
     }
 
 
+def test_a_rule_says_nothing_without_what_it_rests_on_also_where_there_is_nothing_to_look_at() -> None:
+    """Findings of none would close its alarms."""
+    of_records = {name for name, rule in rules.RULES.items() if rule.rests_on_records}
+    idle = replace(SNAPSHOT, queues=(), workers=(), crons=(), servers=())
+    assert rules.evaluate(evidence(idle)).keys() == rules.RULES.keys() - of_records
+    told = rules.evaluate(evidence(None, history=History(at=AT)))
+    assert told.keys() == {"redis_unreachable", *of_records - {"job_overrun", "clock_skew"}}
+
+
 def test_every_rule_has_options_and_a_name() -> None:
     assert set(rules.RULES) == set(options.RULES)
 

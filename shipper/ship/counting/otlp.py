@@ -22,7 +22,7 @@ import urllib3
 from ...errors import SettingsError
 from ..bulk.backoff import LogThrottle
 from .counter import JobCounter
-from .spans import ResourceKey, varint
+from .spans import ResourceKey, field
 from .tally import BOUNDS_S, EVENTS, MEASURES, Labels, buckets, event_count
 
 try:
@@ -183,9 +183,9 @@ def traces(spans: Sequence[tuple[ResourceKey, bytes]]) -> bytes:
         by_resource[key].append(encoded)
     message = b""
     for key, ours in by_resource.items():
-        scope_spans = b"".join((_field(b"\x0a", _SCOPE.SerializeToString()), *ours))
-        resource = _field(b"\x0a", _resource_of(key).SerializeToString())
-        message += _field(b"\x0a", resource + _field(b"\x12", scope_spans))
+        scope_spans = b"".join((field(b"\x0a", _SCOPE.SerializeToString()), *ours))
+        resource = field(b"\x0a", _resource_of(key).SerializeToString())
+        message += field(b"\x0a", resource + field(b"\x12", scope_spans))
     return message
 
 
@@ -270,10 +270,6 @@ def _resource(about: Mapping[str, str]) -> Resource:
 
 def _pairs(about: Mapping[str, str]) -> list[KeyValue]:
     return [KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in about.items()]
-
-
-def _field(tag: bytes, content: bytes) -> bytes:
-    return tag + varint(len(content)) + content
 
 
 _SCOPE = InstrumentationScope(name="rq-shipper")

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...records import EPOCH, parse_timestamp, shorten
+from ...state import Code, Identified, Named
 
 _RUNS = frozenset({"job-finished", "job-retried", "job-dead", "job-stopped"})
 _STACK_LIMIT = 4096  # characters of a stack trace: all of it is on the record
@@ -41,14 +42,6 @@ class _Event(msgspec.Struct, gc=False):
     reason: str | None = None
 
 
-class _Named(msgspec.Struct, gc=False):
-    name: str | None = None
-
-
-class _Identified(msgspec.Struct, gc=False):
-    id: str | None = None
-
-
 class _Body(msgspec.Struct, gc=False):
     size: int | None = None
 
@@ -59,13 +52,9 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Messaging(msgspec.Struct, gc=False):
-    destination: _Named
+    destination: Named
     message: _Message
-    client: _Identified | None = None
-
-
-class _Code(msgspec.Struct, gc=False):
-    function: _Named | None = None
+    client: Identified | None = None
 
 
 class _Rq(msgspec.Struct, gc=False):
@@ -103,12 +92,12 @@ class _JobRecord(msgspec.Struct, rename={"timestamp": "@timestamp"}, gc=False):
     event: _Event
     messaging: _Messaging
     rq: _Rq
-    code: _Code | None = None
+    code: Code | None = None
     service: _Service | None = None
-    host: _Named | None = None
+    host: Named | None = None
     error: _Error | None = None
-    trace: _Identified | None = None
-    span: _Identified | None = None
+    trace: Identified | None = None
+    span: Identified | None = None
 
 
 _decode = msgspec.json.Decoder(_JobRecord).decode
@@ -139,7 +128,7 @@ def _is_ending(record: _JobRecord) -> bool:
 
 
 def _resource(record: _JobRecord) -> ResourceKey:
-    service, host = record.service or _Service(), record.host or _Named()
+    service, host = record.service or _Service(), record.host or Named()
     return ResourceKey(service.name or "", service.version or "", service.environment or "", host.name or "")
 
 
@@ -205,7 +194,7 @@ def _failure(record: _JobRecord, end: bytes) -> bytes:
     if event.outcome == "failure":
         parts.append(_cached("error.type", error.type or event.reason or "failure"))
         parts.append(_exception(error, end) if error.type else b"")
-        parts.append(_field(b"\x7a", _field(b"\x12", shorten(error.message or "", 1000).encode()) + _ERROR))
+        parts.append(field(b"\x7a", field(b"\x12", shorten(error.message or "", 1000).encode()) + _ERROR))
     return b"".join(parts)
 
 
@@ -261,7 +250,7 @@ def _place(
     """What many spans have in common: name, kind and attributes."""
     return b"".join(
         (
-            _field(b"\x2a", f"{operation} {queue}".encode()),
+            field(b"\x2a", f"{operation} {queue}".encode()),
             _OPERATIONS[operation],
             _text("messaging.destination.name")(queue),
             _text("code.function.name")(function) if function is not None else b"",
@@ -279,7 +268,7 @@ def _exception(error: _Error, at: bytes) -> bytes:
         for encode, value in zip(_EXCEPTION, (error.type, error.message, error.stack_trace), strict=True)
         if value
     ]
-    return _field(b"\x5a", b"".join((b"\x09", at, b"\x12\x09exception", *parts)))
+    return field(b"\x5a", b"".join((b"\x09", at, b"\x12\x09exception", *parts)))
 
 
 def _nanoseconds(time: str) -> bytes:
@@ -309,14 +298,15 @@ def varint(number: int) -> bytes:
 _BYTES = [bytes((number,)) for number in range(128)]
 
 
-def _field(tag: bytes, content: bytes) -> bytes:
+def field(tag: bytes, content: bytes) -> bytes:
+    """A field of protobuf with a length before its content."""
     return tag + varint(len(content)) + content
 
 
 @lru_cache
 def _text(key: str, tag: bytes = b"\x4a") -> Callable[[str], bytes]:
     """Makes attributes of a key whose values are texts."""
-    head = _field(b"\x0a", key.encode())
+    head = field(b"\x0a", key.encode())
 
     def encode(value: str) -> bytes:
         text = value.encode()
@@ -332,7 +322,7 @@ def _text(key: str, tag: bytes = b"\x4a") -> Callable[[str], bytes]:
 @lru_cache
 def _number(key: str) -> Callable[[int], bytes]:
     """Makes attributes of a key whose values are numbers."""
-    head = _field(b"\x0a", key.encode())
+    head = field(b"\x0a", key.encode())
 
     def encode(value: int) -> bytes:
         content = b"\x18" + varint(value)
@@ -356,7 +346,7 @@ _OPERATIONS = {
     "enqueue": _beginning(4, "enqueue", "send"),
     "run": _beginning(5, "run", "process"),
 }  # PRODUCER, CONSUMER
-_INFERRED = _field(b"\x4a", _field(b"\x0a", b"rq.inferred") + b"\x12\x02\x10\x01")
+_INFERRED = field(b"\x4a", field(b"\x0a", b"rq.inferred") + b"\x12\x02\x10\x01")
 _ERROR = b"\x18\x02"
 _JOB, _EVENT, _EXECUTION = _text("messaging.message.id"), _text("rq.event.id"), _text("rq.execution_id")
 _EXCEPTION = [_text(f"exception.{name}", b"\x1a") for name in ("type", "message", "stacktrace")]

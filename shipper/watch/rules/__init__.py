@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..alarms import Finding, Patience
-from ..evidence import Evidence
+from ..evidence import Evidence, NoEvidence
 from . import from_records, from_redis
 
 _PATIENT = Patience()
@@ -14,19 +15,24 @@ _PATIENT = Patience()
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`find` returns the findings, or None if the evidence is missing. `description` is one sentence."""
+    """`find` returns the findings, and raises NoEvidence if it cannot tell. `description` is one sentence.
 
-    find: Callable[[Evidence], list[Finding] | None]
+    `rests_on_records`: Elasticsearch has to be asked for it.
+    """
+
+    find: Callable[[Evidence], list[Finding]]
     description: str
     patience: Patience = _PATIENT
+    rests_on_records: bool = False
 
 
-def _clock_skew(evidence: Evidence) -> list[Finding] | None:
+def _of_records(find: Callable[[Evidence], list[Finding]], description: str, patience: Patience = _PATIENT) -> Rule:
+    return Rule(find, description, patience, rests_on_records=True)
+
+
+def _clock_skew(evidence: Evidence) -> list[Finding]:
     """Both kinds of evidence: without one of them its alarms would close."""
-    from_sample = from_redis.clock_skew(evidence)
-    if from_sample is None or evidence.history is None:
-        return None
-    return from_sample + from_records.clock_skew_of_records(evidence)
+    return from_redis.clock_skew(evidence) + from_records.clock_skew_of_records(evidence)
 
 
 # Twice in a row: a worker that is replaced is gone for a moment.
@@ -38,22 +44,22 @@ RULES: Mapping[str, Rule] = {
         from_redis.redis_rejects, "Redis refuses commands or evicts keys.", Patience(closes_after=20)
     ),
     "redis_unreachable": Rule(from_redis.redis_unreachable, "Redis does not answer."),
-    "elasticsearch_unreachable": Rule(from_records.elasticsearch_unreachable, "Elasticsearch does not answer."),
+    "elasticsearch_unreachable": _of_records(from_records.elasticsearch_unreachable, "Elasticsearch does not answer."),
     "oldest_job": Rule(from_redis.oldest_job, "The oldest job of a queue waits for too long."),
-    "latency": Rule(from_records.latency, "Too many jobs of a queue start too late."),
+    "latency": _of_records(from_records.latency, "Too many jobs of a queue start too late."),
     "queue_depth": Rule(from_redis.queue_depth, "Too many jobs wait in a queue."),
     "no_worker": Rule(from_redis.no_worker, "Jobs wait in a queue without a live worker.", _TWICE),
     "worker_silent": Rule(from_redis.worker_silent, "A worker stopped beating.", _TWICE),
-    "job_overrun": Rule(from_records.job_overrun, "A job runs far longer than its function does."),
-    "function_failures": Rule(from_records.function_failures, "Too many executions of a function fail."),
-    "dead_jobs": Rule(from_records.dead_jobs, "Jobs of a function fail for good."),
+    "job_overrun": _of_records(from_records.job_overrun, "A job runs far longer than its function does."),
+    "function_failures": _of_records(from_records.function_failures, "Too many executions of a function fail."),
+    "dead_jobs": _of_records(from_records.dead_jobs, "Jobs of a function fail for good."),
     "cron_missed": Rule(from_redis.cron_missed, "A run of a cron job did not come.", Patience(closes_after=1)),
-    "clock_skew": Rule(_clock_skew, "Clocks differ.", Patience(closes_after=20)),
-    "shipper_backlog": Rule(from_records.shipper_backlog, "A shipper does not get on."),
-    "dead_letters": Rule(from_records.dead_letters, "Lines became dead letters."),
-    "shipper_silent": Rule(from_records.shipper_silent, "A shipper fell silent.", _TWICE),
-    "host_silent": Rule(from_records.host_silent, "Records of a host's jobs do not arrive.", _TWICE),
-    "shared_queue": Rule(from_records.shared_queue, "Several services work on one queue."),
+    "clock_skew": _of_records(_clock_skew, "Clocks differ.", Patience(closes_after=20)),
+    "shipper_backlog": _of_records(from_records.shipper_backlog, "A shipper does not get on."),
+    "dead_letters": _of_records(from_records.dead_letters, "Lines became dead letters."),
+    "shipper_silent": _of_records(from_records.shipper_silent, "A shipper fell silent.", _TWICE),
+    "host_silent": _of_records(from_records.host_silent, "Records of a host's jobs do not arrive.", _TWICE),
+    "shared_queue": _of_records(from_records.shared_queue, "Several services work on one queue."),
 }
 
 PATIENCE: Mapping[str, Patience] = {name: rule.patience for name, rule in RULES.items()}
@@ -64,7 +70,7 @@ def evaluate(evidence: Evidence, names: Iterable[str] = RULES) -> dict[str, list
     found: dict[str, list[Finding]] = {}
     for name in names:
         options = getattr(evidence.options, name)
-        findings = RULES[name].find(evidence) if options.enabled else []
-        if findings is not None:
+        with suppress(NoEvidence):
+            findings = RULES[name].find(evidence) if options.enabled else []
             found[name] = [one for one in findings if not options.ignores(one.subject)]
     return found

@@ -1,4 +1,4 @@
-"""The rules that the records in Elasticsearch answer. Each returns its findings, or None if it cannot tell. Pure."""
+"""The rules that the records in Elasticsearch answer. Each returns findings or raises NoEvidence. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..alarms import Finding
 from ..evidence import Evidence
-from .from_redis import AGE_CLOSES_AT, Findings, span
+from .from_redis import AGE_CLOSES_AT, span
 
 # (long window, short window, how many times the error budget is used, severity): Google's SRE workbook, chapter 5.
 # The long window shows that it matters, the short one that it still goes on.
@@ -15,9 +15,10 @@ BURN_RATES = ((3600, 300, 14.4, "critical"), (21_600, 1800, 6.0, "warning"))
 LATE_AT_LEAST = 5  # jobs: one late job of three is no trend
 
 
-def elasticsearch_unreachable(evidence: Evidence) -> Findings:
+def elasticsearch_unreachable(evidence: Evidence) -> list[Finding]:
     if evidence.elasticsearch_error is None:
-        return [] if evidence.history is not None else None
+        _ = evidence.records  # it was not asked: nobody can tell
+        return []
     severity = evidence.options.elasticsearch_unreachable.severity
     message = (
         f"{evidence.elasticsearch_error} Records wait in the log until it is there; the alarms that rest on records "
@@ -26,13 +27,11 @@ def elasticsearch_unreachable(evidence: Evidence) -> Findings:
     return [_finding("elasticsearch_unreachable", "", severity, message)]
 
 
-def latency(evidence: Evidence) -> Findings:
+def latency(evidence: Evidence) -> list[Finding]:
     """Of the jobs of a queue, too few start within its objective: multi-window burn rates."""
-    if evidence.history is None:
-        return None
     options = evidence.options.latency
     budget = max(1 - options.percent / 100, 1e-6)
-    starts = evidence.history.starts
+    starts = evidence.records.starts
     found: dict[str, Finding] = {}
     for queue in sorted({name for name, _ in starts}):
         for long, short, factor, severity in BURN_RATES:
@@ -65,15 +64,13 @@ def _share(total: int, late: int) -> float:
     return late / total if total else 0.0
 
 
-def job_overrun(evidence: Evidence) -> Findings:
+def job_overrun(evidence: Evidence) -> list[Finding]:
     """A job that runs far beyond the 99th percentile of its function."""
-    if evidence.snapshot is None or evidence.history is None:
-        return None
-    options = evidence.options.job_overrun
+    options, workers, durations = evidence.options.job_overrun, evidence.sample.workers, evidence.records.durations
     found = []
-    for worker in evidence.snapshot.workers:
+    for worker in workers:
         for job in worker.running:
-            usual = evidence.history.durations.get(job.function or "")
+            usual = durations.get(job.function or "")
             if job.since is None or usual is None or usual.count < options.min_executions:
                 continue
             limit = max(options.min_runtime, options.factor * usual.p99_s)
@@ -104,13 +101,11 @@ def job_overrun(evidence: Evidence) -> Findings:
     return found
 
 
-def function_failures(evidence: Evidence) -> Findings:
+def function_failures(evidence: Evidence) -> list[Finding]:
     """Too large a share of a function's executions fails."""
-    if evidence.history is None:
-        return None
     options = evidence.options.function_failures
     found = []
-    for name, one in sorted(evidence.history.endings.items()):
+    for name, one in sorted(evidence.records.endings.items()):
         percent = 100 * one.failed / one.total
         closing = AGE_CLOSES_AT if evidence.is_open("function_failures", name) else 1.0
         if one.total < options.min_executions or percent < options.percent * closing:
@@ -131,10 +126,8 @@ def function_failures(evidence: Evidence) -> Findings:
     return found
 
 
-def dead_jobs(evidence: Evidence) -> Findings:
+def dead_jobs(evidence: Evidence) -> list[Finding]:
     """Several jobs of a function failed for good."""
-    if evidence.history is None:
-        return None
     options = evidence.options.dead_jobs
     return [
         _finding(
@@ -147,15 +140,13 @@ def dead_jobs(evidence: Evidence) -> Findings:
             unit="jobs",
             fields={"code.function.name": name},
         )
-        for name, dead in sorted(evidence.history.dead.items())
+        for name, dead in sorted(evidence.records.dead.items())
         if dead > options.max
     ]
 
 
 def clock_skew_of_records(evidence: Evidence) -> list[Finding]:
     """Jobs that started before they were pushed."""
-    if evidence.history is None:
-        return []
     options = evidence.options.clock_skew
     return [
         _finding(
@@ -168,14 +159,12 @@ def clock_skew_of_records(evidence: Evidence) -> list[Finding]:
             unit="s",
             fields={"host.name": host},
         )
-        for host, (count, ahead_s) in sorted(evidence.history.early.items())
+        for host, (count, ahead_s) in sorted(evidence.records.early.items())
     ]
 
 
-def shipper_backlog(evidence: Evidence) -> Findings:
+def shipper_backlog(evidence: Evidence) -> list[Finding]:
     """A shipper has had records to send for too long."""
-    if evidence.history is None:
-        return None
     options = evidence.options.shipper_backlog
     return [
         _finding(
@@ -190,15 +179,13 @@ def shipper_backlog(evidence: Evidence) -> Findings:
             fields={"host.name": one.host},
             facts={"backlog_bytes": one.backlog_bytes, "state": one.state},
         )
-        for one in evidence.history.shippers
+        for one in evidence.records.shippers
         if one.backlog_age_s > options.max_age
     ]
 
 
-def dead_letters(evidence: Evidence) -> Findings:
+def dead_letters(evidence: Evidence) -> list[Finding]:
     """A shipper has new lines that can never be indexed."""
-    if evidence.history is None:
-        return None
     options = evidence.options.dead_letters
     return [
         _finding(
@@ -212,15 +199,13 @@ def dead_letters(evidence: Evidence) -> Findings:
             unit="lines",
             fields={"host.name": one.host},
         )
-        for one in evidence.history.shippers
+        for one in evidence.records.shippers
         if one.dead_letters > options.max
     ]
 
 
-def shipper_silent(evidence: Evidence) -> Findings:
+def shipper_silent(evidence: Evidence) -> list[Finding]:
     """A shipper that sent its status within the last day, and neither does any more nor said that it stopped."""
-    if evidence.history is None:
-        return None
     options = evidence.options.shipper_silent
     return [
         _finding(
@@ -234,21 +219,19 @@ def shipper_silent(evidence: Evidence) -> Findings:
             unit="s",
             fields={"host.name": one.host},
         )
-        for one in evidence.history.shippers
+        for one in evidence.records.shippers
         if one.state != "stopped" and (evidence.at - one.at).total_seconds() > options.after
     ]
 
 
-def host_silent(evidence: Evidence) -> Findings:
+def host_silent(evidence: Evidence) -> list[Finding]:
     """Workers on a host execute jobs, and no record of them arrives."""
-    if evidence.history is None:
-        return None
-    options = evidence.options.host_silent
+    options, hosts = evidence.options.host_silent, evidence.records.hosts
     found = []
     for host, since in sorted(evidence.unheard.items()):
         if (evidence.at - since).total_seconds() <= options.after:
             continue
-        last = evidence.history.hosts.get(host)
+        last = hosts.get(host)
         heard = "no record at all" if last is None else f"the last record is of {last:%H:%M:%S} UTC"
         found.append(
             _finding(
@@ -266,10 +249,8 @@ def host_silent(evidence: Evidence) -> Findings:
     return found
 
 
-def shared_queue(evidence: Evidence) -> Findings:
+def shared_queue(evidence: Evidence) -> list[Finding]:
     """Several services have workers on one queue of one Redis: each takes jobs of the other."""
-    if evidence.history is None:
-        return None
     return [
         _finding(
             "shared_queue",
@@ -280,7 +261,7 @@ def shared_queue(evidence: Evidence) -> Findings:
             fields={"messaging.destination.name": queue},
             facts={"services": list(services), "redis": redis},
         )
-        for (queue, redis), services in sorted(evidence.history.shared.items())
+        for (queue, redis), services in sorted(evidence.records.shared.items())
     ]
 
 

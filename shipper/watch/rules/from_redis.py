@@ -1,4 +1,4 @@
-"""The rules that a sample of Redis answers. Each returns its findings, or None if it cannot tell. Pure."""
+"""The rules that a sample of Redis answers. Each returns its findings or raises NoEvidence, if it cannot tell. Pure."""
 
 from __future__ import annotations
 
@@ -19,25 +19,18 @@ CLOSES_BELOW = 5.0  # percentage points below the limit
 AGE_CLOSES_AT = 0.8  # of the limit
 CRITICAL_AGE = 3.0  # times the limit
 
-Findings = list[Finding] | None
 
-
-def redis_unreachable(evidence: Evidence) -> Findings:
+def redis_unreachable(evidence: Evidence) -> list[Finding]:
     if evidence.redis_error is None:
         return []
     severity = evidence.options.redis_unreachable.severity
     return [_finding("redis_unreachable", "", severity, f"Redis cannot be asked: {evidence.redis_error.rstrip('.')}")]
 
 
-def redis_memory(evidence: Evidence) -> Findings:
+def redis_memory(evidence: Evidence) -> list[Finding]:
     """Used memory beyond a share of maxmemory. A Redis without a limit cannot be full before its machine is."""
-    if evidence.snapshot is None:
-        return None
-    return list(_full(evidence, evidence.snapshot))
-
-
-def _full(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
-    options = evidence.options.redis_memory
+    snapshot, options = evidence.sample, evidence.options.redis_memory
+    found = []
     for one in snapshot.servers:
         share = one.used_share
         is_open = evidence.is_open("redis_memory", one.address)
@@ -47,24 +40,27 @@ def _full(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
         left_s = time_to_limit_s(one, snapshot.growth.get(one.run_id, 0.0))
         keys = snapshot.keys
         to_blame = [(name, keys.estimate(size)) for name, (_, size, _) in fattest(keys.jobs_by_function)]
-        yield _finding(
-            "redis_memory",
-            one.address,
-            "critical" if percent >= options.critical_percent else options.severity,
-            f"Redis {one.address} is {percent:.0f} % full ({_mib(one.used_bytes)} of {_mib(one.maxmemory_bytes)})"
-            f"{_left(left_s)}{_blame(to_blame)}",
-            value=round(percent, 2),
-            limit=options.percent,
-            unit="percent",
-            fields={"code.function.name": to_blame[0][0]} if to_blame else {},
-            facts={
-                "policy": one.policy,
-                "used_bytes": one.used_bytes,
-                "maxmemory_bytes": one.maxmemory_bytes,
-                "time_left_s": left_s,
-                "functions": [f"{name}: {_mib(size)}" for name, size in to_blame],
-            },
+        found.append(
+            _finding(
+                "redis_memory",
+                one.address,
+                "critical" if percent >= options.critical_percent else options.severity,
+                f"Redis {one.address} is {percent:.0f} % full ({_mib(one.used_bytes)} of {_mib(one.maxmemory_bytes)})"
+                f"{_left(left_s)}{_blame(to_blame)}",
+                value=round(percent, 2),
+                limit=options.percent,
+                unit="percent",
+                fields={"code.function.name": to_blame[0][0]} if to_blame else {},
+                facts={
+                    "policy": one.policy,
+                    "used_bytes": one.used_bytes,
+                    "maxmemory_bytes": one.maxmemory_bytes,
+                    "time_left_s": left_s,
+                    "functions": [f"{name}: {_mib(size)}" for name, size in to_blame],
+                },
+            )
         )
+    return found
 
 
 def _left(seconds: float | None) -> str:
@@ -82,13 +78,11 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
-def redis_rejects(evidence: Evidence) -> Findings:
+def redis_rejects(evidence: Evidence) -> list[Finding]:
     """Redis refused commands for a lack of memory, or evicted keys, since the sample before."""
-    if evidence.snapshot is None:
-        return None
     found = []
-    before = {one.run_id: one for one in evidence.snapshot.servers_before}
-    for one in evidence.snapshot.servers:
+    before = {one.run_id: one for one in evidence.sample.servers_before}
+    for one in evidence.sample.servers:
         earlier = before.get(one.run_id)
         if earlier is None:
             continue
@@ -114,13 +108,11 @@ def _rejects(options: Options, one: ServerSample, refused: int, evicted: int) ->
     )
 
 
-def oldest_job(evidence: Evidence) -> Findings:
+def oldest_job(evidence: Evidence) -> list[Finding]:
     """A queue whose oldest job waits longer than the queue's objective."""
-    if evidence.snapshot is None:
-        return None
     options = evidence.options.oldest_job
     found = []
-    for queue in evidence.snapshot.queues:
+    for queue in evidence.sample.queues:
         limit = options.max_age if options.max_age is not None else evidence.objective_s(queue.name)
         age = queue.oldest_age_s(evidence.at)
         closing = AGE_CLOSES_AT if evidence.is_open("oldest_job", queue.name) else 1.0
@@ -147,9 +139,7 @@ def oldest_job(evidence: Evidence) -> Findings:
     return found
 
 
-def queue_depth(evidence: Evidence) -> Findings:
-    if evidence.snapshot is None:
-        return None
+def queue_depth(evidence: Evidence) -> list[Finding]:
     options = evidence.options.queue_depth
     return [
         _queue_finding(
@@ -162,19 +152,17 @@ def queue_depth(evidence: Evidence) -> Findings:
             limit=float(options.max),
             unit="jobs",
         )
-        for queue in evidence.snapshot.queues
+        for queue in evidence.sample.queues
         if queue.depth > options.max * (AGE_CLOSES_AT if evidence.is_open("queue_depth", queue.name) else 1.0)
     ]
 
 
-def no_worker(evidence: Evidence) -> Findings:
+def no_worker(evidence: Evidence) -> list[Finding]:
     """A queue with jobs, and nobody who works on it."""
-    if evidence.snapshot is None:
-        return None
     options = evidence.options.no_worker
     found = []
-    for queue in evidence.snapshot.queues:
-        live = sum(worker.is_live for worker in evidence.snapshot.workers_of(queue.name))
+    for queue in evidence.sample.queues:
+        live = sum(worker.is_live for worker in evidence.sample.workers_of(queue.name))
         if live >= options.min_workers or not (queue.depth or options.always):
             continue
         who = "no live worker" if not live else f"{live} live workers of at least {options.min_workers}"
@@ -194,13 +182,11 @@ def no_worker(evidence: Evidence) -> Findings:
     return found
 
 
-def worker_silent(evidence: Evidence) -> Findings:
+def worker_silent(evidence: Evidence) -> list[Finding]:
     """A worker that neither ended in order nor beats any more."""
-    if evidence.snapshot is None:
-        return None
     options = evidence.options.worker_silent
     found = []
-    for worker in evidence.snapshot.workers:
+    for worker in evidence.sample.workers:
         if worker.is_live:
             continue
         found.append(
@@ -237,11 +223,9 @@ def _worker_fields(worker: WorkerSample) -> dict[str, Any]:
     return fields
 
 
-def cron_missed(evidence: Evidence) -> Findings:
+def cron_missed(evidence: Evidence) -> list[Finding]:
     """A cron job whose run did not come."""
-    if evidence.snapshot is None:
-        return None
-    options = evidence.options.cron_missed
+    options, crons = evidence.options.cron_missed, evidence.sample.crons
     grace = timedelta(seconds=options.grace)
     found = []
     for state in evidence.crons.values():
@@ -249,7 +233,7 @@ def cron_missed(evidence: Evidence) -> Findings:
             continue
         one = state.sample
         late = span((evidence.at - state.next_at).total_seconds())
-        alive = any(one.scheduler == other.scheduler for other in evidence.snapshot.crons)
+        alive = any(one.scheduler == other.scheduler for other in crons)
         why = "" if alive else ". Its scheduler does not run any more"
         found.append(
             _finding(
@@ -268,11 +252,9 @@ def cron_missed(evidence: Evidence) -> Findings:
     return found
 
 
-def clock_skew(evidence: Evidence) -> Findings:
+def clock_skew(evidence: Evidence) -> list[Finding]:
     """Times in the future: the clock of whoever wrote them, or of this host, is wrong."""
-    if evidence.snapshot is None:
-        return None
-    return list(_ahead(evidence, evidence.snapshot))
+    return list(_ahead(evidence, evidence.sample))
 
 
 def _ahead(evidence: Evidence, snapshot: Snapshot) -> Iterator[Finding]:
