@@ -188,7 +188,9 @@ def _strict(source: bytes) -> Any:
     def refuse(name: str) -> None:
         raise ValueError(f"{name} is no JSON")
 
-    return json.loads(source.decode(), parse_float=str, parse_int=str, parse_constant=refuse)
+    said = json.loads(source.decode(), parse_float=str, parse_int=str, parse_constant=refuse)
+    json.dumps(said, ensure_ascii=False).encode()  # raises UnicodeEncodeError for half of a surrogate pair
+    return said
 
 
 class Wrong(AssertionError):

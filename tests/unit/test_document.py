@@ -217,8 +217,16 @@ def test_message_and_level_are_found_where_loggers_put_them(line: bytes, message
         (b'{"message":"NaN","a":[-Infinity]}', "NaN"),
     ],
 )
-def test_what_several_languages_write_wrongly_is_put_right(line: bytes, value: str) -> None:
-    assert sent(line)["message"] == value
+@pytest.mark.parametrize("beside", [b"", b'"n":1e999,', b'"n":1' + 400 * b"0" + b","], ids=["", "1e999", "long"])
+def test_what_several_languages_write_wrongly_is_put_right(line: bytes, value: str, beside: bytes) -> None:
+    """Also beside a number that no double holds, for which another parser is asked."""
+    assert sent(line.replace(b"{", b"{" + beside, 1))["message"] == value
+
+
+@pytest.mark.parametrize("wrong", [b'"\xed\xa0\x80"', b"tru", b"01", b"1.2.3", b'"\n"', b"[1,]"])
+def test_what_is_no_json_is_refused_also_beside_a_number_that_no_double_holds(wrong: bytes) -> None:
+    with pytest.raises(NotShippable, match="not JSON"):
+        sent(b'{"message":"m","n":1e999,"wrong":' + wrong + b"}")
 
 
 FOREIGN = Place("host", "first", 100, trusted=False)

@@ -16,6 +16,7 @@ _ESCAPE = re.compile(
 )
 # A text, or a word of Python's and JavaScript's that JSON does not have.
 _TEXT_OR_WORD = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+_TEXT_OR_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
 
 
 def loads(text: bytes) -> Any:
@@ -25,6 +26,8 @@ def loads(text: bytes) -> Any:
     except orjson.JSONDecodeError as wrong:
         if "infinity" not in wrong.msg:
             raise
+        # Python's parser has all numbers. It also takes what is no JSON, so the rest has to be right for orjson.
+        orjson.loads(_TEXT_OR_NUMBER.sub(lambda found: found[0] if found[0].startswith(b'"') else b"0", text))
         return json.loads(text)
 
 
