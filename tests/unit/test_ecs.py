@@ -42,6 +42,7 @@ COPIED = {
     "@timestamp": "date", "message": "match_only_text", "tags": "keyword", "labels": "object", "ecs.version": "keyword",
     "event.id": "keyword", "event.kind": "keyword", "event.category": "keyword", "event.type": "keyword",
     "event.action": "keyword", "event.outcome": "keyword", "event.reason": "keyword", "event.dataset": "keyword",
+    "rule.name": "keyword", "rule.description": "keyword", "rule.category": "keyword", "rule.reference": "keyword",
     "event.created": "date", "event.start": "date", "event.end": "date", "event.duration": "long",
     "event.sequence": "long", "service.name": "keyword", "service.version": "keyword",
     "service.environment": "keyword", "host.name": "keyword", "process.pid": "long", "process.exit_code": "long",
