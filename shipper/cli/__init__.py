@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from keyword import iskeyword
 
 import click
 
 from ..errors import SettingsError, ShipperError
 from ..printable import printable_lines
+from . import options
+from .groups import LazyGroup
 
-_COMMANDS = (
-    "run", "import", "setup", "prune", "timeline", "top", "job", "jobs", "locks", "audit", "worker", "now", "inspect",
-    "watch", "check", "status", "deadletter", "redact",
-)  # fmt: skip
+COMMANDS = {
+    "run": "Tail the files, and index every line exactly once.",
+    "import": "Import old logs, once.",
+    "setup": "Install index templates and Kibana dashboards.",
+    "prune": "Delete what is past its retention.",
+    "timeline": "Show records in order, oldest first.",
+    "top": "Show slow functions and busy queues.",
+    "job": "Show one job, or act on it.",
+    "jobs": "List the jobs in Redis that match all filters.",
+    "locks": "Show who holds which critical section, and who waits.",
+    "audit": "Write, verify and erase audit records.",
+    "worker": "Run `rq worker` and write job records.",
+    "now": "Show queues, workers, jobs, Redis and cron jobs now.",
+    "inspect": "Show what RQ keeps in Redis.",
+    "watch": "Watch queues, workers and Redis; tell before users do.",
+    "check": "Check the rules of `shipper watch` once, for monitoring.",
+    "status": "Show the shipper's status.",
+    "deadletter": "List, show, replay and purge dead letters.",
+    "redact": "Show texts without their secrets.",
+}
+"""The summary of each command. They are the first paragraphs of the commands' help, which is imported when needed."""
 
 
-class _Lazy(click.Group):
-    """A group that imports its commands when they are used: `shipper COMMAND` imports no other command."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
-        if name not in _COMMANDS:
-            return None
-        command: click.Command = import_module(f".{name}{'_' * iskeyword(name)}", __name__).command
-        return command
+class _Commands(LazyGroup):
+    known = COMMANDS
 
 
 def _show_version(context: click.Context, _flag: click.Parameter, wanted: bool) -> None:
@@ -40,7 +48,11 @@ def _show_version(context: click.Context, _flag: click.Parameter, wanted: bool) 
         context.exit()
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=options.examples("shipper timeline --since 2h", "shipper timeline --help"),
+)
 @click.option(
     "--version",
     is_flag=True,

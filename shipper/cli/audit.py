@@ -13,17 +13,26 @@ import orjson
 from .. import settings
 from ..errors import ShipperError
 from . import audit_verify, options
+from .groups import Group
 
 _EVENT = ("action", "resource", "outcome", "changes", "reason", "target", "category", "type", "message")
 _ACTOR = ("type", "id", "name", "roles", "effective_id")
 
 
-@click.group()
+@click.group(
+    cls=Group,
+    epilog=options.examples("shipper audit verify --since 7d", "shipper audit record exported --resource report:7"),
+)
 def command() -> None:
     """Write, verify and erase audit records."""
 
 
-@command.command()
+@command.command(
+    epilog=options.examples(
+        "shipper audit record exported --resource report:7 --actor ann --reason 'ticket 12'",
+        "export-events | shipper audit record --stdin",
+    )
+)
 @click.argument("action", required=False)
 @click.option("--resource", metavar="TYPE:ID", help="What was acted on.")
 @click.option("--outcome", type=click.Choice(["success", "failure", "denied", "unknown"]), default="success")
@@ -43,9 +52,9 @@ def command() -> None:
 @click.option("--trace", metavar="ID", help="The trace id.")
 @click.option("--stdin", is_flag=True, help="Read one JSON object per line instead: see docs/audit.md.")
 def record(action: str | None, stdin: bool, **flags: Any) -> None:
-    """Write an audit record for ACTION. It is on disk, and in the log's chain, when the command returns.
+    """Write an audit record for ACTION.
 
-    For shell scripts and programs in other languages.
+    It is on disk, and in the log's chain, when the command returns. For shell scripts and programs in other languages.
     """
     from ..audit.writer import Trail
 
@@ -119,13 +128,13 @@ def _actor(fields: dict[str, Any], where: str) -> Any:
 command.add_command(audit_verify.command, "verify")
 
 
-@command.command()
+@command.command(epilog=options.examples("shipper audit keygen /etc/shipper/seals.key"))
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def keygen(file: Path) -> None:
-    """Make an Ed25519 key to sign seals with: the private key in FILE, the public one in FILE.pub.
+    """Make an Ed25519 key to sign seals with.
 
-    The machines that write get FILE (SHIPPER_AUDIT_SIGN_KEY). Whoever verifies gets FILE.pub
-    (SHIPPER_AUDIT_PUBLIC_KEYS), and cannot forge with it.
+    The private key is in FILE, the public one in FILE.pub. The machines that write get FILE (SHIPPER_AUDIT_SIGN_KEY).
+    Whoever verifies gets FILE.pub (SHIPPER_AUDIT_PUBLIC_KEYS), and cannot forge with it.
     """
     from ..audit import signing
 
@@ -136,15 +145,16 @@ def keygen(file: Path) -> None:
     click.echo(f"{identifier}: private key in {file}, public key in {public}")
 
 
-@command.command()
+@command.command(epilog=options.examples("shipper audit close web-3-9f2c41d07a55 --reason 'machine was replaced'"))
 @click.argument("chain")
 @click.option("--reason", metavar="TEXT", help="Why nothing comes from there any more.")
 @options.elasticsearch
 @options.namespace
 def close(chain: str, reason: str | None, **flags: str | None) -> None:
-    """Record that nothing comes any more from CHAIN, whose machine is gone, and where it ended.
+    """Record that nothing comes any more from CHAIN.
 
-    `verify` does not report it as silent any more, and reports if it is shorter or longer than that.
+    Its machine is gone, and the record says where the chain ended. `verify` does not report it as silent any more, and
+    reports if it is shorter or longer than that.
     """
     from .. import client
     from ..audit import verify as verifying
@@ -162,7 +172,7 @@ def close(chain: str, reason: str | None, **flags: str | None) -> None:
     click.echo(f"{chain} is closed at #{head.sequence}.")
 
 
-@command.command()
+@command.command(epilog=options.examples("shipper audit forget --user ann --reason 'ticket 4711'"))
 @click.option("--user", metavar="ID", required=True, help="The user to erase (user.id).")
 @click.option("--reason", metavar="TEXT", help="The reason for the audit record: a ticket's number, not the person.")
 @click.option("--state", metavar="FOLDER", help="The state folder with the dead letters (SHIPPER_STATE).")
@@ -170,9 +180,10 @@ def close(chain: str, reason: str | None, **flags: str | None) -> None:
 @options.elasticsearch
 @options.namespace
 def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> None:
-    """Erase a person's data from audit, job, state and app records, and from this machine's dead letters.
+    """Erase a person's data.
 
-    The chain stays valid; `verify` reports the records as erased. An audit record says who has erased data, not whose.
+    From audit, job, state and app records, and from this machine's dead letters. The chain stays valid; `verify`
+    reports the records as erased. An audit record says who has erased data, not whose.
     """
     from .. import client
     from ..audit import forget as erasing

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 NOT_CHECKABLE = 3
 
 
-@click.command()
+@click.command(
+    epilog=options.examples("shipper audit verify --since 7d", "shipper audit verify --anchor /mnt/backup/heads.jsonl")
+)
 @click.option("--since", metavar="TIME", help='Only records from then on: ISO 8601, an age, or "yesterday 14:00"; UTC.')
 @click.option(
     "--anchor",
@@ -35,7 +37,9 @@ NOT_CHECKABLE = 3
 @options.namespace
 @options.json
 def command(since: str | None, anchor: Path | None, as_json: bool, **flags: str | None) -> None:
-    """Check the hashes, numbers, seals and signatures of the audit trail, and show what is wrong.
+    """Check the audit trail, and show what is wrong.
+
+    Checked are hashes, numbers, seals and signatures.
 
     Exit status 0: all is good. 1: there are findings. 3: not all could be checked, as Elasticsearch does not answer, or
     a key is missing here: SHIPPER_AUDIT_KEY for hashes with a key, SHIPPER_AUDIT_PUBLIC_KEYS for signatures.

@@ -49,7 +49,10 @@ class _Seconds(click.ParamType[float]):
             self.fail(f"{value!r} {wrong}.", param, ctx)
 
 
-@click.command(cls=_Plugin)
+@click.command(
+    cls=_Plugin,
+    epilog=options.examples("shipper check --queue low --max-age 60s", "shipper check --queue low --print oldest-age"),
+)
 @click.option("--queue", "queues", multiple=True, metavar="NAME", help="Only this queue. May be given several times.")
 @click.option("--max-age", type=_Seconds(), metavar="TIME", help="The oldest job may wait for so long: 60s, 15m.")
 @click.option("--max-depth", type=click.IntRange(0), metavar="N", help="So many jobs may wait in a queue.")
@@ -76,9 +79,10 @@ def command(
     as_json: bool,
     **flags: str | None,
 ) -> None:
-    """Check the rules of `shipper watch` once, and exit as monitoring plugins do.
+    """Check the rules of `shipper watch` once, for monitoring.
 
-    Exit status: 0 all is well, 1 warning, 2 critical, 3 unknown, as Redis does not answer or a setting is wrong.
+    Exit status, as monitoring plugins have it: 0 all is well, 1 warning, 2 critical, 3 unknown, as Redis does not
+    answer or a setting is wrong.
 
     Without limits, all rules are checked with the settings. With limits such as --max-age, only those are, and what is
     beyond them is critical. Rules that rest on records are left out if Elasticsearch is not there.

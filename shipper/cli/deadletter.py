@@ -15,6 +15,7 @@ from ..errors import StateError
 from ..printable import printable, printable_lines
 from ..records import timestamp
 from . import options
+from .groups import Group
 
 if TYPE_CHECKING:
     from ..ship.bulk.dead_letters import DeadLetters, StoredDeadLetter
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 RETRY_TIMEOUT_S = 30.0
 
 
-@click.group()
+@click.group(cls=Group, epilog=options.examples("shipper deadletter list", "shipper deadletter replay --all"))
 def command() -> None:
     """List, show, replay and purge dead letters.
 
@@ -30,7 +31,12 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command(
+    "list",
+    epilog=options.examples(
+        "shipper deadletter list", "shipper deadletter list --state ~/.local/state/shipper/state/import"
+    ),
+)
 @options.state
 @options.json
 def list_(as_json: bool, **flags: str | None) -> None:
@@ -44,14 +50,15 @@ def list_(as_json: bool, **flags: str | None) -> None:
             click.echo(f"{stored.id}  {stored.read_at:%Y-%m-%d %H:%M:%S}  {where}  {reason}")
 
 
-@command.command()
+@command.command(epilog=options.examples("shipper deadletter show 3f2b8c1e > line.json"))
 @options.state
 @options.json
 @click.argument("identifier", metavar="ID")
 def show(identifier: str, as_json: bool, **flags: str | None) -> None:
-    """Print the line of a dead letter, byte for byte, to be corrected and given to `replay --line`.
+    """Print the line of a dead letter, byte for byte.
 
-    On a terminal its control characters are shown as escapes: redirect the output to a file for the bytes.
+    It can be corrected and given to `replay --line`. On a terminal its control characters are shown as escapes:
+    redirect the output to a file for the bytes.
     """
     stored = _dead_letters(flags).find(identifier)
     if as_json:
@@ -74,7 +81,9 @@ def _write(data: bytes) -> None:
         sys.stdout.buffer.write(data)
 
 
-@command.command()
+@command.command(
+    epilog=options.examples("shipper deadletter replay --all", "shipper deadletter replay 3f2b8c1e --line line.json")
+)
 @options.state
 @options.elasticsearch
 @options.namespace
@@ -82,7 +91,10 @@ def _write(data: bytes) -> None:
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.argument("identifiers", metavar="[ID]...", nargs=-1)
 def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **flags: str | None) -> None:
-    """Send dead letters again. Those that are indexed are removed, the others are kept."""
+    """Send dead letters again.
+
+    Those that are indexed are removed, the others are kept.
+    """
     from ..ship.bulk import replay as replaying
 
     if not identifiers and not everything:
@@ -107,7 +119,7 @@ def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **f
         raise StateError("Some dead letters were refused again. `shipper deadletter show ID` prints a line to correct.")
 
 
-@command.command()
+@command.command(epilog=options.examples("shipper deadletter purge 3f2b8c1e"))
 @options.state
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")

@@ -9,11 +9,12 @@ import click
 
 from .. import settings
 from ..errors import ShipperError
-from ..read.timeline import parse_time
 from . import logs, options
 
 
-@click.command(name="import")
+@click.command(
+    name="import", epilog=options.examples("shipper import --format legacy --timezone Europe/Berlin /var/log/rq/*.log")
+)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option(
     "--format",
@@ -43,6 +44,7 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    from ..read.timeline import parse_time
     from ..ship import importer
 
     config = settings.load(flags)

@@ -24,7 +24,7 @@ from . import options
 from .shown import size, span, text
 
 
-@click.command()
+@click.command(epilog=options.examples("shipper inspect", "shipper inspect queue", "shipper inspect rq:workers"))
 @click.argument("what", required=False)
 @click.option(
     "--limit",

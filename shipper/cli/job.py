@@ -7,22 +7,20 @@ from dataclasses import asdict
 
 import click
 from redis import RedisError
-from rich.console import Console
-from rich.text import Text
 
-from .. import client, jobs, settings
+from .. import jobs, settings
 from ..errors import ShipperError
 from ..live.connection import unreachable
 from ..printable import printable_json
-from ..read import timeline
-from ..read.timeline import Query
 from ..settings import Settings
 from . import options
 from .shown import printable
 from .timeline import line
 
 
-@click.command()
+@click.command(
+    epilog=options.examples("shipper job 3f2b8c1e", "shipper job 3f2b8c1e --requeue --reason 'the provider is back'")
+)
 @click.argument("job_id", metavar="ID")
 @options.elasticsearch
 @options.namespace
@@ -37,9 +35,9 @@ from .timeline import line
 def command(
     job_id: str, as_json: bool, act: str | None, reason: str | None, actor: str | None, **flags: str | None
 ) -> None:
-    """Show a job's state, executions and log lines, or act on it.
+    """Show one job, or act on it.
 
-    Each act is audited, with --actor and --reason.
+    Its state, executions and log lines. Each act is audited, with --actor and --reason.
     """
     options.act_as(actor)
     if not job_id.strip():
@@ -48,13 +46,16 @@ def command(
     if act is not None:
         _act(act, job_id, reason, config)
         return
+    from .. import client
+    from ..read import timeline
+
     try:
         state = jobs.get(job_id, settings=config)
     except RedisError as error:
         click.echo(f"Redis cannot be asked ({printable(error)}). Is it running, and is SHIPPER_REDIS right?", err=True)
         state = jobs.from_elasticsearch(job_id, config)
     with client.connect_reader(config) as search:
-        records = list(timeline.query(search, config, Query(job=job_id)))
+        records = list(timeline.query(search, config, timeline.Query(job=job_id)))
     if state is None and not records:
         raise ShipperError(
             f"Nobody knows a job {job_id}: neither Redis nor Elasticsearch (namespace {config.namespace})."
@@ -63,6 +64,9 @@ def command(
         content = {"state": asdict(state) if state else None, "records": records}
         sys.stdout.buffer.write(printable_json(content))
         return
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(soft_wrap=True, highlight=False)
     for name, value in (asdict(state) if state else {}).items():
         if value is not None:

@@ -37,7 +37,12 @@ def _rate(_context: click.Context, _flag: click.Parameter, given: str | None) ->
     return float(found[1]) / {"s": 1, "m": 60, "h": 3600}[found[2] or "s"]
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "shipper jobs --state dead --queue payments",
+        "shipper jobs --function 'shop.jobs.*' --error 'timed out' --requeue --rate 10/s",
+    )
+)
 @click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Jobs in this state; repeatable.")
 @click.option("--function", metavar="NAME", help="Jobs of this function (dotted name, * for any part).")
 @click.option("--family", metavar="NAME", help="Jobs of this section's family, or of this module.")

@@ -20,14 +20,16 @@ from . import options
 from .shown import printable, span
 
 
-@click.command()
+@click.command(
+    epilog=options.examples("shipper locks", "shipper locks --release financial:42 --reason 'worker-3 is gone'")
+)
 @options.redis
 @options.json
 @click.option("--release", "key", metavar="NAME", help="Let others into this section. Its holder is not stopped.")
 @options.reason
 @options.actor
 def command(key: str | None, reason: str | None, actor: str | None, as_json: bool, **flags: str | None) -> None:
-    """Show who holds which critical section, since when, and who waits.
+    """Show who holds which critical section, and who waits.
 
     --release lets others into a section whose holder is known to be dead or stuck. It is audited, with --reason.
     """

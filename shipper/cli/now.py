@@ -26,14 +26,14 @@ from .shown import size, span, text
 Tables = Callable[[Present], list[Any]]
 
 
-@click.command()
+@click.command(epilog=options.examples("shipper now queues workers", "shipper now --watch"))
 @click.argument("sections", nargs=-1, type=click.Choice(SECTIONS))
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
 @click.option("--every", default=2.0, show_default=True, type=click.FloatRange(0.2), help="Seconds, with --watch.")
 @click.option("--redis", metavar="URL", help="RQ's Redis (SHIPPER_REDIS).")
 @options.json
 def command(sections: tuple[str, ...], watch: bool, every: float, redis: str | None, as_json: bool) -> None:
-    """Show what is true now: queues, workers, running jobs, Redis, cron jobs.
+    """Show queues, workers, jobs, Redis and cron jobs now.
 
     SECTIONS are some of queues, workers, running, redis and cron; all by default. Redis is read, and not changed.
     """

@@ -23,6 +23,11 @@ actor = click.option("--actor", metavar="NAME", help="Who, for the audit trail (
 json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help: how it is called."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
 def filters(default_since: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that adds the filters of a Query, with a default for --since."""
     flags = [

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 
 import click
 
-from .. import client, settings
+from .. import settings
 from ..errors import DestinationError
-from ..index import retention
 from ..settings import Settings
 from . import logs, options
 
@@ -20,16 +19,19 @@ DAY_S = 86_400.0
 RETRY_S = 3600.0  # after a failure
 
 
-@click.command()
+@click.command(epilog=options.examples("shipper prune --dry-run", "SHIPPER_RETENTION=job=30,app=7 shipper prune"))
 @options.elasticsearch
 @options.namespace
 @click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
 @click.option("--daily", is_flag=True, help="Stay, and repeat it every day. Failures are logged.")
 def command(dry_run: bool, daily: bool, **flags: str | None) -> None:
-    """Delete indices past their retention.
+    """Delete what is past its retention.
 
     The setting `retention` has the days for each dataset.
     """
+    from .. import client
+    from ..index import retention
+
     config = settings.load(flags)
     if daily:
         logs.begin(config)
@@ -46,6 +48,9 @@ def command(dry_run: bool, daily: bool, **flags: str | None) -> None:
 
 def _prune_and_log(config: Settings) -> bool:
     """Whether it succeeded."""
+    from .. import client
+    from ..index import retention
+
     try:
         with client.connect(config) as cluster:
             past = retention.prune(cluster, config, datetime.now(UTC))

@@ -10,16 +10,17 @@ import orjson
 
 from .. import settings
 from ..redact import Redactor
+from . import options
 
 
-@click.command()
+@click.command(epilog=options.examples("shipper redact --try 'password=hunter2'", "shipper redact < error.txt"))
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @click.option("--try", "trying", is_flag=True, help="Also name the rules that found something, on stderr.")
 def command(texts: tuple[str, ...], trying: bool) -> None:
-    """Show texts without their secrets, by the rules that records are written with (setting `redact`).
+    """Show texts without their secrets.
 
-    Each TEXT, or all of stdin, is a free text such as an error message. A JSON object is redacted by the names in it,
-    too, as the keyword arguments of a job are.
+    By the rules that records are written with (setting `redact`). Each TEXT, or all of stdin, is a free text such as an
+    error message. A JSON object is redacted by the names in it, too, as the keyword arguments of a job are.
     """
     redactor = Redactor(settings.load().redact)
     for text in texts or _stdin():

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from ..audit.writer import Trail
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "shipper run --elasticsearch https://search.example:9200", "shipper run --files '/var/log/shop/*.jsonl' --once"
+    )
+)
 @click.option("--files", metavar="GLOB", help="Globs of the files to tail, separated by commas (SHIPPER_FILES).")
 @click.option(
     "--trusted-files",

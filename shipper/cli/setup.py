@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from .. import client, settings
+from .. import settings
 from ..errors import SettingsError
-from ..index import conformity, setup
 from ..settings import Settings
 from . import logs, options
 
 
-@click.command()
+@click.command(
+    epilog=options.examples("shipper setup --dry-run", "shipper setup --kibana https://kibana.example:5601 --rules")
+)
 @options.elasticsearch
 @click.option("--kibana", metavar="URL", help="Also install the dashboards in this Kibana (SHIPPER_KIBANA).")
 @click.option("--space", "kibana_space", metavar="NAME", help="The Kibana space for them (SHIPPER_KIBANA_SPACE).")
@@ -41,6 +42,9 @@ def command(rules: bool, roles: bool, keys: Path | None, wait_s: int, dry_run: b
     existing alert rules are kept. Kibana's credentials are SHIPPER_KIBANA_API_KEY, or SHIPPER_KIBANA_USERNAME and
     SHIPPER_KIBANA_PASSWORD.
     """
+    from .. import client
+    from ..index import conformity, setup
+
     config = settings.load(flags)
     if not config.kibana and (rules or flags["kibana_space"]):
         raise SettingsError(["--rules and --space are about Kibana: say with --kibana where it is."])
@@ -76,6 +80,7 @@ def _print_roles(config: Settings) -> None:
 
 
 def _make_roles(made: Settings, folder: Path) -> None:
+    from .. import client
     from ..index import roles
 
     with client.connect_reader(made) as elasticsearch:

@@ -16,7 +16,7 @@ from . import options
 from .shown import size, span
 
 
-@click.command()
+@click.command(epilog=options.examples("shipper status", "shipper status --json"))
 @options.state
 @options.json
 def command(as_json: bool, **flags: str | None) -> None:

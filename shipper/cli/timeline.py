@@ -8,25 +8,30 @@ import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
-from .. import client, fields, settings
+from .. import fields, settings
 from ..errors import ShipperError
 from ..printable import printable, printable_json
-from ..read import timeline
 from ..read.entry import entry
-from ..read.page import render
 from ..records import Record
 from . import options
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _COLOURS = {"success": "green", "failure": "red"}
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "shipper timeline --customer 42 --since 2h",
+        "shipper timeline --user ann --since 'yesterday 14:00' --html day.html",
+        "shipper timeline --follow",
+    )
+)
 @options.filters(default_since="24h")
 @options.elasticsearch
 @options.namespace
@@ -54,6 +59,9 @@ def command(
     """
     if html and (follow or as_json):
         raise click.UsageError("--html excludes --follow and --json: a page has an end.")
+    from .. import client
+    from ..read import timeline
+
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     criteria = options.query_from(since, until, **restrictions)
     with client.connect_reader(config) as search:
@@ -78,6 +86,8 @@ def _title(restrictions: dict[str, Any], since: str, until: str | None) -> str:
 
 def _write_page(file: Path, records: Iterator[Record], title: str) -> None:
     """Write the page with mode 0600, also over a file of another mode, as it contains personal data."""
+    from ..read.page import render
+
     page = render(records, title)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -96,6 +106,8 @@ def _print(records: Iterator[Record], *, as_json: bool) -> None:
             sys.stdout.buffer.write(printable_json(record))
             sys.stdout.buffer.flush()
         return
+    from rich.console import Console
+
     console = Console(soft_wrap=True, highlight=False)
     first = next(records, None)
     if first is None:
@@ -107,6 +119,8 @@ def _print(records: Iterator[Record], *, as_json: bool) -> None:
 
 def line(record: Record) -> Text:
     """A record as one line: time, action, queue, message."""
+    from rich.text import Text
+
     one = entry(record)
     queue = fields.text(record, "messaging", "destination", "name") or ""
     text = Text(f"{one.at:%Y-%m-%d %H:%M:%S}.{one.at.microsecond // 1000:03}", style="dim")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from .. import client, settings
+from .. import settings
 from ..printable import printable, printable_json
-from ..read import reports
 from . import options
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-@click.command()
+    from ..read.reports import Report
+
+
+@click.command(
+    epilog=options.examples("shipper top --since 7d", "shipper top --executions --function shop.jobs.charge_card")
+)
 @options.filters(default_since="24h")
 @options.elasticsearch
 @options.namespace
@@ -37,6 +40,9 @@ def command(
 
     Functions by total time, duration and payload size; queues by demand and lag.
     """
+    from .. import client
+    from ..read import reports
+
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     criteria = options.query_from(since, until, **restrictions)
     with client.connect_reader(config) as search:
@@ -47,6 +53,8 @@ def command(
     if as_json:
         sys.stdout.buffer.write(printable_json(results, indent=True))
         return
+    from rich.console import Console
+
     console = Console()
     for name, rows in results.items():
         console.print(table(reports.REPORTS[name], rows))
@@ -54,8 +62,12 @@ def command(
 
 def _show_executions(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.buffer.write(printable_json({reports.EXECUTIONS: rows}, indent=True))
+        sys.stdout.buffer.write(printable_json({"executions": rows}, indent=True))
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     result = Table(title="Executions that took longest", title_justify="left", show_edge=False, pad_edge=False)
     for name in ("ended", "duration s", "function", "queue", "job"):
         result.add_column(name, justify="right" if name == "duration s" else "left", overflow="fold")
@@ -64,8 +76,11 @@ def _show_executions(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     Console().print(result)
 
 
-def table(report: reports.Report, rows: list[dict[str, Any]]) -> Table:
+def table(report: Report, rows: list[dict[str, Any]]) -> Table:
     """A report as a rich Table."""
+    from rich.table import Table
+    from rich.text import Text
+
     result = Table(title=report.title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
     result.add_column("queue" if "destination" in report.by else "function", no_wrap=True)
     for name, _, _ in report.columns:

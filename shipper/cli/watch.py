@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from redis import RedisError
 
-from .. import client, settings
+from .. import settings
 from ..errors import DestinationError, ShipperError
 from ..live.connection import connect, unreachable
 from ..settings import Settings
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PASS_EVERY_S = 60.0
 
 
-@click.command()
+@click.command(epilog=options.examples("shipper watch", "shipper watch --once"))
 @click.option("--reconcile", is_flag=True, help="Only find jobs that expired, were lost, or vanished.")
 @click.option("--once", is_flag=True, help="One pass, then exit.")
 @click.option(
@@ -42,7 +42,7 @@ PASS_EVERY_S = 60.0
 @options.namespace
 @options.state
 def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> None:
-    """Watch queues, workers, Redis and functions, and tell before users do.
+    """Watch queues, workers and Redis; tell before users do.
 
     Samples Redis, writes what it found as records, and opens an alarm where something is wrong: docs/watch.md. Compares
     the open jobs in Elasticsearch with Redis, and writes the closing records that are missing. All records are written
@@ -57,6 +57,7 @@ def command(reconcile: bool, once: bool, grace: int, **flags: str | None) -> Non
 
 
 def _watch(config: Settings, once: bool, grace: timedelta) -> None:
+    from .. import client
     from ..emit.recorder import Recorder
     from ..watch import memory, notify
     from ..watch import options as rule_options
@@ -105,6 +106,7 @@ def _until_stopped(watch: Watch, reading: Reading) -> None:
 
 
 def _reconcile(config: Settings, once: bool, grace: timedelta) -> None:
+    from .. import client
     from ..emit.recorder import Recorder
     from ..watch.reconciler import Reconciler
 

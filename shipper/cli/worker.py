@@ -7,10 +7,14 @@ import os
 import click
 
 from .. import settings
+from . import options
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []},
+    epilog=options.examples(
+        "shipper worker payments mails", "shipper worker --with-scheduler --max-jobs 1000 payments"
+    ),
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> None:
@@ -19,6 +23,8 @@ def command(arguments: tuple[str, ...]) -> None:
     All arguments are passed to `rq worker`. The Redis is that of SHIPPER_REDIS, unless RQ's --url, --config,
     RQ_REDIS_URL or RQ_CONFIG is given.
     """
+    if "--help" in arguments:
+        click.echo(f"{click.get_current_context().get_help()}\n\n`rq worker` says:\n")
     from rq.cli.cli import main as rq
 
     import shipper

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from elasticsearch import Elasticsearch
+from typing import TYPE_CHECKING, Any
 
 from ..client import translated_errors
 from ..records import indices
 from ..settings import Settings
 from .timeline import Query, filters
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
 
 NS_PER_S = 1_000_000_000
 
@@ -102,9 +103,6 @@ def run(client: Elasticsearch, settings: Settings, criteria: Query, size: int = 
         )
     aggregations = answer.get("aggregations", {})
     return {name: _rows(report, aggregations.get(name, {})) for name, report in REPORTS.items()}
-
-
-EXECUTIONS = "executions"
 
 
 def executions(client: Elasticsearch, settings: Settings, criteria: Query, size: int = 10) -> list[dict[str, Any]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Literal
-
-from elasticsearch import Elasticsearch
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..client import translated_errors
 from ..settings import Settings
 from ..state import index_name
 from .paging import pages, snapshot
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
 
 PAGE = 1000
 

@@ -10,9 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
-from typing import Any
-
-from elasticsearch import Elasticsearch
+from typing import TYPE_CHECKING, Any
 
 from ..client import translated_errors
 from ..errors import ShipperError, Unreachable
@@ -20,6 +18,9 @@ from ..fields import text, time_of
 from ..records import SEALED_ACTION, Record, indices, parse_timestamp, timestamp
 from ..settings import Settings
 from .paging import pages, snapshot
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
 
 DATASETS = ("rq.job", "rq.app", "rq.audit", "rq.alert")
 PAGE = 1000
