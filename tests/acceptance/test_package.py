@@ -54,6 +54,7 @@ def test_the_sdist_has_no_links_and_its_readme_leads_to_what_is_not_in_it(wheel:
     (metadata,) = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/METADATA")]
     readme = zipfile.ZipFile(wheel).read(metadata).decode()
     assert "](docs/" not in readme
+    assert "](https://raw.githubusercontent.com/rq-shipper/rq-shipper/main/docs/pictures/flow.svg)" in readme
     assert "](https://github.com/rq-shipper/rq-shipper/blob/main/docs/endings.md)" in readme
     assert "Project-URL: Repository," in readme
 
