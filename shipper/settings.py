@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -636,5 +635,7 @@ def _unknown(name: str, where: str, known: list[str]) -> str:
 
 def nearest(name: str, known: Collection[str], otherwise: str | None = None) -> str:
     """For an error about an unknown name: "Did you mean x?", else the sentence `otherwise`, else all known names."""
+    from difflib import get_close_matches  # only for errors: emitting processes do without it
+
     close = get_close_matches(name, known, n=1)
     return f"Did you mean {close[0]}?" if close else otherwise or f"Known are {', '.join(known)}."

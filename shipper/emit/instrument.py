@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
@@ -159,8 +159,7 @@ def instrument() -> None:
         observers.add(sections.ReleasesHeld())
         for problem in problems():
             log.log(problem.level, "%s", problem.text, extra={"event.action": "rq-not-covered"})
-        for patch in PATCHES:
-            _apply(patch)
+        _apply_all(PATCHES)
         sentry.attach()
 
 
@@ -214,27 +213,43 @@ def _targets(patch: Patch) -> Iterator[tuple[Any, Any]]:
             yield target, attribute
 
 
-def _apply(patch: Patch) -> None:
-    for owner, original in _targets(patch):
-        if not isinstance(owner, type):
-            _replace(owner, patch, original)
-        elif isinstance(original, classmethod):
-            setattr(owner, patch.name, classmethod(_wrap(as_class_function(original), patch.wrapper)))
-        else:
-            setattr(owner, patch.name, _wrap(as_function(original), patch.wrapper))
+def _apply_all(patches: Iterable[Patch]) -> None:
+    """Wrap methods in their classes, and functions in their modules and in those that imported them by name."""
+    functions: dict[Any, Any] = {}
+    for patch in patches:
+        for owner, original in _targets(patch):
+            if isinstance(owner, type):
+                setattr(owner, patch.name, _wrapped_method(original, patch.wrapper))
+                continue
+            wrapped = _wrapped_function(original, patch.wrapper)
+            if patch.everywhere:
+                functions[original] = wrapped
+            else:
+                setattr(owner, patch.name, wrapped)
+    _replace(functions)
 
 
-def _replace(module: Any, patch: Patch, original: Any) -> None:
-    """Wrap a function in its module and, unless `everywhere=False`, in each module that imported it by name."""
+def _replace(wrapped: Mapping[Any, Any]) -> None:
+    """Put wrapped functions in the place of the originals in all modules. One pass: a process may have thousands."""
+    by_id = {id(original): function for original, function in wrapped.items()}
+    for module in list(sys.modules.values()):
+        for alias, value in list(getattr(module, "__dict__", {}).items()):
+            if id(value) in by_id:
+                setattr(module, alias, by_id[id(value)])
 
+
+def _wrapped_function(original: Any, wrapper: Wrapper) -> Any:
     @wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return patch.wrapper(original, *args, **kwargs)
+        return wrapper(original, *args, **kwargs)
 
-    for importer in list(sys.modules.values()) if patch.everywhere else [module]:
-        for alias, value in list(getattr(importer, "__dict__", {}).items()):
-            if value is original:
-                setattr(importer, alias, wrapped)
+    return wrapped
+
+
+def _wrapped_method(original: Any, wrapper: Wrapper) -> Any:
+    if isinstance(original, classmethod):
+        return classmethod(_wrap(as_class_function(original), wrapper))
+    return _wrap(as_function(original), wrapper)
 
 
 def _wrap(original: Callable[..., Any], wrapper: Wrapper) -> Callable[..., Any]:
