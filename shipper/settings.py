@@ -505,7 +505,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "future_days": _days,
 }
 NAMES = frozenset(setting.name for setting in fields(Settings))
-_SECRET = frozenset({
+SECRET = frozenset({
     "api_key", "audit_key", "audit_retired_keys", "password", "proxy", "redis", "elasticsearch", "kibana",
     "kibana_api_key", "kibana_password", "otlp_headers", "notify",
 })  # fmt: skip
@@ -564,7 +564,7 @@ def load(
                 values[name] = _READERS[name](raw)
             except (ValueError, TypeError, AttributeError) as wrong:
                 # What has an @ in it may be a URL with a password.
-                shown = "" if name in _SECRET or "@" in str(raw) else f" (it is {raw!r})"
+                shown = "" if name in SECRET or "@" in str(raw) else f" (it is {raw!r})"
                 problems.append(f"The setting {name!r} from {source} {wrong}{shown}.")
     if problems:
         if complain is None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "inspect": "Show what RQ keeps in Redis.",
     "watch": "Watch queues, workers and Redis; tell before users do.",
     "check": "Check the rules of `shipper watch` once, for monitoring.",
+    "init": "Write a settings file that explains every setting.",
     "status": "Show the shipper's status.",
     "deadletter": "List, show, replay and purge dead letters.",
     "redact": "Show texts without their secrets.",
