@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .lens import Panel, attributes, kql
+from .vega import Drawing
 
 PREFIX = "rqship-"
 """Every id begins so, and nothing else does: `shipper setup --space` makes a space's own ids by it."""
@@ -85,11 +86,17 @@ class View:
     indices: str
     time: str | None = "@timestamp"
     formats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    computed: Mapping[str, str] = field(default_factory=dict)
+    """Keyword fields that no record has, with the Painless script that tells their values."""
 
     def built(self) -> Object:
         kept: dict[str, Any] = {"title": self.indices, "name": self.title, "fieldFormatMap": _text(self.formats)}
         if self.time:
             kept["timeFieldName"] = self.time
+        if self.computed:
+            kept["runtimeFieldMap"] = _text(
+                {name: {"type": "keyword", "script": {"source": script}} for name, script in self.computed.items()}
+            )
         return _object("index-pattern", view_id(self.name), kept)
 
 
@@ -160,7 +167,7 @@ class Text:
     markdown: str
 
 
-Content = Panel | Shown | Text
+Content = Panel | Drawing | Shown | Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,8 +289,12 @@ def _panel(content: Content, index: str) -> tuple[dict[str, Any], list[Reference
                 "panelRefName": name,
             }
             return panel, [_reference("search", search_id(content.search), f"{index}:{name}")]
+        case Drawing():
+            params: dict[str, Any] = {"spec": _text(content.spec())}
+            return _visualization("vega", content.title, params, index, titled=True), []
         case Text():
-            return _markdown(content, index), []
+            params = {"fontSize": 12, "openLinksInNewTab": False, "markdown": content.markdown}
+            return _visualization("markdown", "", params, index, titled=False), []
 
 
 def _lens(panel: Panel, index: str) -> tuple[dict[str, Any], list[Reference]]:
@@ -319,24 +330,19 @@ def _lens(panel: Panel, index: str) -> tuple[dict[str, Any], list[Reference]]:
     return {"type": "lens", "panelIndex": index, "embeddableConfig": config}, outer
 
 
-def _markdown(text: Text, index: str) -> dict[str, Any]:
+def _visualization(kind: str, title: str, params: Mapping[str, Any], index: str, *, titled: bool) -> dict[str, Any]:
+    """A panel of one of the older kinds, by value: what it asks and shows stands in its parameters."""
     kept = {
-        "title": "",
+        "title": title,
         "description": "",
-        "type": "markdown",
-        "params": {"fontSize": 12, "openLinksInNewTab": False, "markdown": text.markdown},
+        "type": kind,
+        "params": dict(params),
         "uiState": {},
         "data": {"aggs": [], "searchSource": {"query": kql(""), "filter": []}},
     }
-    return {
-        "type": "visualization",
-        "panelIndex": index,
-        "embeddableConfig": {
-            "savedVis": kept,
-            "enhancements": {"dynamicActions": {"events": []}},
-            "hidePanelTitles": True,
-        },
-    }
+    config: dict[str, Any] = {"savedVis": kept, "enhancements": {"dynamicActions": {"events": []}}}
+    config |= {"title": title} if titled else {"hidePanelTitles": True}
+    return {"type": "visualization", "panelIndex": index, "embeddableConfig": config}
 
 
 def _controls(page: Dashboard) -> tuple[dict[str, Any], list[Reference]]:

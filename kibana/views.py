@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .objects import View, dashboard_id
-from .words import CUSTOMER, DURATION, JOB, LAG, PAYLOAD, TIME
+from .words import CUSTOMER, DEPENDS_ON, DURATION, JOB, LAG, PARENT, PAYLOAD, ROOT, TIME
 
 _BYTES = {"id": "bytes"}
 
@@ -33,6 +33,9 @@ def _link(page: str, field: str) -> dict[str, Any]:
 _COMMON = {JOB: _link("job", JOB), CUSTOMER: _link("customer", CUSTOMER), DURATION: _duration("nanoseconds")}
 _JOBS = {
     **_COMMON,
+    PARENT: _COMMON[JOB],
+    ROOT: _COMMON[JOB],
+    DEPENDS_ON: _COMMON[JOB],
     LAG: _duration("milliseconds"),
     "rq.total_ms": _duration("milliseconds"),
     PAYLOAD: _BYTES,
@@ -50,6 +53,18 @@ _SHIPPER: dict[str, dict[str, Any]] = {
     "shipper.retrying_s": _duration("seconds"),
 }
 
+RELATIVE = "rq.relative_id"
+# A record of a job, found by the jobs that it comes from or waits for: what is chosen above the page of one job is its
+# id, and in this view that finds the jobs that it has enqueued, or that wait for it.
+_RELATIVES = {
+    JOB: " ".join(
+        f"if (doc.containsKey('{field}')) {{ for (one in doc['{field}']) {{ emit(one) }} }}"
+        for field in (PARENT, ROOT, DEPENDS_ON)
+    ),
+    RELATIVE: "if (params._source.messaging != null && params._source.messaging.message != null) "
+    "{ emit(params._source.messaging.message.id) }",
+}
+
 VIEWS = (
     View(name="jobs", title="RQ: job records", indices="rq-job-*", formats=_JOBS),
     View(name="logs", title="RQ: log lines of applications", indices="rq-app-*", formats=_COMMON),
@@ -62,6 +77,13 @@ VIEWS = (
         indices="rq-state-*",
         time=None,
         formats={CUSTOMER: _COMMON[CUSTOMER]},
+    ),
+    View(
+        name="relatives",
+        title="RQ: jobs by those that they come from or wait for",
+        indices="rq-job-*",
+        formats={**_JOBS, RELATIVE: _COMMON[JOB]},
+        computed=_RELATIVES,
     ),
     View(name="shipper", title="RQ: the shipper's own status", indices="rq-shipper-*", formats=_SHIPPER),
 )

@@ -19,6 +19,9 @@ DURATION = "event.duration"
 LAG = "rq.lag_ms"
 PAYLOAD = "messaging.message.body.size"
 ERROR = "error.type"
+PARENT = "rq.parent_job_id"
+ROOT = "rq.root_job_id"
+DEPENDS_ON = "rq.depends_on"
 TIME = "@timestamp"
 
 # Queries, in KQL.

@@ -7,6 +7,7 @@ which holds the records. Neither is made from the other.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import orjson
 from elasticsearch import Elasticsearch
 
-from shipper import client, records
+from shipper import client, records, settings
 from shipper.emit import job_records
 from shipper.emit.events import ExceptionInfo, ExitStatus, Failure, Success
 from shipper.emit.snapshot import JobSnapshot
@@ -22,6 +23,8 @@ from shipper.index import setup
 from shipper.service import ServiceInfo
 from shipper.settings import Settings
 from shipper.ship.reader.document import Document, Place, document
+from tests.conftest import indices_of_their_own
+from tests.programs import patient
 
 LASTS = timedelta(hours=2)
 RETRY_AFTER = timedelta(seconds=30)
@@ -51,6 +54,8 @@ class Plan:
     size: int = 300
     lag_s: float = 1.0
     fate: str = "ended"
+    parent: str | None = None
+    root: str | None = None
 
 
 def _died(seconds: float, how: str, error: str | None = None) -> tuple[Run, ...]:
@@ -65,10 +70,12 @@ PLANS = (
     Plan(function=_CHARGE, queue="payments", minute=0, customer="42", runs=(Run(seconds=0.2),)),
     Plan(function=_CHARGE, queue="payments", minute=3, customer="42", lag_s=2, runs=(
         Run(seconds=0.3, end="retried", **_DECLINED), Run(seconds=0.4))),
-    Plan(function=_CHARGE, queue="payments", minute=27, customer="7", version="1.1", lag_s=3, runs=(
+    Plan(function=_CHARGE, queue="payments", minute=27, customer="7", version="1.1", lag_s=3, parent="job-01",
+         root="job-00", runs=(
         Run(seconds=0.3, end="retried", **_DECLINED), Run(seconds=0.35, end="retried", **_DECLINED),
         Run(seconds=0.5, end="dead", **_DECLINED))),
-    Plan(function=_CHARGE, queue="payments", minute=41, customer="7", version="1.1", fate="canceled"),
+    Plan(function=_CHARGE, queue="payments", minute=41, customer="7", version="1.1", fate="canceled", parent="job-02",
+         root="job-00"),
     Plan(function=_MAIL, queue="mails", minute=1, customer="42", runs=(Run(seconds=0.02),)),
     Plan(function=_MAIL, queue="mails", minute=2, customer="7", size=320, runs=(Run(seconds=0.03),)),
     Plan(function=_MAIL, queue="mails", minute=28, customer="8", version="1.1", lag_s=4, runs=(Run(seconds=0.05),)),
@@ -119,6 +126,8 @@ class Happening:
     actor: str | None = None
     resource: str | None = None
     resource_id: str | None = None
+    parent: str | None = None
+    root: str | None = None
     status: dict[str, Any] | None = None
 
     @property
@@ -178,6 +187,8 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
         max_attempts=most,
         payload_stored_bytes=plan.size // 2,
         context=context,
+        parent_job_id=plan.parent,
+        root_job_id=plan.root,
     )
     common = Happening(
         at=pushed,
@@ -191,6 +202,8 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
         size=plan.size,
         stored=plan.size // 2,
         attempt=1,
+        parent=plan.parent,
+        root=plan.root,
     )
 
     def enqueued(attempt: int) -> tuple[Happening, dict[str, Any]]:
@@ -221,7 +234,9 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
         happening, record, began = _started(snapshot, this_attempt, plan, pushed, execution, service)
         yield happening, record
         ended = began + timedelta(seconds=run.seconds)
-        yield _ended(snapshot._replace(started_at=began, ended_at=ended), happening, run, ended, service)
+        happening, record = _ended(snapshot._replace(started_at=began, ended_at=ended), happening, run, ended, service)
+        record["rq"] |= {"args": {"0": 33}, "kwargs": {"currency": "EUR"}}
+        yield happening, record
         pushed = ended + RETRY_AFTER
 
 
@@ -381,14 +396,14 @@ def _frame(happening: Happening, number: int) -> dict[str, Any]:
     }
 
 
-def index(day: Day, search: Elasticsearch, settings: Settings) -> None:
+def index(day: Day, search: Elasticsearch, own: Settings) -> None:
     """Ship the day as the shipper would: its own documents, and the states that follow from them."""
-    with client.connect(settings) as cluster:
-        setup.apply(cluster, setup.plan(cluster, settings))
+    with client.connect(own) as cluster:
+        setup.apply(cluster, setup.plan(cluster, own))
     lines: list[bytes] = []
     now = datetime.now(UTC)
     for record in day.records:
-        record_document, state = document(records.encode(record), Place("h", "", 0), settings, now)
+        record_document, state = document(records.encode(record), Place("h", "", 0), own, now)
         made = [record_document]
         if state:
             action, source = state.body.split(b"\n")[:2]
@@ -402,3 +417,26 @@ def index(day: Day, search: Elasticsearch, settings: Settings) -> None:
     ).body
     wrong = [item for item in answer["items"] for one in item.values() if one["status"] not in (200, 201, 409)]
     assert not wrong, orjson.dumps(wrong[:3])
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A day that Elasticsearch holds."""
+
+    day: Day
+    search: Elasticsearch
+    namespace: str
+
+    def indices(self, title: str) -> str:
+        """A data view's indices, those of this test alone."""
+        return ",".join(f"{one.removesuffix('*')}{self.namespace}*" for one in title.split(","))
+
+
+@contextmanager
+def shown(elasticsearch_url: str) -> Iterator[Shown]:
+    """A day that has just ended, in indices of its own."""
+    day = made(datetime.now(UTC))
+    with patient(elasticsearch_url) as search, indices_of_their_own(search) as namespace:
+        environment = {"SHIPPER_NAMESPACE": namespace, "SHIPPER_ELASTICSEARCH": elasticsearch_url}
+        index(day, search, settings.load(environment={"XDG_STATE_HOME": "/s", **environment}))
+        yield Shown(day, search, namespace)

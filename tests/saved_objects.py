@@ -114,6 +114,28 @@ def mapped(indices: str) -> dict[str, str]:
     return found
 
 
+def known(view: dict[str, Any]) -> dict[str, str]:
+    """The fields of a data view and their types: those of its indices, and those that it computes."""
+    return mapped(view["attributes"]["title"]) | {name: one["type"] for name, one in computed(view).items()}
+
+
+def computed(view: dict[str, Any]) -> dict[str, Any]:
+    """The fields that a data view computes, as a search has them (`runtime_mappings`)."""
+    found: dict[str, Any] = json.loads(view["attributes"].get("runtimeFieldMap", "{}"))
+    return found
+
+
+def vega_panels() -> list[Placed]:
+    """The panels that Vega draws."""
+    return [one for one in panels("visualization") if one.panel["embeddableConfig"]["savedVis"]["type"] == "vega"]
+
+
+def spec_of(one: Placed) -> dict[str, Any]:
+    """A Vega panel's specification."""
+    found: dict[str, Any] = json.loads(one.panel["embeddableConfig"]["savedVis"]["params"]["spec"])
+    return found
+
+
 def _settings() -> Any:
     from shipper import settings
 

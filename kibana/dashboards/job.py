@@ -1,16 +1,34 @@
-"""One job: its whole story, with the log lines that it wrote."""
+"""One job: what became of it and why, first; then its attempts, its log lines, and the jobs around it."""
 
 from __future__ import annotations
 
-from ..lens import by, chart, count, figure, largest, latest, table, total
-from ..objects import Control, Dashboard, Row, Shown, Text
-from ..words import ACTION, DATASET, DURATION, ERROR, FUNCTION, JOB, LAG, PAYLOAD, QUEUE, REASON, SERVICE, STARTED
+from ..drawings.job_story import ATTEMPTS, STORY
+from ..lens import by, count, figure, largest, latest, newest, table, total
+from ..objects import Control, Dashboard, Row, Shown
+from ..views import RELATIVE
+from ..words import (
+    ACTION,
+    DEPENDS_ON,
+    DURATION,
+    ERROR,
+    FUNCTION,
+    JOB,
+    LAG,
+    PARENT,
+    PAYLOAD,
+    QUEUE,
+    REASON,
+    ROOT,
+    SERVICE,
+    STARTED,
+)
 
 JOB_PAGE = Dashboard(
     name="job",
     title="RQ: one job",
     label="One job",
-    description="Every record and log line of one job. Follow a job id from any table, or choose one here.",
+    description="What became of one job, why, its attempts, its log lines, and the jobs around it. "
+    "Follow a job's id from any table, or choose one here.",
     since="now-30d",
     controls=(
         Control(field=JOB, title="Job", view="records", single=True),
@@ -18,7 +36,21 @@ JOB_PAGE = Dashboard(
         Control(field=FUNCTION, title="Function", view="records"),
     ),
     rows=(
-        Row(height=6, panels=(
+        Row(height=14, panels=((48, STORY),)),
+        Row(height=9, panels=((48, ATTEMPTS),)),
+        Row(height=20, panels=((48, Shown(search="job", title="Every record and log line, in order")),)),
+        Row(height=11, panels=(
+            (24, table("Which jobs does it come from, or wait for?", "jobs",
+                       [by(PARENT, "enqueued by", missing=True), by(ROOT, "first of the chain", missing=True),
+                        by(DEPENDS_ON, "waits for", missing=True)],
+                       [count("records")], where=f"{PARENT} : * or {ROOT} : * or {DEPENDS_ON} : *")),
+            (24, table("Which jobs has it enqueued, or do wait for it?", "relatives",
+                       [by(RELATIVE, "job", size=100), by(FUNCTION, "function", missing=True)],
+                       [newest("last seen"), latest("last", ACTION, type="string"),
+                        latest("enqueued by", PARENT, type="string")],
+                       where=f"{PARENT} : * or {ROOT} : * or {DEPENDS_ON} : *")),
+        )),
+        Row(height=5, panels=(
             (8, figure("jobs", latest("Last seen", ACTION, type="string"))),
             (8, figure("jobs", largest("Attempts", "rq.attempt"))),
             (8, figure("jobs", largest("Longest wait", LAG), where=STARTED)),
@@ -26,19 +58,14 @@ JOB_PAGE = Dashboard(
             (8, figure("jobs", largest("Payload", PAYLOAD))),
             (8, figure("logs", count("Log lines of its own"), where=f"{JOB} : *")),
         )),
-        Row(height=22, panels=((48, Shown(search="job", title="Every record and log line, in order")),)),
         Row(height=10, panels=(
             (24, table("Each execution", "jobs", [by("rq.execution_id", "execution"), by(ACTION, "ending")],
                        [largest("attempt", "rq.attempt"), total("took", DURATION), largest("waited", LAG)],
                        where=f"{DURATION} : *")),
-            (24, chart("When", "records", [count("records")], split=by(DATASET, "kind"), where=f"{JOB} : *")),
-        )),
-        Row(height=10, panels=(
-            (36, table("What went wrong?", "jobs", [by(ERROR, "error", missing=True), by(REASON, "reason"),
+            (24, table("What went wrong?", "jobs", [by(ERROR, "error", missing=True), by(REASON, "reason"),
                                                   by(QUEUE, "queue")],
                        [count("failed")], where=f"{REASON} : *", goto=["failures"])),
-            (12, Text(markdown="**No job chosen?** Then this is about all of them. Choose one above, or follow a "
-                               "job's id from any other page. The range is the last 30 days.")),
         )),
+        Row(height=18, panels=((48, Shown(search="failures", title="Its failures, with the whole stack trace")),)),
     ),
 )  # fmt: skip

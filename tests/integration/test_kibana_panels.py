@@ -6,22 +6,17 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from elasticsearch import Elasticsearch
 
 from kibana import build
 from kibana.words import LAG_OBJECTIVE_MS
-from shipper import settings
 from tests import known_day
-from tests.conftest import indices_of_their_own
-from tests.known_day import Day, Happening
+from tests.known_day import Day, Happening, Shown
 from tests.lens import figures_of, groups_of, query_of, rows_of, search_of
-from tests.programs import patient
-from tests.saved_objects import Placed, of_type, panels, source_of, view_of_search
+from tests.saved_objects import Placed, computed, of_type, panels, source_of, view_of_search
 
 pytestmark = pytest.mark.slow
 
@@ -187,6 +182,8 @@ class Expected:
     figures: dict[str, Figure]
     keys: Mapping[str, Callable[[Happening], Any]] = field(default_factory=dict)
     where: Callable[[Happening], object] = always
+    chosen: Callable[[Happening], object] | None = None
+    """What is chosen above the page, where the panel's data view finds other records by it than that of their field."""
 
 
 time, function, queue, version = {"time": bucket}, attribute("function"), attribute("queue"), attribute("version")
@@ -337,7 +334,15 @@ EXPECTED = {
             "rq.job", {"attempt": most("attempt"), "took": summed("seconds", NS), "waited": most("lag_ms")},
             {"execution": attribute("execution"), "ending": attribute("action")}, timed,
         ),
-        "When": Expected("records", {"records": n()}, {"kind": attribute("dataset"), **time}),
+        "Which jobs does it come from, or wait for?": Expected(
+            "rq.job", {"records": n()},
+            {"enqueued_by": attribute("parent"), "first_of_the_chain": attribute("root"),
+             "waits_for": lambda one: MISSING},
+        ),
+        "Which jobs has it enqueued, or do wait for it?": Expected(
+            "rq.job", {"last_seen": newest, "last": last("action"), "enqueued_by": last("parent")},
+            {"job": attribute("job"), "function": function}, chosen=lambda one: JOB in (one.parent, one.root),
+        ),
         "What went wrong?": Expected(
             "rq.job", {"failed": n()}, {"error": error, "reason": reason, "queue": queue}, lambda one: one.reason
         ),
@@ -421,7 +426,7 @@ EXPECTED = {
 def wanted(day: Day, page: str, panel: str) -> dict[tuple[Any, ...], dict[str, Any]]:
     """What a panel has to show: the figures of each group, by the group's values."""
     expected = EXPECTED[page][panel]
-    chosen = CHOSEN[page][1] if page in CHOSEN else always
+    chosen = expected.chosen or (CHOSEN[page][1] if page in CHOSEN else always)
     groups: dict[tuple[Any, ...], Rows] = {}
     for one in _happenings(day, expected.of):
         key = tuple(of(one) for of in expected.keys.values())
@@ -448,34 +453,21 @@ def _empty(row: dict[str, Any]) -> bool:
 # --- what is shown ---
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A day that Elasticsearch holds."""
-
-    day: Day
-    search: Elasticsearch
-    namespace: str
-
-    def indices(self, title: str) -> str:
-        """A data view's indices, those of this test alone."""
-        return ",".join(f"{one.removesuffix('*')}{self.namespace}*" for one in title.split(","))
-
-    def rows(self, one: Placed, layer: str, chosen: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """The panel's table. `chosen` restricts it, as what is chosen above the page does."""
-        body = search_of(one.attributes, one.layers[layer], INTERVAL)
-        if chosen:
-            body["query"] = {"bool": {"filter": [body["query"], chosen]}}
-        index = self.indices(one.view_of(layer)["attributes"]["title"])
-        return rows_of(one.layers[layer], self.search.search(index=index, body=body).body, INTERVAL_MS)
+def asked(shown: Shown, one: Placed, layer: str, chosen: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The panel's table. `chosen` restricts it, as what is chosen above the page does."""
+    body = search_of(one.attributes, one.layers[layer], INTERVAL)
+    if chosen:
+        body["query"] = {"bool": {"filter": [body["query"], chosen]}}
+    view = one.view_of(layer)
+    body["runtime_mappings"] = computed(view)
+    index = shown.indices(view["attributes"]["title"])
+    return rows_of(one.layers[layer], shown.search.search(index=index, body=body).body, INTERVAL_MS)
 
 
 @pytest.fixture(scope="module")
 def shown(elasticsearch_url: str) -> Iterator[Shown]:
-    day = known_day.made(datetime.now(UTC))
-    with patient(elasticsearch_url) as search, indices_of_their_own(search) as namespace:
-        environment = {"SHIPPER_NAMESPACE": namespace, "SHIPPER_ELASTICSEARCH": elasticsearch_url}
-        known_day.index(day, search, settings.load(environment={"XDG_STATE_HOME": "/s", **environment}))
-        yield Shown(day, search, namespace)
+    with known_day.shown(elasticsearch_url) as found:
+        yield found
 
 
 @pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)
@@ -484,7 +476,7 @@ def test_a_panel_shows_what_follows_from_the_day(one: Placed, shown: Shown) -> N
     layer = one.layers["data"]
     groups, figures = groups_of(layer), figures_of(layer)
     assert list(EXPECTED[page][title].keys) == groups
-    found = shown.rows(one, "data", CHOSEN[page][0] if page in CHOSEN else None)
+    found = asked(shown, one, "data", CHOSEN[page][0] if page in CHOSEN else None)
     rows = {
         tuple(row[name] for name in groups): {name: row[name] for name in figures}
         for row in found
@@ -514,7 +506,7 @@ def test_a_panel_begins_with_what_weighs_most(one: Placed, shown: Shown) -> None
     layer = one.layers["data"]
     (first,) = groups_of(layer)
     weight = layer["columns"][first]["params"]["orderBy"]["columnId"]
-    weights = [row[weight] for row in shown.rows(one, "data")]
+    weights = [row[weight] for row in asked(shown, one, "data")]
     assert len(weights) > 1
     assert all(before >= after for before, after in pairwise(weights))
 
@@ -534,7 +526,7 @@ def test_what_is_chosen_above_a_page_holds_for_the_jobs_of_now_too(field: str, o
     (one,) = [one for one in LENS if one.name == "RQ: overview / Dead jobs now"]
     died = [plan for plan, state, _ in shown.day.states if state in ("dead", "expired")]
     for value in {of(plan) for plan in died} - {None}:
-        (row,) = shown.rows(one, "data", {"term": {field: value}})
+        (row,) = asked(shown, one, "data", {"term": {field: value}})
         assert row["dead_jobs_now"] == sum(1 for plan in died if of(plan) == value)
 
 

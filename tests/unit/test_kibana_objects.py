@@ -19,12 +19,15 @@ from shipper.ship import status
 from tests.lens import fields_of, figures_of, groups_of, query_of
 from tests.saved_objects import (
     Placed,
+    known,
     kql_of,
     mapped,
     objects,
     of_type,
     panels,
     source_of,
+    spec_of,
+    vega_panels,
     view,
     view_of_search,
 )
@@ -68,7 +71,7 @@ def test_every_object_has_the_floor_s_versions_and_an_id_of_its_own() -> None:
 # The attributes of each type that the floor versions know: an unknown one is refused.
 KNOWN_ATTRIBUTES = {
     "tag": {"name", "description", "color"},
-    "index-pattern": {"title", "name", "timeFieldName", "fieldFormatMap"},
+    "index-pattern": {"title", "name", "timeFieldName", "fieldFormatMap", "runtimeFieldMap"},
     "search": {
         "title", "description", "columns", "sort", "grid", "hideChart", "isTextBasedQuery", "kibanaSavedObjectMeta"
     },
@@ -175,8 +178,8 @@ def test_controls_ask_fields_that_can_be_listed(page: dict[str, Any]) -> None:
     assert controls
     for name, control in controls.items():
         assert control["explicitInput"]["id"] == name
-        indices = view(references[f"controlGroup_{name}:optionsListDataView"])["attributes"]["title"]
-        assert mapped(indices)[control["explicitInput"]["fieldName"]] == "keyword"
+        asked = view(references[f"controlGroup_{name}:optionsListDataView"])
+        assert known(asked)[control["explicitInput"]["fieldName"]] == "keyword"
     assert sorted(control["order"] for control in controls.values()) == list(range(len(controls)))
 
 
@@ -185,7 +188,7 @@ def test_what_is_chosen_above_a_page_means_something_to_each_of_its_panels() -> 
     for one in LENS:
         controls = json.loads(one.page["attributes"]["controlGroupInput"]["panelsJSON"]).values()
         chosen = {control["explicitInput"]["fieldName"] for control in controls}
-        lacking = chosen - set(mapped(one.view_of("data")["attributes"]["title"]))
+        lacking = chosen - set(known(one.view_of("data")))
         assert not lacking, one.name
 
 
@@ -262,7 +265,7 @@ def _pictured(one: Placed) -> dict[str, list[str]]:
 @pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)
 def test_every_column_asks_a_field_that_there_is_and_that_can_be_asked_so(one: Placed) -> None:
     for name, layer in one.layers.items():
-        known = mapped(one.view_of(name)["attributes"]["title"])
+        fields = known(one.view_of(name))
         for column in layer["columns"].values():
             operation, field = column["operationType"], column.get("sourceField")
             if operation in ("formula", "math", "static_value"):
@@ -270,9 +273,9 @@ def test_every_column_asks_a_field_that_there_is_and_that_can_be_asked_so(one: P
             elif operation == "count":
                 assert field == "___records___"
             else:
-                assert known[field] in TAKES[operation], (field, operation)
+                assert fields[field] in TAKES[operation], (field, operation)
             if operation == "last_value":
-                assert known[column["params"]["sortField"]] == "date"
+                assert fields[column["params"]["sortField"]] == "date"
             if operation == "terms" and column["params"]["orderBy"]["type"] == "column":
                 order = layer["columns"][column["params"]["orderBy"]["columnId"]]
                 assert order["operationType"] in SORTABLE
@@ -281,7 +284,7 @@ def test_every_column_asks_a_field_that_there_is_and_that_can_be_asked_so(one: P
 @pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)
 def test_every_field_of_a_panel_s_kql_is_mapped(one: Placed) -> None:
     for layer, kql in kql_of(one):
-        assert fields_of(kql) <= set(mapped(one.view_of(layer)["attributes"]["title"])), kql
+        assert fields_of(kql) <= set(known(one.view_of(layer))), kql
 
 
 def test_formulas_say_what_their_parts_ask() -> None:
@@ -322,17 +325,48 @@ def test_no_two_panels_of_a_page_have_one_title(page: dict[str, Any]) -> None:
     assert len(set(names)) == len(names)
 
 
+# --- Vega ---
+
+
+@pytest.mark.parametrize("one", vega_panels(), ids=lambda one: one.name)
+def test_a_drawing_asks_mapped_fields_of_a_data_view_s_indices(one: Placed) -> None:
+    """The data view of the same indices is the one that Kibana looks for where something is clicked."""
+    titles = {found["attributes"]["title"] for found in of_type("index-pattern")}
+    sources = spec_of(one)["data"]
+    assert len({source["name"] for source in sources}) == len(sources)
+    asking = [source["url"] for source in sources if "url" in source]
+    assert asking
+    for url in asking:
+        assert url["index"] in titles
+        fields = set(mapped(url["index"])) | set(url["body"].get("runtime_mappings", {}))
+        assert _asked(url["body"]) <= fields, url["index"]
+
+
+def _asked(part: Any, key: str = "") -> set[str]:
+    """The fields that a search names."""
+    if isinstance(part, list):
+        return {found for one in part for found in ({one} if _names_fields(one, key) else _asked(one, key))}
+    if not isinstance(part, dict):
+        return {part} if key == "field" else set()
+    named = set(part) if key in ("term", "terms", "range", "match_phrase", "sort") and "field" not in part else set()
+    return named.union(*(_asked(inner, name) for name, inner in part.items()))
+
+
+def _names_fields(one: Any, key: str) -> bool:
+    return isinstance(one, str) and key in ("fields", "docvalue_fields")
+
+
 # --- searches, queries, views ---
 
 
 @pytest.mark.parametrize("search", SEARCHES, ids=titled)
 def test_a_search_s_columns_sort_and_query_are_of_mapped_fields(search: dict[str, Any]) -> None:
-    known = mapped(view_of_search(search)["attributes"]["title"])
-    assert set(search["attributes"]["columns"]) <= set(known)
+    fields = known(view_of_search(search))
+    assert set(search["attributes"]["columns"]) <= set(fields)
     for field, direction in search["attributes"]["sort"]:
-        assert known[field] in SORTED_BY
+        assert fields[field] in SORTED_BY
         assert direction in ("asc", "desc")
-    assert fields_of(source_of(search)["query"]["query"]) <= set(known)
+    assert fields_of(source_of(search)["query"]["query"]) <= set(fields)
 
 
 @pytest.mark.parametrize("query", of_type("query"), ids=titled)
@@ -344,17 +378,17 @@ def test_a_saved_query_s_fields_are_mapped(query: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("one", of_type("index-pattern"), ids=titled)
 def test_a_data_view_formats_fields_that_it_has_and_tells_time_by_a_date(one: dict[str, Any]) -> None:
-    known = mapped(one["attributes"]["title"])
-    assert known, "no template makes these indices"
+    fields = known(one)
+    assert fields, "no template makes these indices"
     formats = json.loads(one["attributes"]["fieldFormatMap"])
     for field, form in formats.items():
-        assert field in known
+        assert field in fields
         if form["id"] in ("duration", "bytes"):
-            assert known.get(field, "long") in ("long", "double")
+            assert fields.get(field, "long") in ("long", "double")
         if form["id"] == "date":
-            assert known[field] == "date"
+            assert fields[field] == "date"
     if "timeFieldName" in one["attributes"]:
-        assert known[one["attributes"]["timeFieldName"]] == "date"
+        assert fields[one["attributes"]["timeFieldName"]] == "date"
 
 
 def test_a_value_s_link_asks_its_page_for_that_value() -> None:
@@ -364,13 +398,15 @@ def test_a_value_s_link_asks_its_page_for_that_value() -> None:
         for field, form in json.loads(one["attributes"]["fieldFormatMap"]).items()
         if form["id"] == "url"
     }
-    assert {field for field, _, _ in formats} == {"messaging.message.id", "organization.id"}
+    others = {"rq.parent_job_id", "rq.root_job_id", "rq.depends_on", "rq.relative_id"}  # each of these is a job's id
+    assert {field for field, _, _ in formats} == {"messaging.message.id", "organization.id", *others}
     for field, address, label in formats:
         assert label == "{{value}}"  # a label knows the value and the address, and nothing else
         assert address.count("{{") == 1
         page, _, asked = unquote(address.replace("{{value}}", "a b")).partition("?_a=(query:(language:kuery,query:'")
         assert ("dashboard", page.removeprefix("/app/dashboards#/view/")) in objects()
-        assert query_of(asked.removesuffix("'))")) == {"match_phrase": {field: "a b"}}
+        meant = "messaging.message.id" if field in others else field
+        assert query_of(asked.removesuffix("'))")) == {"match_phrase": {meant: "a b"}}
 
 
 def test_durations_are_read_in_the_unit_that_they_are_kept_in() -> None:
