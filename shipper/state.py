@@ -169,7 +169,8 @@ class State(NamedTuple):
 
 _EVENT, _NAMELESS = {"kind": "state"}, Named()
 _encode = msgspec.json.Encoder().encode
-_INFERRED_STATES = ("lost", "expired")
+INFERRED_STATES = ("lost", "expired")
+"""States that are told by the reason of a closing record."""
 
 
 def index_name(namespace: str) -> str:
@@ -236,7 +237,7 @@ def _source(record: _JobRecord, name: str) -> bytes:
         _Document(
             timestamp=timestamp(record.timestamp),
             event=_EVENT,
-            state=record.event.reason if record.event.reason in _INFERRED_STATES else name,
+            state=record.event.reason if record.event.reason in INFERRED_STATES else name,
             updated_at=timestamp(record.timestamp),
             service=record.service or _NAMELESS,
             job_id=job_id if document_id(job_id) != job_id else None,
@@ -273,7 +274,7 @@ def _rank_name(state: str, rq: _Rq, event: _Event) -> str:
     if state == "scheduled" and rq.enqueued_at:
         return "rescheduled"
     if rq.inferred:
-        if event.reason in _INFERRED_STATES:
+        if event.reason in INFERRED_STATES:
             return event.reason
         return "retrying" if state == "retrying" else "inferred"
     return state

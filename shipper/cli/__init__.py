@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from ..errors import SettingsError, ShipperError
 from ..printable import printable_lines
-from . import options
+from . import options, terminal
 from .groups import LazyGroup
 
 COMMANDS = {
@@ -37,6 +38,10 @@ COMMANDS = {
 
 class _Commands(LazyGroup):
     known = COMMANDS
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with terminal.until_nobody_reads():
+            return super().invoke(ctx)
 
 
 def _show_version(context: click.Context, _flag: click.Parameter, wanted: bool) -> None:
@@ -68,6 +73,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line. A ShipperError is one line on stderr, and exit status 1 (2 for settings and flags)."""
+    terminal.prepare()
     try:
         cli(prog_name="shipper")
     except SettingsError as wrong:
@@ -77,5 +83,3 @@ def main() -> None:
     except ShipperError as wrong:
         click.echo(f"error: {printable_lines(wrong)}", err=True)
         sys.exit(1)
-    except BrokenPipeError:
-        sys.exit(0)  # the reader of our output, such as `head`, has closed it

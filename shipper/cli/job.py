@@ -14,8 +14,9 @@ from ..live.connection import unreachable
 from ..printable import printable_json
 from ..settings import Settings
 from . import options
+from .clock import Clock
+from .lines import Layout
 from .shown import printable
-from .timeline import line
 
 
 @click.command(
@@ -71,8 +72,10 @@ def command(
     for name, value in (asdict(state) if state else {}).items():
         if value is not None:
             console.print(Text.assemble((f"{name:12}", "dim"), f" {printable(value)}"))
+    layout = Layout(Clock(), None)
     for record in records:
-        console.print(line(record))
+        for text in layout.texts(record):
+            console.print(text)
 
 
 def _act(act: str, job_id: str, reason: str | None, config: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,12 +23,15 @@ actor = click.option("--actor", metavar="NAME", help="Who, for the audit trail (
 json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+utc = click.option("--utc", is_flag=True, help="Times are in UTC, given and shown, not in this machine's zone (TZ).")
+
+
 def examples(*lines: str) -> str:
     """The end of a command's help: how it is called."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-def filters(default_since: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def filters(default_since: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator that adds the filters of a Query, with a default for --since."""
     flags = [
         click.option("--job", metavar="ID", help="Records of this job."),
@@ -51,10 +54,11 @@ def filters(default_since: str) -> Callable[[Callable[..., Any]], Callable[..., 
             "--since",
             metavar="TIME",
             default=default_since,
-            show_default=True,
-            help='ISO 8601, an age (15m, 2h, 7d), or "yesterday 14:00"; UTC.',
+            show_default=default_since is not None,
+            help='ISO 8601, an age (15m, 2h, 7d), or "yesterday 14:00".',
         ),
         click.option("--until", metavar="TIME", help="Same format. Default: now."),
+        utc,
     ]
 
     def with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,13 +82,13 @@ def _pairs(_context: click.Context, _flag: click.Parameter, given: tuple[str, ..
     return dict(pair.split("=", 1) for pair in given)
 
 
-def query_from(since: str | None, until: str | None, **restrictions: Any) -> Query:
-    """The Query of these options. Raises ShipperError for an invalid time."""
+def query_from(since: str | None, until: str | None, zone: tzinfo | None, **restrictions: Any) -> Query:
+    """The Query of these options; times without a zone are in `zone`. Raises ShipperError for an invalid time."""
     from ..read.timeline import Query, parse_time
 
     now = datetime.now(UTC)
     return Query(
-        since=parse_time(since, now) if since else None,
-        until=parse_time(until, now) if until else None,
+        since=parse_time(since, now, zone) if since else None,
+        until=parse_time(until, now, zone) if until else None,
         **restrictions,
     )

@@ -6,33 +6,55 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from itertools import chain
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import fields, settings
+from .. import settings
 from ..errors import ShipperError
-from ..printable import printable, printable_json
-from ..read.entry import entry
+from ..printable import printable_json
 from ..records import Record
-from . import options
+from ..state import INFERRED_STATES, STATES
+from . import clock, options, terminal
+from .clock import Clock
+from .lines import Layout
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    pass
 
-_COLOURS = {"success": "green", "failure": "red"}
+_FIRST = 1000  # records that are looked at before the first is shown: what differs between them gets a column
+PAGE_LIMIT = 2000  # records of an HTML page: some 5 MB, which a browser opens at once
 
 
 @click.command(
     epilog=options.examples(
         "shipper timeline --customer 42 --since 2h",
+        "shipper timeline --state dead --last 20",
         "shipper timeline --user ann --since 'yesterday 14:00' --html day.html",
         "shipper timeline --follow",
     )
 )
-@options.filters(default_since="24h")
+@options.filters(default_since=None)
+@click.option("--action", multiple=True, metavar="NAME", help="Records of this action (job-dead); repeatable.")
+@click.option(
+    "--outcome",
+    multiple=True,
+    type=click.Choice(["success", "failure", "unknown"]),
+    help="Records with this outcome; repeatable.",
+)
+@click.option(
+    "--state",
+    multiple=True,
+    type=click.Choice(sorted({*STATES.values(), *INFERRED_STATES})),
+    metavar="STATE",
+    help="Records that brought a job into this state: dead, finished, …; repeatable.",
+)
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the newest N, oldest first.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N, from the first on.")
+@click.option("--newest-first", is_flag=True, help="Newest first.")
 @options.elasticsearch
 @options.namespace
 @options.json
@@ -47,7 +69,11 @@ def command(
     as_json: bool,
     follow: bool,
     html: Path | None,
-    since: str,
+    last: int | None,
+    limit: int | None,
+    newest_first: bool,
+    utc: bool,
+    since: str | None,
     until: str | None,
     elasticsearch: str | None,
     namespace: str | None,
@@ -55,40 +81,91 @@ def command(
 ) -> None:
     """Show records in order, oldest first.
 
-    Audit records, job records and application logs are on one timeline.
+    Audit records, job records and application logs are on one timeline. Each line has the time, action, job, user,
+    queue and message; the service and the host where they differ. `shipper job` takes the beginning of a job's id.
+
+    Without --since they are those of the last 24 hours; with --last or --job, of any time.
     """
-    if html and (follow or as_json):
-        raise click.UsageError("--html excludes --follow and --json: a page has an end.")
+    _check(follow=follow, html=html, as_json=as_json, last=last, limit=limit, newest_first=newest_first)
     from .. import client
     from ..read import timeline
 
+    zone = clock.of(utc)
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
-    criteria = options.query_from(since, until, **restrictions)
+    if since is None and last is None and not restrictions["job"]:
+        since = "24h"
+    criteria = options.query_from(since, until, zone.zone, **restrictions)
     with client.connect_reader(config) as search:
-        if html:
-            _write_page(html, timeline.query(search, config, criteria), _title(restrictions, since, until))
-            return
-        records = (timeline.follow if follow else timeline.query)(search, config, criteria)
-        try:
-            _print(records, as_json=as_json)
-        except KeyboardInterrupt:
-            return
+        if follow:
+            records: Any = timeline.follow(search, config, criteria, begin_with=last)
+        elif last is not None:
+            newest = timeline.last(search, config, criteria, last)
+            records = (record for record in (newest[::-1] if newest_first else newest))
+        else:
+            records = timeline.query(search, config, criteria, newest_first=newest_first)
+        with closing(records):
+            if html:
+                _write_page(html, records, limit or PAGE_LIMIT, _title(restrictions, since, until))
+                return
+            try:
+                _show(_limited(records, limit), zone, as_json=as_json, at_once=follow)
+            except KeyboardInterrupt:
+                return
 
 
-def _title(restrictions: dict[str, Any], since: str, until: str | None) -> str:
-    given = {name: value for name, value in restrictions.items() if value}
-    shown = ", ".join(
-        f"{name} {', '.join(f'{k}={v}' for k, v in value.items()) if isinstance(value, dict) else value}"
-        for name, value in given.items()
-    )
-    return f"Timeline of {shown or 'everything'}, since {since}{f' until {until}' if until else ''}"
+def _check(
+    *, html: Path | None, follow: bool, as_json: bool, last: int | None, limit: int | None, newest_first: bool
+) -> None:
+    if html and (follow or as_json or newest_first):
+        raise click.UsageError("--html excludes --follow, --json and --newest-first: a page has an end and an order.")
+    if follow and (limit or newest_first):
+        raise click.UsageError("--follow excludes --limit and --newest-first. --last N says with how many to begin.")
+    if last and limit:
+        raise click.UsageError("--last excludes --limit: the newest N, or the first N.")
 
 
-def _write_page(file: Path, records: Iterator[Record], title: str) -> None:
+def _limited(records: Iterator[Record], limit: int | None) -> Iterator[Record]:
+    """At most `limit` records, and a word if there are more."""
+    yield from islice(records, limit)
+    if limit is not None and next(records, None) is not None:
+        click.echo(f"There are more than {limit} (--limit).", err=True)
+
+
+def _title(restrictions: dict[str, Any], since: str | None, until: str | None) -> str:
+    shown = ", ".join(f"{name} {_words(value)}" for name, value in restrictions.items() if value)
+    of = f"Timeline of {shown or 'everything'}"
+    return f"{of}{f', since {since}' if since else ''}{f' until {until}' if until else ''}"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={one}" for name, one in value.items())
+    return str(value) if isinstance(value, str) else ", ".join(map(str, value))
+
+
+def _show(records: Iterator[Record], zone: Clock, *, as_json: bool, at_once: bool) -> None:
+    if as_json:
+        for record in records:
+            sys.stdout.buffer.write(printable_json(record))
+            sys.stdout.buffer.flush()
+        return
+    layout, console = Layout(zone, terminal.columns()), terminal.console()
+    first = list(islice(records, 1 if at_once else _FIRST))
+    if not first:
+        click.echo("No records. A wider --since, or another filter, may find some.", err=True)
+        return
+    layout.look_at(first)
+    for group in (first, records):
+        for record in group:
+            for text in layout.texts(record):
+                console.print(text, soft_wrap=True)
+
+
+def _write_page(file: Path, records: Iterator[Record], limit: int, title: str) -> None:
     """Write the page with mode 0600, also over a file of another mode, as it contains personal data."""
     from ..read.page import render
 
-    page = render(records, title)
+    page = render(_limited(records, limit), title)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as out:
@@ -98,33 +175,3 @@ def _write_page(file: Path, records: Iterator[Record], title: str) -> None:
     except OSError as error:
         raise ShipperError(f"The page cannot be written to {file}: {error.strerror}.") from error
     click.echo(f"The page is {file}.", err=True)
-
-
-def _print(records: Iterator[Record], *, as_json: bool) -> None:
-    if as_json:
-        for record in records:
-            sys.stdout.buffer.write(printable_json(record))
-            sys.stdout.buffer.flush()
-        return
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False)
-    first = next(records, None)
-    if first is None:
-        console.print("No records. A wider --since, or another filter, may find some.", style="dim")
-        return
-    for record in chain([first], records):
-        console.print(line(record))
-
-
-def line(record: Record) -> Text:
-    """A record as one line: time, action, queue, message."""
-    from rich.text import Text
-
-    one = entry(record)
-    queue = fields.text(record, "messaging", "destination", "name") or ""
-    text = Text(f"{one.at:%Y-%m-%d %H:%M:%S}.{one.at.microsecond // 1000:03}", style="dim")
-    text.append(f"  {printable(one.action or one.dataset):14}", style=_COLOURS.get(one.outcome or "", "default"))
-    text.append(f"  {printable(queue):10}  ", style="cyan")
-    text.append(printable(one.message.split("\n", 1)[0]), style="default")
-    return text

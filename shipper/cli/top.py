@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import settings
+from ..fields import time_of
 from ..printable import printable, printable_json
-from . import options
+from . import clock, options
+from .clock import Clock
+from .terminal import console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 def command(
     as_json: bool,
     executions: bool,
+    utc: bool,
     size: int,
     since: str,
     until: str | None,
@@ -43,37 +47,40 @@ def command(
     from .. import client
     from ..read import reports
 
+    zone = clock.of(utc)
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
-    criteria = options.query_from(since, until, **restrictions)
+    criteria = options.query_from(since, until, zone.zone, **restrictions)
     with client.connect_reader(config) as search:
         if executions:
-            _show_executions(reports.executions(search, config, criteria, size), as_json=as_json)
+            _show_executions(reports.executions(search, config, criteria, size), zone, as_json=as_json)
             return
         results = reports.run(search, config, criteria, size)
     if as_json:
         sys.stdout.buffer.write(printable_json(results, indent=True))
         return
-    from rich.console import Console
+    out = console()
+    for number, (name, rows) in enumerate(results.items()):
+        report = reports.REPORTS[name]
+        out.print(f"{chr(10) * bool(number)}{report.title}", style="bold")
+        out.print(table(report, rows))
 
-    console = Console()
-    for name, rows in results.items():
-        console.print(table(reports.REPORTS[name], rows))
 
-
-def _show_executions(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show_executions(rows: list[dict[str, Any]], zone: Clock, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.buffer.write(printable_json({"executions": rows}, indent=True))
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    result = Table(title="Executions that took longest", title_justify="left", show_edge=False, pad_edge=False)
+    result = Table(show_edge=False, pad_edge=False)
     for name in ("ended", "duration s", "function", "queue", "job"):
         result.add_column(name, justify="right" if name == "duration s" else "left", overflow="fold")
+    out = console()
+    out.print("Executions that took longest", style="bold")
     for row in rows:
-        result.add_row(*(Text(_shown(value)) for value in row.values()))
-    Console().print(result)
+        shown = {**row, "ended": zone.full(time_of({"@timestamp": row["ended"]}))}
+        result.add_row(*(Text(_shown(value)) for value in shown.values()))
+    out.print(result)
 
 
 def table(report: Report, rows: list[dict[str, Any]]) -> Table:
@@ -81,8 +88,8 @@ def table(report: Report, rows: list[dict[str, Any]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    result = Table(title=report.title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
-    result.add_column("queue" if "destination" in report.by else "function", no_wrap=True)
+    result = Table(show_edge=False, pad_edge=False)
+    result.add_column("queue" if "destination" in report.by else "function", overflow="fold")
     for name, _, _ in report.columns:
         result.add_column(name.replace("_", " "), justify="right")
     for row in rows:

@@ -34,7 +34,7 @@ def test_no_folder_is_wider_than_0750_and_no_page_wider_than_0600(tmp_path: Path
     page = tmp_path / "page.html"
     page.write_text("old")
     page.chmod(0o666)
-    timeline._write_page(page, iter(()), "title")
+    timeline._write_page(page, iter(()), 1, "title")
     assert mode(page) == 0o600
 
 

@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 
 from shipper import jobs
-from shipper.cli import logs, timeline, top
+from shipper.cli import logs, top
+from shipper.cli.clock import Clock
+from shipper.cli.lines import Layout
 from shipper.errors import ShipperError
 from shipper.printable import printable, printable_json, printable_lines
 from shipper.read import reports
@@ -50,6 +52,10 @@ def shown(*what: Any) -> str:
     return out.getvalue()
 
 
+def laid_out(made: dict[str, Any]) -> list[Any]:
+    return [text for width in (None, 80, 500) for text in Layout(Clock(), width).texts(made)]
+
+
 def test_control_characters_are_shown_as_escapes() -> None:
     assert printable("\x1b[31m\u202e\x9b\n") == "\\x1b[31m\\u202e\\x9b\\n"
     assert printable("Grüße, 日本語 🙂") == "Grüße, 日本語 🙂"
@@ -68,7 +74,7 @@ def test_json_says_the_same_without_literal_control_characters() -> None:
 
 @pytest.mark.parametrize("text", [HOSTILE, MARKUP], ids=["controls", "markup"])
 def test_a_line_of_the_timeline(text: str) -> None:
-    out = shown(timeline.line(hostile_record(text)))
+    out = shown(*laid_out(hostile_record(text)))
     assert not [one for one in OBEYED if one in out]
     assert printable(text) in out
 
@@ -101,7 +107,7 @@ FIELDS = ("@timestamp", "message", "event", "messaging", "user", "organization",
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_of_an_odd_type_ends_no_command(field: str, odd: Any) -> None:
     made = hostile_record("x") | {field: odd}
-    shown(timeline.line(made))
+    shown(*laid_out(made))
     render([made], "x")
     assert entry(made).at.tzinfo is UTC
 
@@ -110,7 +116,7 @@ def test_a_field_of_an_odd_type_ends_no_command(field: str, odd: Any) -> None:
 @pytest.mark.parametrize("name", ["action", "outcome", "dataset", "duration", "id", "reason"])
 def test_so_does_a_part_of_the_event(name: str, odd: Any) -> None:
     made = record(event={"dataset": "rq.job", name: odd}, messaging={"destination": odd, "message": odd})
-    shown(timeline.line(made))
+    shown(*laid_out(made))
     render([made], "x")
 
 
