@@ -1,4 +1,4 @@
-"""`make test`'s tests: ours in several processes; beside them the types, odd lines, RQ's own, those on the oldest RQ.
+"""`make test`'s tests: ours in several processes; beside them the types, odd lines, RQ's own, those on the oldest of all.
 
     python -m tests.everything [pytest's arguments]
 
@@ -24,7 +24,7 @@ PROCESSES = 3
 BESIDE = {
     "types": "mypy",
     "odd lines": "tests.fuzz",
-    "the oldest RQ": "tests.compat.oldest_rq",
+    "the oldest dependencies": "tests.compat.oldest",
     "RQ's own tests": "tests.compat.rq_suite",
 }
 SHARED_ELASTICSEARCH = "TESTS_ELASTICSEARCH"  # the variable with a file's name, which in time will hold the URL

@@ -114,11 +114,11 @@ def test_no_secret_is_in_a_log_or_in_what_the_engine_tells(project: Project) -> 
     secrets = secrets_of(project)
     assert len(secrets) > 20
     assert min(map(len, secrets)) >= 24  # so that none is found by chance
-    images = json.loads(project.engine.docker("image", "inspect", "rq-shipper:0.1.0").stdout)
+    images = json.loads(project.engine.docker("image", "inspect", "rq-shipper:0.2.0").stdout)
     told = {
         "logs": project.run("logs", "--no-color").stdout,
         "inspect": json.dumps(project.containers()),
-        "image": json.dumps(images) + project.engine.docker("history", "--no-trunc", "rq-shipper:0.1.0").stdout,
+        "image": json.dumps(images) + project.engine.docker("history", "--no-trunc", "rq-shipper:0.2.0").stdout,
         "processes": project.run("top").stdout,
     }
     assert not [(where, secret) for where, text in told.items() for secret in secrets if secret in text]

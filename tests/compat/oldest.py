@@ -1,8 +1,9 @@
-"""Every ending again, and what else wraps RQ's own ways, on the oldest releases that we promise to work with.
+"""Every ending again, what else wraps RQ's own ways, and what else dependencies do, on the oldest releases of them all.
 
-    python -m tests.compat.oldest_rq [pytest's arguments]
+    python -m tests.compat.oldest [pytest's arguments]
 
-They are installed into a virtual environment of their own, which has everything else from the one that runs this.
+The lower bounds of pyproject.toml are installed into a virtual environment of their own, which has everything else, such
+as pytest, from the one that runs this.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ import tomllib
 from stack.processes import ending_with_us
 from tests.programs import ROOT
 
-# RQ 2.6's SpawnWorker does not work with a newer redis-py; that is RQ's own matter.
-TOGETHER_WITH = {"redis": "redis<6"}
-PROMISED = ("rq", "redis", "python-json-logger")
 HOME = ROOT / ".venv-oldest"
+FOR_DEVELOPMENT = ("dev", "docs", "release")
 SUITES = (
     "tests/integration/test_endings.py",
     "tests/integration/test_unique.py",
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> int:
     shipper = HOME / "bin/shipper"
     shipper.write_text(f"#!{python}\nimport sys\nfrom shipper.cli import main\nsys.exit(main())\n", encoding="utf-8")
     shipper.chmod(0o755)
-    wanted = [TOGETHER_WITH.get(name, f"{name}=={least}") for name, least in _least().items()]
+    wanted = least()
     print(f"The oldest that we work with: {', '.join(wanted)}", flush=True)
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "-q", *wanted], check=True)
@@ -55,11 +54,14 @@ def main(arguments: list[str]) -> int:
     ).returncode
 
 
-def _least() -> dict[str, str]:
-    """The lower bounds of pyproject.toml."""
+def least() -> list[str]:
+    """Requirements of exactly the lower bounds: of the dependencies, and of the extras that users install."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    bounds = (text.partition(">=") for text in project["dependencies"])
-    return {name: bound.split(",")[0] for name, _, bound in bounds if name in PROMISED}
+    extras = [
+        one for name, ones in project["optional-dependencies"].items() if name not in FOR_DEVELOPMENT for one in ones
+    ]
+    bounds = (text.partition(">=") for text in (*project["dependencies"], *extras))
+    return [f"{name}=={bound.split(',')[0]}" for name, _, bound in bounds]
 
 
 if __name__ == "__main__":
