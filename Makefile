@@ -1,5 +1,5 @@
 # The two commands to begin with: `make demo` and `make test`. Each target does its own set-up.
-.PHONY: demo demo-full-redis test test-compose lock test-rq check lint types unit kibana pictures docs release-check up down soak bench bare clean setup tools
+.PHONY: demo demo-full-redis test test-compose lock test-rq check lint types unit kibana pictures reference docs release-check up down soak bench bare clean setup tools
 
 PYTHON := .venv/bin/python
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
@@ -64,8 +64,11 @@ kibana: tools  ## Build what Kibana imports from its sources in kibana/.
 pictures: tools  ## The pictures in README and docs, docs/pictures, made anew.
 	@$(PYTHON) -m pictures
 
-docs: tools  ## The docs site, in .run/site: every warning is an error.
+reference: tools  ## The pages of docs/reference, made from the code.
+	@$(PYTHON) -m tests.settings_tables
 	@$(PYTHON) -m reference
+
+docs: tools  ## The docs site, in .run/site: every warning is an error.
 	@.venv/bin/mkdocs build --strict --quiet --site-dir .run/site
 
 release-check: setup  ## All that can be known of a release before it is published. What would be published is left in dist/.

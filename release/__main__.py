@@ -107,7 +107,7 @@ def lower_bounds() -> str:
     python = _environment("oldest", f"{_wheel()}[{EXTRAS}]", "--resolution", "lowest-direct")
     for program, *arguments in COMMANDS:
         _run(python.parent / program, *arguments, folder=CLEAN)
-    _run(OURS / "python", "-m", "tests.compat.oldest", "-n", "2", "tests/unit")
+    _run(OURS / "python", "-m", "tests.compat.oldest", "--units")
     return "and the unit tests on them"
 
 

@@ -1,4 +1,4 @@
-"""`make test`'s tests: ours in several processes; beside them the types, odd lines, RQ's own, those on the oldest of all.
+"""`make test`'s tests: ours in several processes; beside them the types, odd lines, RQ's own, the oldest.
 
     python -m tests.everything [pytest's arguments]
 

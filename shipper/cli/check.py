@@ -39,7 +39,7 @@ class _Plugin(click.Command):
             raise
 
 
-class _Seconds(click.ParamType[float]):
+class _Seconds(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no ParamType[float]
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:

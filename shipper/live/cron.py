@@ -57,11 +57,11 @@ class CronSample:
             return after + timedelta(seconds=self.interval_s)
         if not self.cron:
             return None
-        from croniter import CroniterError, croniter
+        from croniter import croniter
 
         try:
             local = croniter(self.cron, after.astimezone().replace(tzinfo=None)).get_next(datetime)
-        except (CroniterError, ValueError):
+        except ValueError:  # croniter's errors are some, too
             return None
         found = local.astimezone(UTC)
         return found if found > after else None

@@ -30,7 +30,7 @@ UNHEALTHY_AFTER_S = 60.0  # seconds of continuously failing requests
 CLIENT_LIMIT_S = 5.0  # from a client's connection to the end of the answer
 MOST_CLIENTS = 64  # at once; the oldest is disconnected for another
 
-_GAUGES = {
+GAUGES = {
     "backlog_bytes": "Bytes of the files that are not indexed yet.",
     "backlog_age_seconds": "Time for which a position has not moved though there is a backlog.",
     "lag_seconds": "Time from a record's timestamp to its indexing.",
@@ -39,13 +39,14 @@ _GAUGES = {
     "retrying_seconds": "Time for which requests have been failing and retried.",
     "pulse_age_seconds": "Time since the main loop last did something.",
 }
-_COUNTERS = {
+COUNTERS = {
     "indexed": "Records indexed since the start.",
     "duplicates": "Records that were indexed before.",
     "dead_letters": "Lines stored as dead letters.",
     "not_indexed": "Records that Elasticsearch took and did not index.",
     "retries": "Requests that were retried.",
 }
+FILE_BACKLOG = ("file_backlog_bytes", "Bytes of each file that are not indexed yet.")
 
 
 class MetricsServer:
@@ -115,14 +116,13 @@ class _Collector:
             "retrying_seconds": status.retrying_s,
             "pulse_age_seconds": pulse.age_s(),
         }
-        for name, about in _GAUGES.items():
+        for name, about in GAUGES.items():
             if values[name] is not None:
                 yield GaugeMetricFamily(f"shipper_{name}", about, value=values[name])
-        for name, about in _COUNTERS.items():
+        for name, about in COUNTERS.items():
             yield CounterMetricFamily(f"shipper_{name}", about, value=getattr(status, name))
-        backlog = GaugeMetricFamily(
-            "shipper_file_backlog_bytes", "Bytes of each file that are not indexed yet.", labels=["path"]
-        )
+        name, about = FILE_BACKLOG
+        backlog = GaugeMetricFamily(f"shipper_{name}", about, labels=["path"])
         for file in status.files:
             if file.backlog_bytes:
                 backlog.add_metric([file.path], file.backlog_bytes)

@@ -1,9 +1,9 @@
 """Every ending again, what else wraps RQ's own ways, and what else dependencies do, on the oldest releases of them all.
 
-    python -m tests.compat.oldest [pytest's arguments]
+    python -m tests.compat.oldest [--units | pytest's arguments]
 
-The lower bounds of pyproject.toml are installed into a virtual environment of their own, which has everything else, such
-as pytest, from the one that runs this.
+The lower bounds of pyproject.toml are installed into a virtual environment of their own, which has everything else
+from the one that runs this.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ from stack.processes import ending_with_us
 from tests.programs import ROOT
 
 HOME = ROOT / ".venv-oldest"
+# `--units`: all unit tests but those of what only developers have.
+UNITS = (
+    "tests/unit",
+    "--ignore=tests/unit/test_compose_credentials.py",
+    "--ignore=tests/unit/test_imports.py",
+    "--numprocesses=2",
+)
 FOR_DEVELOPMENT = ("dev", "docs", "release")
 SUITES = (
+    "tests/unit/test_command_line.py",
+    "tests/unit/test_gauges.py",
     "tests/integration/test_endings.py",
     "tests/integration/test_unique.py",
     "tests/integration/test_sections.py::test_a_busy_job_goes_back_to_its_queue_and_keeps_its_retries",
@@ -46,8 +55,9 @@ def main(arguments: list[str]) -> int:
     print(f"The oldest that we work with: {', '.join(wanted)}", flush=True)
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "-q", *wanted], check=True)
+    chosen = UNITS if arguments == ["--units"] else arguments or SUITES
     return subprocess.run(
-        ending_with_us([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *(arguments or SUITES)]),
+        ending_with_us([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]),
         cwd=ROOT,
         env=dict(os.environ),
         check=False,

@@ -102,7 +102,8 @@ def _accepted(command: click.Command, arguments: list[str]) -> None:
     except click.exceptions.Exit:
         return  # --help
     if isinstance(command, click.Group):
-        _, inner, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        name = "_protected_args" if hasattr(context, "_protected_args") else "protected_args"  # click 8.1
+        _, inner, rest = command.resolve_command(context, [*getattr(context, name), *context.args])
         assert inner is not None
         _accepted(inner, rest)
 
