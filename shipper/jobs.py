@@ -12,19 +12,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import fields
 from . import settings as settings_module
 from .forking import no_fork
 from .live.jobs import Criteria, JobState
+from .redact import Redactor
 from .settings import Settings
 from .state import document_id, index_name, job_id_of
 
 if TYPE_CHECKING:
     from redis import Redis
 
-__all__ = ["LIVE", "JobState", "find", "from_elasticsearch", "get"]
+__all__ = ["LIVE", "JobState", "find", "from_elasticsearch", "get", "redacted"]
 
 LIVE = frozenset({"queued", "started", "scheduled", "deferred", "rate_limited"})
 """The states that Redis is asked for: those of jobs that have not ended."""
@@ -33,7 +35,8 @@ LIVE = frozenset({"queued", "started", "scheduled", "deferred", "rate_limited"})
 def get(job_id: str, *, settings: Settings | None = None, redis: Redis | None = None) -> JobState | None:
     """The job's state, from Redis if the job is there, else from Elasticsearch. None if neither has it.
 
-    Unpickles nothing. Raises redis.RedisError, or DestinationError if Elasticsearch was needed and failed.
+    `error` is redacted. Unpickles nothing. Raises redis.RedisError, or DestinationError if Elasticsearch was needed and
+    failed.
     """
     with no_fork:
         from .live import jobs as live
@@ -45,7 +48,14 @@ def get(job_id: str, *, settings: Settings | None = None, redis: Redis | None = 
     finally:
         if redis is None:
             connection.close()
-    return state or from_elasticsearch(job_id, config)
+    if state is None:
+        return from_elasticsearch(job_id, config)
+    return redacted(state, config)
+
+
+def redacted(state: JobState, config: Settings) -> JobState:
+    """The state without secrets in its error, which RQ stores as it was raised."""
+    return replace(state, error=Redactor(config.redact).text(state.error)) if state.error else state
 
 
 def find(

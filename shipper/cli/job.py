@@ -1,4 +1,4 @@
-"""`shipper job ID`: show one job's state and records."""
+"""`shipper job ID`: show what is known of one job, or act on it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from dataclasses import asdict
 import click
 from redis import RedisError
 
-from .. import jobs, settings
+from .. import settings
 from ..errors import ShipperError
 from ..live.connection import unreachable
 from ..printable import printable_json
+from ..read.clock import Clock
 from ..settings import Settings
-from . import options
-from .clock import Clock
-from .lines import Layout
+from . import options, terminal
 from .shown import printable
 
 
 @click.command(
-    epilog=options.examples("shipper job 3f2b8c1e", "shipper job 3f2b8c1e --requeue --reason 'the provider is back'")
+    epilog=options.examples(
+        "shipper job 3f2b8c1e",
+        "shipper job 3f2b8c1e --requeue --reason 'the provider is back'",
+    )
 )
-@click.argument("job_id", metavar="ID")
+@click.argument("given", metavar="ID")
 @options.elasticsearch
 @options.namespace
 @options.json
+@options.utc
 @click.option("--requeue", "act", flag_value="requeue", help="Run a dead, stopped or canceled job again.")
 @click.option("--cancel", "act", flag_value="cancel", help="Cancel a job that waits.")
 @click.option("--stop", "act", flag_value="stop", help="Stop a job that runs.")
@@ -34,48 +37,31 @@ from .shown import printable
 @options.actor
 @options.redis
 def command(
-    job_id: str, as_json: bool, act: str | None, reason: str | None, actor: str | None, **flags: str | None
+    given: str, as_json: bool, utc: bool, act: str | None, reason: str | None, actor: str | None, **flags: str | None
 ) -> None:
     """Show one job, or act on it.
 
-    Its state, executions and log lines. Each act is audited, with --actor and --reason.
+    ID is the job's id, or the beginning of it if no other job's id begins so. Shown are its state, error and arguments,
+    who asked for it, its attempts, the jobs it comes from and those that come from it, its stack trace and records.
+
+    Each act is audited, with --actor and --reason.
     """
     options.act_as(actor)
-    if not job_id.strip():
+    if not given.strip():
         raise ShipperError("A job's id is not empty. It is `messaging.message.id` on its records, and job.id in RQ.")
+    from . import job_report
+
     config = settings.load(flags)
+    job_id = job_report.resolve(given.strip(), config)
     if act is not None:
         _act(act, job_id, reason, config)
         return
-    from .. import client
-    from ..read import timeline
-
-    try:
-        state = jobs.get(job_id, settings=config)
-    except RedisError as error:
-        click.echo(f"Redis cannot be asked ({printable(error)}). Is it running, and is SHIPPER_REDIS right?", err=True)
-        state = jobs.from_elasticsearch(job_id, config)
-    with client.connect_reader(config) as search:
-        records = list(timeline.query(search, config, timeline.Query(job=job_id)))
-    if state is None and not records:
-        raise ShipperError(
-            f"Nobody knows a job {job_id}: neither Redis nor Elasticsearch (namespace {config.namespace})."
-        )
+    report = job_report.read(job_id, config)
     if as_json:
-        content = {"state": asdict(state) if state else None, "records": records}
-        sys.stdout.buffer.write(printable_json(content))
+        sys.stdout.buffer.write(printable_json(asdict(report)))
         return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(soft_wrap=True, highlight=False)
-    for name, value in (asdict(state) if state else {}).items():
-        if value is not None:
-            console.print(Text.assemble((f"{name:12}", "dim"), f" {printable(value)}"))
-    layout = Layout(Clock(), None)
-    for record in records:
-        for text in layout.texts(record):
-            console.print(text)
+    for text in job_report.texts(report, Clock.of(utc), terminal.columns()):
+        terminal.console().print(text, soft_wrap=True)
 
 
 def _act(act: str, job_id: str, reason: str | None, config: Settings) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from .. import fields
 from ..printable import printable
+from ..read.clock import Clock, time_of_day
 from ..read.entry import TimelineEntry, entry
 from ..records import Record
-from .clock import Clock, time_of_day
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -16,10 +16,10 @@ import click
 from .. import settings
 from ..errors import ShipperError
 from ..printable import printable_json
+from ..read.clock import Clock
 from ..records import Record
 from ..state import INFERRED_STATES, STATES
-from . import clock, options, terminal
-from .clock import Clock
+from . import options, terminal
 from .lines import Layout
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def command(
     from .. import client
     from ..read import timeline
 
-    zone = clock.of(utc)
+    zone = Clock.of(utc)
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     if since is None and last is None and not restrictions["job"]:
         since = "24h"
@@ -105,7 +105,7 @@ def command(
             records = timeline.query(search, config, criteria, newest_first=newest_first)
         with closing(records):
             if html:
-                _write_page(html, records, limit or PAGE_LIMIT, _title(restrictions, since, until))
+                _write_page(html, records, limit or PAGE_LIMIT, _title(restrictions, since, until), zone)
                 return
             try:
                 _show(_limited(records, limit), zone, as_json=as_json, at_once=follow)
@@ -161,17 +161,18 @@ def _show(records: Iterator[Record], zone: Clock, *, as_json: bool, at_once: boo
                 console.print(text, soft_wrap=True)
 
 
-def _write_page(file: Path, records: Iterator[Record], limit: int, title: str) -> None:
+def _write_page(file: Path, records: Iterator[Record], limit: int, title: str, zone: Clock) -> None:
     """Write the page with mode 0600, also over a file of another mode, as it contains personal data."""
-    from ..read.page import render
+    from ..read import page
 
-    page = render(_limited(records, limit), title)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as out:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.fchmod(descriptor, 0o600)  # it may have been there, with another mode
-            out.write(page)
-    except OSError as error:
-        raise ShipperError(f"The page cannot be written to {file}: {error.strerror}.") from error
-    click.echo(f"The page is {file}.", err=True)
+    with page.lay_out(records, limit=limit, clock=zone) as laid_out:
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as out:
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    os.fchmod(descriptor, 0o600)  # it may have been there, with another mode
+                out.writelines(page.chunks(laid_out, title))
+        except OSError as error:
+            raise ShipperError(f"The page cannot be written to {file}: {error.strerror}.") from error
+        cut = f" It has the first {limit} records, and there are more (--limit)." if laid_out.is_cut else ""
+    click.echo(f"The page is {file}.{cut}", err=True)

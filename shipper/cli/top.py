@@ -10,8 +10,8 @@ import click
 from .. import settings
 from ..fields import time_of
 from ..printable import printable, printable_json
-from . import clock, options
-from .clock import Clock
+from ..read.clock import Clock
+from . import options
 from .terminal import console
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command(
     from .. import client
     from ..read import reports
 
-    zone = clock.of(utc)
+    zone = Clock.of(utc)
     config = settings.load({"elasticsearch": elasticsearch, "namespace": namespace})
     criteria = options.query_from(since, until, zone.zone, **restrictions)
     with client.connect_reader(config) as search:

@@ -6,6 +6,7 @@ twice; one that moves meanwhile may be found in either place, or not at all.
 
 from __future__ import annotations
 
+import re
 import zlib
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -95,14 +96,40 @@ def is_of_family(job: JobState, family: str) -> bool:
 
 
 def get(connection: Any, job_id: str) -> JobState | None:
-    """The job's state with its progress, None if it is not in Redis. Raises redis.RedisError."""
+    """The job's state with its progress and last error, None if it is not in Redis. Raises redis.RedisError.
+
+    The error is as RQ has it, with whatever secrets are in it.
+    """
     state = parse(job_id, connection.hmget(keys.job(job_id), list(_FIELDS)))
     if state is None:
         return None
+    if state.state in _FAILED_STATES and (trace := stack_trace(connection, job_id)):
+        state = _with(state, error=_last_line(trace))
     progress = read_progress(connection, job_id)
     if progress is None:
         return state
     return _with(state, percent=progress.percent, message=progress.message)
+
+
+def stack_trace(connection: Any, job_id: str) -> str | None:
+    """The traceback that RQ has stored of the job's latest failure, as it is. Raises redis.RedisError."""
+    return _trace(connection.xrevrange(_results(job_id), "+", "-", 1))
+
+
+def ids_beginning(connection: Any, prefix: str, limit: int) -> list[str]:
+    """At most `limit` ids of jobs in Redis that begin so; none if Redis has too many keys to look at all of them.
+
+    Raises redis.RedisError.
+    """
+    if connection.dbsize() > _KEYS_LIMIT:
+        return []
+    pattern = keys.job(re.sub(r"([*?\[\]\\^])", r"\\\1", prefix)) + "*"
+    found = connection.scan_iter(match=pattern, count=_SCAN_PAGE, _type="hash")
+    return sorted(text(key).removeprefix(keys.JOB_PREFIX) for key in islice(found, limit))
+
+
+_KEYS_LIMIT, _SCAN_PAGE = 2_000_000, 1000  # some 5 s, in steps between which Redis serves others
+_FAILED_STATES = frozenset({"dead", "stopped", "scheduled"})  # a scheduled job may wait for a retry
 
 
 def find(connection: Any, criteria: Criteria, *, with_error: bool = False) -> Iterator[JobState]:
@@ -236,11 +263,19 @@ def _results(job_id: str) -> str:
 
 def _error(latest: Any) -> str | None:
     """The last line of the traceback that RQ has stored of the latest failure."""
+    trace = _trace(latest)
+    return None if trace is None else _last_line(trace)
+
+
+def _last_line(trace: str) -> str:
+    return (trace.strip().splitlines() or [""])[-1]
+
+
+def _trace(latest: Any) -> str | None:
     for _, stored in latest:
         compressed = stored.get(b"exc_string") or stored.get("exc_string")
         with suppress(ValueError, zlib.error):  # another program may have written it
-            trace = zlib.decompress(b64decode(compressed or b"")).decode("utf-8", "replace")
-            return (trace.strip().splitlines() or [""])[-1]
+            return zlib.decompress(b64decode(compressed or b"")).decode("utf-8", "replace")
     return None
 
 

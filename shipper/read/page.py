@@ -1,37 +1,48 @@
 """Renders a timeline as a self-contained HTML page: a chart of lanes, then the records by request and job.
 
-Pure. All values of records are escaped, and the page's content security policy allows no scripts and no requests.
+All values of records are escaped. The page's content security policy allows no requests, and no style and script but
+the page's own: their hashes are in it. Records are read once and in order; their rows wait in a temporary file until
+it is known which of them belong together, so that the memory does not grow with what they say.
 """
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from html import escape
 from importlib.resources import files
+from io import SEEK_END, BytesIO
+from itertools import islice
 from string import Template
+from typing import IO
 
 from ..fields import text
-from ..printable import printable, printable_json
+from ..printable import printable, printable_json, printable_lines
 from ..records import Record
+from .chart import Dot, chart
+from .clock import Clock
 from .entry import TimelineEntry, entry
 
-# The chart's dimensions, in units of its view box.
-WIDTH, LEFT, ROW, BAR, DOT = 1000, 260, 22, 8, 4
-TICKS = 5
-NAME_LIMIT = 42  # characters of a lane's name that fit on its left
-
-_ENDINGS = frozenset({"job-finished", "job-retried", "job-dead", "job-stopped", "job-canceled", "job-deleted"})
+DOT_LIMIT = 200  # characters of a record's message in the chart
 
 
 @dataclass(slots=True)
 class Lane:
-    """The records of one job, one request, or of neither, in order."""
+    """The records of one job, one request, or of neither, in order. `rows`: (offset, length) in the temporary file."""
 
     key: str
     name: str
-    entries: list[TimelineEntry] = field(default_factory=list)
+    number: int
+    dots: list[Dot] = field(default_factory=list)
+    rows: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def anchor(self) -> str:
+        return f"lane-{self.number}"
 
 
 @dataclass(slots=True)
@@ -39,34 +50,83 @@ class Group:
     """The lanes that belong together: a request and its jobs, or a job and the jobs that it enqueued."""
 
     key: str
+    first: str
+    """The message of its first record."""
     lanes: dict[str, Lane] = field(default_factory=dict)
 
 
-def render(records: Iterable[Record], title: str) -> str:
-    """The HTML page of records, which have to be in order."""
-    groups = group(map(entry, records))
-    lanes = [lane for one in groups for lane in one.lanes.values()]
-    count = sum(len(lane.entries) for lane in lanes)
-    template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=_shown(title),
-        summary=escape(_summary(lanes, count)),
-        picture=_chart(lanes) if lanes else "",
-        groups="\n".join(_section(one) for one in groups),
-    )
+@dataclass(slots=True)
+class Page:
+    """The records as they will be shown. `is_cut`: there are more records than the limit."""
 
+    clock: Clock
+    groups: dict[str, Group] = field(default_factory=dict)
+    count: int = 0
+    is_cut: bool = False
+    rows: IO[bytes] = field(default_factory=BytesIO)
 
-def group(entries: Iterable[TimelineEntry]) -> list[Group]:
-    """Group entries by trace, else by root job. The groups are in the order of their first entries."""
-    groups: dict[str, Group] = {}
-    for one in entries:
+    @property
+    def lanes(self) -> list[Lane]:
+        return [lane for group in self.groups.values() for lane in group.lanes.values()]
+
+    def add(self, record: Record) -> None:
+        one = entry(record)
         key, name = _lane_of(one)
         key_of_group = one.trace or _text(one.record, "rq", "root_job_id") or key
-        lanes = groups.setdefault(key_of_group, Group(key_of_group)).lanes
-        lane = lanes.setdefault(key, Lane(key, name))
+        group = self.groups.setdefault(key_of_group, Group(key_of_group, one.message))
+        lane = group.lanes.get(key)
+        if lane is None:
+            lane = group.lanes[key] = Lane(key, name, sum(len(other.lanes) for other in self.groups.values()))
         lane.name = lane.name or name
-        lane.entries.append(one)
-    return list(groups.values())
+        lane.dots.append(Dot(one.at, one.dataset, one.action, _outcome(one), one.message[:DOT_LIMIT]))
+        self.count += 1
+        row = _row(one, self.clock).encode("utf-8", "backslashreplace")
+        lane.rows.append((self.rows.seek(0, SEEK_END), len(row)))
+        self.rows.write(row)
+
+
+@contextmanager
+def lay_out(records: Iterable[Record], *, limit: int | None = None, clock: Clock | None = None) -> Iterator[Page]:
+    """Read at most `limit` records, which have to be in order, for `chunks`. Times are shown by `clock`, or in UTC."""
+    rest = iter(records)
+    with tempfile.TemporaryFile(prefix="shipper-page-") as rows:
+        page = Page(clock or Clock.utc(), rows=rows)
+        for record in islice(rest, limit):
+            page.add(record)
+        page.is_cut = limit is not None and next(rest, None) is not None
+        yield page
+
+
+def chunks(page: Page, title: str) -> Iterator[str]:
+    """The HTML, piece by piece."""
+    style, script = _own("page.css"), _own("page.js")
+    lanes = page.lanes
+    before, after = _own("page.html").split("$groups")
+    values = {
+        "title": _shown(title),
+        "summary": escape(_summary(page, lanes)),
+        "more": _more(page),
+        "style": style,
+        "style_hash": _hash(style),
+        "script": script,
+        "script_hash": _hash(script),
+    }
+    head, rest = before.split("$picture")
+    yield Template(head).substitute(values)
+    if lanes:
+        yield from chart([(lane.anchor, lane.name or lane.key, lane.dots) for lane in lanes], page.clock)
+    yield Template(rest).substitute(values)
+    for group in page.groups.values():
+        yield from _section(page, group)
+    yield Template(after).substitute(values)
+
+
+def _own(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(content: str) -> str:
+    return f"sha256-{b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
 def _lane_of(one: TimelineEntry) -> tuple[str, str]:
@@ -87,98 +147,53 @@ def _shown(value: str) -> str:
     return escape(printable(value))
 
 
-def _summary(lanes: list[Lane], count: int) -> str:
+def _summary(page: Page, lanes: list[Lane]) -> str:
     if not lanes:
         return "No records."
-    times = [one.at for lane in lanes for one in lane.entries]
-    return f"{count} records from {_time(min(times))} to {_time(max(times))} (UTC)"
+    first, last = (pick(dot.at for lane in lanes for dot in lane.dots) for pick in (min, max))
+    return f"{page.count} records from {page.clock.full(first)} to {page.clock.full(last)}, {page.clock.name(last)}"
 
 
-def _time(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-
-
-# --- the chart ------------------------------------------------------------------------------------------
-
-
-def _chart(lanes: list[Lane]) -> str:
-    times = [one.at for lane in lanes for one in lane.entries]
-    start, span_s = min(times), max((max(times) - min(times)).total_seconds(), 0.001)
-
-    def x(time: datetime) -> float:
-        return round(LEFT + (WIDTH - LEFT - 2 * DOT) * (time - start).total_seconds() / span_s, 1)
-
-    height = (len(lanes) + 1) * ROW
-    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Lanes over time">']
-    for tick in range(TICKS):
-        at = LEFT + (WIDTH - LEFT - 2 * DOT) * tick / (TICKS - 1)
-        anchor = "start" if tick == 0 else "end" if tick == TICKS - 1 else "middle"
-        parts.append(f'<line class="axis" x1="{at:.1f}" y1="{ROW}" x2="{at:.1f}" y2="{height}"/>')
-        parts.append(f'<text x="{at:.1f}" y="14" text-anchor="{anchor}">+{span_s * tick / (TICKS - 1):.2f} s</text>')
-    for number, lane in enumerate(lanes):
-        middle = (number + 1) * ROW + ROW / 2
-        name = lane.name or lane.key
-        shown = name if len(name) <= NAME_LIMIT else f"{name[: NAME_LIMIT - 1]}…"
-        parts.append(
-            f'<g class="lane"><a href="#{_anchor(lane)}"><text x="0" y="{middle + 4}">{_shown(shown)}</text></a>'
-        )
-        parts += [
-            f'<rect class="{kind}" x="{x(begin)}" y="{middle - BAR / 2}" '
-            f'width="{max(x(end) - x(begin), 1):.1f}" height="{BAR}" rx="2"/>'
-            for kind, begin, end in _spans(lane)
-        ]
-        parts += [
-            f'<circle class="{_outcome(one)}" cx="{x(one.at)}" cy="{middle}" r="{DOT}">'
-            f"<title>{_shown(f'{_time(one.at)} {one.message}')}</title></circle>"
-            for one in lane.entries
-        ]
-        parts.append("</g>")
-    return "\n".join([*parts, "</svg>"])
-
-
-def _spans(lane: Lane) -> Iterator[tuple[str, datetime, datetime]]:
-    """("wait" or "run", from, to) of a job, from its records."""
-    pushed = started = None
-    for one in lane.entries:
-        if one.action in ("job-enqueued", "job-scheduled", "job-deferred"):
-            pushed = one.at
-        elif one.action == "job-started":
-            if pushed is not None:
-                yield "wait", pushed, one.at
-            pushed, started = None, one.at
-        elif one.action in _ENDINGS and one.dataset == "rq.job":
-            if started is not None:
-                yield "run", started, one.at
-            started = None
+def _more(page: Page) -> str:
+    if not page.is_cut:
+        return ""
+    said = f"These are the first {page.count} records. There are more: narrow the filters, or raise --limit."
+    return f'<p class="more">{escape(said)}</p>'
 
 
 def _outcome(one: TimelineEntry) -> str:
     return one.outcome if one.outcome in ("success", "failure") else "unknown"
 
 
-def _anchor(lane: Lane) -> str:
-    return "lane-" + "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in lane.key)
+def _section(page: Page, group: Group) -> Iterator[str]:
+    yield f'<section class="group"><h2>{_shown(group.first)}</h2><p class="sub">{_shown(group.key)}</p>\n'
+    for lane in group.lanes.values():
+        yield (
+            f'<div class="lane" id="{lane.anchor}"><h3>{_shown(lane.name)} '
+            f'<span class="sub">{_shown(lane.key)}</span></h3>\n<table>\n'
+        )
+        for offset, length in lane.rows:
+            page.rows.seek(offset)
+            yield page.rows.read(length).decode()
+        yield "</table></div>\n"
+    yield "</section>\n"
 
 
-# --- the records ----------------------------------------------------------------------------------------
-
-
-def _section(one: Group) -> str:
-    first = min((lane.entries[0] for lane in one.lanes.values()), key=lambda entry_: entry_.at)
-    parts = [f'<section class="group"><h2>{_shown(first.message)}</h2><p class="sub">{_shown(one.key)}</p>']
-    for lane in one.lanes.values():
-        parts.append(f'<h3 id="{_anchor(lane)}">{_shown(lane.name)} <span class="sub">{_shown(lane.key)}</span></h3>')
-        parts.append("<table>")
-        parts += map(_row, lane.entries)
-        parts.append("</table>")
-    return "\n".join([*parts, "</section>"])
-
-
-def _row(one: TimelineEntry) -> str:
-    content = printable_json(one.record, indent=True).decode()
-    return (
-        f'<tr class="record"><td><time datetime="{escape(one.at.isoformat())}">{_time(one.at)}</time></td>'
-        f'<td class="what {_outcome(one)}">{_shown(one.action or one.dataset)}</td>'
-        f'<td class="who">{_shown(one.user or "")}</td>'
-        f"<td><details><summary>{_shown(one.message)}</summary><pre>{escape(content)}</pre></details></td></tr>"
+def _row(one: TimelineEntry, clock: Clock) -> str:
+    trace = _text(one.record, "error", "stack_trace")
+    record = {**one.record, "error": _without_trace(one.record["error"])} if trace else one.record
+    shown_trace = (
+        f"<details><summary>Stack trace</summary><pre>{escape(printable_lines(trace))}</pre></details>" if trace else ""
     )
+    content = printable_json(record).decode().rstrip()
+    return (
+        f'<tr class="record"><td class="when"><time datetime="{escape(one.at.isoformat())}">{clock.full(one.at)}</time>'
+        f'</td><td class="what {_outcome(one)}">{_shown(one.action or one.dataset)}</td>'
+        f'<td class="who">{_shown(one.user or "")}</td>'
+        f'<td><details><summary>{_shown(one.message)}</summary>{shown_trace}<pre class="json">{escape(content)}</pre>'
+        "</details></td></tr>\n"
+    )
+
+
+def _without_trace(error: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in error.items() if name != "stack_trace"}

@@ -194,11 +194,11 @@ def test_the_day_is_one_page_that_opens_without_a_server(
     page.goto(file.as_uri())
     assert (asked, said) == ([file.as_uri()], [])
     assert page.title() == "Timeline of user user-42, since 24h"
-    assert page.locator("tr.record").count() == page.locator("svg circle").count() == len(DAY)
+    assert page.locator("tr.record").count() == page.locator("svg .dot").count() == len(DAY)
     # Sign-in, address, the first mail; and for each of two orders, whose requests recorded nothing, three jobs.
     assert page.locator("section.group").count() == 4
     lanes = page.locator("svg g.lane")
-    assert [lanes.nth(at).locator("text").text_content() for at in range(lanes.count())] == [
+    assert [lanes.nth(at).locator("text > title").text_content() for at in range(lanes.count())] == [
         "web /session",
         "demo.jobs.send_mail",
         "web /address",
@@ -216,16 +216,21 @@ def test_the_day_is_one_page_that_opens_without_a_server(
     row.locator("summary").click()
     assert '"type": "operator"' in row.locator("pre").inner_text()
     lanes.nth(3).locator("a").click()
-    assert page.url.endswith(f"#lane-job-{entry_id(page, 3)}")
+    assert page.url.endswith(f"#{page.locator('div.lane').nth(3).get_attribute('id')}")
+    page.locator("#search").fill("job-requeued operator")
+    page.locator("tr.record:not([hidden])").nth(1).wait_for(state="hidden")
+    assert page.locator("tr.record:visible").count() == 1
+    assert page.locator("#found").inner_text() == f"1 of {len(DAY)} records"
+    assert page.locator("svg g.lane:not(.faded)").count() == 1
+    page.locator("#search").fill("")
+    page.locator("tr.record").nth(1).wait_for()
     colours = {
-        name: page.locator(f"svg circle.{name}").first.evaluate("one => getComputedStyle(one).fill")
+        name: page.locator(f"svg .dot.{name}").first.evaluate("one => getComputedStyle(one).fill")
         for name in ("success", "failure", "unknown")
     }
-    assert len(set(colours.values())) == 3
+    colours |= {
+        name: page.locator(f"svg .{name}").first.evaluate("one => getComputedStyle(one).fill")
+        for name in ("wait", "run")
+    }
+    assert len(set(colours.values())) == 5
     page.screenshot(path=str(tmp_path / "day.png"), full_page=True)
-
-
-def entry_id(page: Any, lane: int) -> str:
-    """The id of the job of a lane, from the section that it leads to."""
-    heading = page.locator("h3").nth(lane).locator(".sub").inner_text()
-    return str(heading).removeprefix("job ")

@@ -149,6 +149,75 @@ def test_the_application_s_lines_belong_to_their_job(
     assert len(found["records"]) == 5
 
 
+def test_a_dead_job_tells_why_while_redis_still_has_it(
+    queue: Queue, made: Settings, programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    with shipper.log_context(user="bob", customer="42"):
+        job = queue.enqueue(work.fail, "no such order, password=hunter2", retry=Retry(max=1))
+    programs.work("letters")
+    state = shipper.jobs.get(job.id, settings=made)
+    assert state is not None
+    assert (state.live, state.error) == (True, "ValueError: no such order, password=[redacted]")
+
+    found = json.loads(programs.run("shipper", "job", job.id, "--json").stdout)  # nothing is indexed yet
+    assert found["state"]["error"] == "ValueError: no such order, password=[redacted]"
+    assert found["stack_trace"].startswith("Traceback")
+    assert "hunter2" not in json.dumps(found)
+
+    ship(programs, search, namespace)
+    said = programs.run("shipper", "job", job.id[:8]).stdout
+    for part in ("dead", "ValueError: no such order", "user bob", "customer 42", "Traceback", "'no such order", "on "):
+        assert part in said
+    found = json.loads(programs.run("shipper", "job", job.id[:8], "--json").stdout)
+    assert [(one["attempt"], one["end"]) for one in found["attempts"]] == [(1, "retried"), (2, "dead")]
+    assert all(one["waited_s"] >= 0 and one["ran_s"] >= 0 for one in found["attempts"])
+    assert found["asked_by"]["service"] == "tests"
+    assert found["state"]["live"] is True
+
+
+def test_a_beginning_is_enough_if_it_is_that_of_one_job(
+    queue: Queue, programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    for name in ("report-1", "report-2", "repair_1"):
+        queue.enqueue(work.add, 1, 2, job_id=name)
+    assert "report-1" in programs.run("shipper", "job", "report-1").stdout
+    assert "repair_1" in programs.run("shipper", "job", "repair").stdout
+    several = programs.run("shipper", "job", "repo", check=False)
+    assert (several.returncode, "report-1" in several.stderr, "report-2" in several.stderr) == (1, True, True)
+    ship(programs, search, namespace)
+    queue.connection.flushdb()
+    assert "repair_1" in programs.run("shipper", "job", "repa").stdout
+    assert "tests.work.add" in programs.run("shipper", "job", "rep", check=False).stderr
+    assert "Nobody knows a job xyz" in programs.run("shipper", "job", "xyz", check=False).stderr
+
+
+def test_a_beginning_is_enough_to_act(queue: Queue, programs: Programs) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    programs.run("shipper", "job", job.id[:8], "--cancel", "--reason", "not needed")
+    assert job.get_status(refresh=True) == "canceled"
+
+
+def test_parents_and_children_are_named(
+    queue: Queue, programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    first = queue.enqueue(work.add, 1, 2)
+    second = queue.enqueue(work.add, 1, 2, depends_on=first)
+    programs.work("letters")
+    ship(programs, search, namespace)
+    found = json.loads(programs.run("shipper", "job", first.id, "--json").stdout)
+    assert [one["job_id"] for one in found["children"]] == [second.id]
+    found = json.loads(programs.run("shipper", "job", second.id, "--json").stdout)
+    assert [(one["job_id"], one["function"]) for one in found["parents"]] == [(first.id, "tests.work.add")]
+    assert f"Comes from\n  {first.id}" in programs.run("shipper", "job", second.id).stdout
+
+
+def test_a_job_is_shown_from_redis_alone_while_elasticsearch_is_away(queue: Queue, programs: Programs) -> None:
+    job = queue.enqueue(work.add, 1, 2)
+    done = programs.run("shipper", "job", job.id, SHIPPER_ELASTICSEARCH="http://127.0.0.1:1")
+    assert "queued" in done.stdout
+    assert "Only Redis was asked" in done.stderr
+
+
 def test_a_job_that_nobody_knows_is_an_error(programs: Programs, connection: redis.Redis) -> None:
     done = programs.run("shipper", "job", "nobody-s", check=False)
     assert done.returncode == 1

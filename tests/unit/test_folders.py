@@ -11,6 +11,7 @@ import pytest
 
 from shipper import folders
 from shipper.cli import timeline
+from shipper.read.clock import Clock
 from shipper.ship.source.checkpoints import Registry
 from shipper.sink import Sink
 
@@ -34,7 +35,7 @@ def test_no_folder_is_wider_than_0750_and_no_page_wider_than_0600(tmp_path: Path
     page = tmp_path / "page.html"
     page.write_text("old")
     page.chmod(0o666)
-    timeline._write_page(page, iter(()), 1, "title")
+    timeline._write_page(page, iter(()), 1, "title", Clock())
     assert mode(page) == 0o600
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from shipper.cli import lines
-from shipper.cli.clock import Clock
 from shipper.cli.lines import Layout, short_id
+from shipper.read.clock import Clock
 from tests.programs import LIMIT_S
 
 ID = "3f2b8c1e-6d3a-4b52-9e0f-0a1b2c3d4e5f"

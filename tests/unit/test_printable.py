@@ -13,13 +13,13 @@ from rich.console import Console
 
 from shipper import jobs
 from shipper.cli import logs, top
-from shipper.cli.clock import Clock
 from shipper.cli.lines import Layout
 from shipper.errors import ShipperError
 from shipper.printable import printable, printable_json, printable_lines
+from shipper.read import page as html
 from shipper.read import reports
+from shipper.read.clock import Clock
 from shipper.read.entry import entry
-from shipper.read.page import render
 from shipper.read.timeline import parse_time
 
 HOSTILE = "a\x1b]0;title\x07b \x1b[31mc \x1b]8;;http://x\x07d \x1b[2J \x9b31m \u202ee \u2066f \x00\x7f\u200b\ufeff"
@@ -50,6 +50,11 @@ def shown(*what: Any) -> str:
     for one in what:
         console.print(one)
     return out.getvalue()
+
+
+def render(records: list[dict[str, Any]], title: str) -> str:
+    with html.lay_out(records) as page:
+        return "".join(html.chunks(page, title))
 
 
 def laid_out(made: dict[str, Any]) -> list[Any]:

@@ -12,6 +12,15 @@ class Clock:
 
     zone: tzinfo | None = None
 
+    @classmethod
+    def utc(cls) -> Clock:
+        return cls(UTC)
+
+    @classmethod
+    def of(cls, utc: bool) -> Clock:
+        """The clock of a command: that of this machine, unless it has --utc."""
+        return cls(UTC if utc else None)
+
     def at(self, moment: datetime) -> datetime:
         """The moment in this zone; in UTC at the ends of the calendar, where it is in no other."""
         try:
@@ -36,11 +45,6 @@ class Clock:
         """`Sat 2026-11-21, CET (UTC+01:00)`."""
         here = self.at(moment)
         return f"{here:%a} {here.date().isoformat()}, {self.name(moment)}"
-
-
-def of(utc: bool) -> Clock:
-    """The clock of a command: that of this machine, unless it has --utc."""
-    return Clock(UTC if utc else None)
 
 
 def time_of_day(here: datetime) -> str:
