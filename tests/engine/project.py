@@ -131,11 +131,12 @@ class Project:
         )
 
     def documents(self) -> Counter[str]:
-        """Id → number of documents, in the indices of jobs, audit records and application events."""
+        """Id → number of documents, in all indices of records that the log has."""
         with self.search() as client:
             from elasticsearch.helpers import scan
 
-            hits = scan(client, index="rq-job-*,rq-audit-*,rq-app-*", query={"_source": False}, size=2000)
+            indices = "rq-job-*,rq-audit-*,rq-app-*,rq-metric-*,rq-alert-*"
+            hits = scan(client, index=indices, query={"_source": False}, size=2000)
             return Counter(hit["_id"] for hit in hits)
 
     def wait_until_all_is_indexed(self) -> int:

@@ -37,6 +37,24 @@ def test_rotated_credentials_are_taken_over_and_the_old_ones_are_worthless(proje
     assert "nothing was missing" in project.admin("setup")
 
 
+def test_watch_alarms_when_nobody_works_and_closes_the_alarm_when_somebody_does(project: Project) -> None:
+    def alarms(action: str) -> int:
+        with project.search() as client:
+            about = f'event.action:{action} AND rule.name:no_worker AND rq.alert.subject:"payments"'
+            return int(client.count(index="rq-alert-*", q=about)["count"])
+
+    opened, closed = alarms("alarm-opened"), alarms("alarm-closed")
+    project.run("stop", "worker")
+    jobs = project.enqueue("time.sleep", 0, number=3)
+    wait_for(lambda: alarms("alarm-opened") > opened, "the alarm")
+    project.kill("watch")  # its memory of the alarm is in a volume
+    project.run("start", "worker")
+    wait_for(lambda: alarms("alarm-closed") > closed, "the alarm's end")
+    assert alarms("alarm-opened") == opened + 1
+    wait_for(lambda: finished(project, jobs), "the ends of all jobs")
+    project.wait_until_all_is_indexed()
+
+
 def test_logstash_writes_with_a_key_of_its_own(project: Project) -> None:
     project.profiles = ["demo", "legacy"]
     project.write_env({**project.variables, **free_legacy_ports()})
