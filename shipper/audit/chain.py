@@ -111,11 +111,8 @@ def canonical(value: Any) -> bytes:
     Plane, floats and large numbers its output is the same, and ten times as fast. Everything else goes to rfc8785.
     """
     encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    usual = type(value) is dict and (encoded.isascii() or not _BEYOND(encoded))
-    if usual and (
-        all(type(item) is str for item in value.values())
-        or not (_MEMBER(encoded) or (b"[" in encoded and (_FIRST(encoded) or _LATER(encoded))))
-    ):
+    is_plain = type(value) is dict and (encoded.isascii() or not _BEYOND(encoded))
+    if is_plain and not (_MEMBER(encoded) or (b"[" in encoded and (_FIRST(encoded) or _LATER(encoded)))):
         return encoded
     with no_fork:
         import rfc8785  # rarely needed, and slow to import

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from .. import context
 from ..context import Actor
 from ..errors import AuditError
-from ..records import Record, begin, encode, shorten, timestamp
+from ..records import Record, begin, encode, milliseconds, shorten, timestamp
 from ..redact import TEXT_LIMIT, Redactor
 from ..service import ServiceInfo
 from ..settings import Settings
@@ -169,7 +169,7 @@ class Trail:
         stamp = timestamp(now)
         record = begin(
             stamp,
-            f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}",
+            f"{milliseconds(now):012x}{os.urandom(10).hex()}",
             DATASET,
             {
                 "kind": "event",

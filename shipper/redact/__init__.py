@@ -186,7 +186,9 @@ class _Walk:
     def members(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         """The values of a mapping, as many as the budget allows."""
         # {"name": "DB_PASSWORD", "value": …}
-        hidden = any(self._names_a_secret(values[key]) for key in _NAME_KEYS.intersection(values))
+        hidden = not _NAME_KEYS.isdisjoint(values) and any(
+            self._names_a_secret(values[key]) for key in _NAME_KEYS.intersection(values)
+        )
         shown = {}
         for key, item in values.items():
             if self.spent():
@@ -211,7 +213,7 @@ class _Walk:
         if len(value) > self._text_limit:
             self.cut = True
             value = value[: self._text_limit - 1] + CUT
-        return value.encode("utf-8", "backslashreplace").decode()
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 def parameter_names(function: str | None) -> tuple[str, ...] | None:
