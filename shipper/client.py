@@ -7,10 +7,12 @@ The official client takes more time and memory to import than everything else to
 from __future__ import annotations
 
 import logging
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,7 +20,8 @@ import elastic_transport
 from elastic_transport import BaseNode, NodeConfig, RequestsHttpNode, Transport, Urllib3HttpNode
 from elastic_transport.client_utils import basic_auth_to_header, parse_cloud_id, url_to_node_config
 
-from .errors import DestinationError, Refused, SettingsError, Unreachable
+from .diagnosis import reason_of, refusal, unreachable, unsupported
+from .errors import Refused, SettingsError, Unreachable
 from .settings import Settings, load
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ log = logging.getLogger("shipper")
 
 REQUEST_TIMEOUT_S = 30.0
 TRY_EVERY_S = 2.0
+OLDEST = 8  # major version of Elasticsearch
 
 Result = TypeVar("Result")
 
@@ -58,6 +62,7 @@ class Cluster:
 
     def __init__(self, settings: Settings) -> None:
         configs = nodes(settings)
+        self._settings = settings
         self._where = addresses_for_people(settings)
         # If a node is down, each other node is tried once.
         self._transport = Transport(configs, node_class=node_class(settings), max_retries=len(configs) - 1)
@@ -67,6 +72,14 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self._transport.close()
+
+    def check_version(self) -> None:
+        """Raise Refused if it is an Elasticsearch that is not supported. Needs the cluster privilege `monitor`."""
+        version = (self.get("/") or {}).get("version")
+        number = str(version.get("number", "")) if isinstance(version, dict) else ""
+        major = number.partition(".")[0]
+        if major.isdigit() and int(major) < OLDEST:
+            raise unsupported(f"Elasticsearch {number}", self._where)
 
     def get(self, path: str) -> dict[str, Any] | None:
         """The response body; None for 404."""
@@ -81,6 +94,11 @@ class Cluster:
     def put(self, path: str, body: object) -> None:
         self._request("PUT", path, body)
 
+    def post(self, path: str, body: object) -> dict[str, Any]:
+        """The response body."""
+        answer: dict[str, Any] = self._request("POST", path, body)
+        return answer
+
     def delete(self, path: str) -> None:
         self._request("DELETE", path)
 
@@ -92,17 +110,11 @@ class Cluster:
             )
         except elastic_transport.TransportError as error:
             raise unreachable(self._where, error) from error
+        if (200 <= meta.status < 300 or meta.status == 404) and "x-elastic-product" not in meta.headers:
+            raise not_elasticsearch(self._settings)
         if not 200 <= meta.status < 300:
-            raise refusal(meta.status, _kind(answer), self._where)
-        if meta.headers.get("x-elastic-product") != "Elasticsearch":
-            raise not_elasticsearch(self._where)
+            raise refusal(meta.status, reason_of(answer), self._where)
         return answer
-
-
-def _kind(answer: object) -> str:
-    """The type of an Elasticsearch error; another response as it is."""
-    error = answer.get("error", answer) if isinstance(answer, dict) else answer
-    return str(error["type"] if isinstance(error, dict) and "type" in error else error)
 
 
 def connect_reader(settings: Settings) -> Elasticsearch:
@@ -137,9 +149,24 @@ def nodes(settings: Settings) -> list[NodeConfig]:
             urls = (f"https://{_cloud_host(settings.cloud_id)}:443",)
         except (ValueError, TypeError) as wrong:
             raise SettingsError(["The setting 'cloud_id' is not one: copy it from the deployment's page."]) from wrong
-    if settings.ca_file and not settings.ca_file.is_file():
-        raise SettingsError([f"The setting 'ca_file' names {settings.ca_file}, and there is no such file."])
+    if settings.ca_file:
+        _check_authorities(settings.ca_file)
     return [_node(url, settings) for url in urls]
+
+
+def _check_authorities(file: Path) -> None:
+    """Raise SettingsError if the file has no CA certificates that OpenSSL can load."""
+    if not file.is_file():
+        raise SettingsError([f"The setting 'ca_file' names {file}, and there is no such file."])
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        raise SettingsError([
+            f"The setting 'ca_file' names {file}, and there is no certificate in it. It has to be a PEM file, with "
+            "-----BEGIN CERTIFICATE----- in it: `openssl x509 -inform DER -in FILE` makes one of a DER file."
+        ]) from None  # fmt: skip
+    except OSError as error:
+        raise SettingsError([f"The setting 'ca_file' names {file}, which cannot be read: {error.strerror}."]) from error
 
 
 def _cloud_host(cloud_id: str) -> str:
@@ -214,49 +241,34 @@ def translated_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except elasticsearch.ApiError as answer:
-        raise refusal(answer.status_code, str(answer.message), where) from answer
+        if answer.status_code in (400, 404, 405) and "x-elastic-product" not in answer.meta.headers:
+            raise not_elasticsearch(settings) from answer
+        raise refusal(answer.status_code, reason_of(answer.body), where) from answer
     except elasticsearch.UnsupportedProductError as answer:
-        raise not_elasticsearch(where) from answer
+        raise not_elasticsearch(settings) from answer
     except elastic_transport.TransportError as error:
         raise unreachable(where, error) from error
 
 
-def not_elasticsearch(where: str) -> Refused:
-    """Somebody answered."""
-    return Refused(f"What answers at {where} is not Elasticsearch. Check SHIPPER_ELASTICSEARCH.")
+def not_elasticsearch(settings: Settings) -> Refused:
+    """Somebody answered: OpenSearch, an Elasticsearch before 7.14, or something else."""
+    where, product = addresses_for_people(settings), product_at(settings)
+    if product is None:
+        return Refused(f"What answers at {where} is not Elasticsearch. Check SHIPPER_ELASTICSEARCH.")
+    return unsupported(product, where)
 
 
-def unreachable(where: str, error: elastic_transport.TransportError) -> Unreachable:
-    """The exception for a request that got no response."""
-    reason = str(error.message).split("(<", 1)[0].strip() or type(error).__name__
-    if isinstance(error, elastic_transport.TlsError) or "certificate" in reason.lower():
-        return Unreachable(
-            f"The certificate of Elasticsearch at {where} is not trusted ({reason}). Set SHIPPER_CA_FILE to the "
-            "certificate of the authority that signed it, or SHIPPER_FINGERPRINT to its own SHA-256."
-        )
-    return Unreachable(
-        f"Elasticsearch at {where} cannot be reached ({reason}). Is it running, and is SHIPPER_ELASTICSEARCH right?"
-    )
-
-
-def refusal(status: int, reason: str, where: str) -> DestinationError:
-    """The exception for an HTTP error status: Unreachable for 429 and 5xx, else Refused."""
-    if status == 401:
-        return Refused(
-            f"Elasticsearch at {where} does not accept the credentials (401). "
-            "Set SHIPPER_API_KEY to a valid API key in its encoded form, or SHIPPER_USERNAME and SHIPPER_PASSWORD.",
-            status,
-        )
-    if status == 403:
-        return Refused(f"Elasticsearch at {where} forbids this to the key in SHIPPER_API_KEY (403: {reason}).", status)
-    if status == 400 and reason.startswith("media_type_header"):
-        from importlib.metadata import version
-
-        return Refused(
-            f"The Elasticsearch at {where} is older than the Python client {version('elasticsearch')}. "
-            f"Install the client of its version: pip install 'elasticsearch>=8.19,<9'.",
-            status,
-        )
-    if status == 429 or status >= 500:
-        return Unreachable(f"Elasticsearch at {where} is overloaded or failing ({status}: {reason}).", status)
-    return Refused(f"Elasticsearch at {where} refused the request ({status}: {reason}).", status)
+def product_at(settings: Settings) -> str | None:
+    """`OpenSearch 2.11.0`, or `Elasticsearch 7.13.0`, as the server itself says; None if it says no such thing."""
+    transport = Transport(nodes(settings), node_class=node_class(settings), max_retries=0)
+    try:
+        answer = transport.perform_request("GET", "/", headers={"accept": "application/json"}, request_timeout=5).body
+    except (elastic_transport.TransportError, elastic_transport.ApiError):
+        return None
+    finally:
+        transport.close()
+    version = answer.get("version") if isinstance(answer, dict) else None
+    if not isinstance(version, dict) or "number" not in version:
+        return None
+    name = {"opensearch": "OpenSearch"}.get(str(version.get("distribution")), "Elasticsearch")
+    return f"{name} {version['number']}"

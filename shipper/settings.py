@@ -22,7 +22,7 @@ from .errors import SettingsError
 DEFAULT_REDIS = "redis://127.0.0.1:6379/0"
 DEFAULT_LINK_ROOTS = ("/var/log", "/var/lib/docker/containers")  # where container engines' links lead
 DEFAULT_RETENTION_DAYS = MappingProxyType(
-    {"job": 90, "app": 30, "metric": 30, "shipper": 30, "alert": 365, "audit": 1095}
+    {"job": 90, "app": 30, "metric": 30, "shipper": 30, "alert": 365, "audit": 1095, "state": 90}
 )
 
 
@@ -121,7 +121,7 @@ class Settings:
     on_dead: tuple[str, ...] = ()
     """Functions that are called with the record of each job that failed for good."""
     retention: Mapping[str, int] = field(default_factory=lambda: DEFAULT_RETENTION_DAYS)
-    """Dataset without its `rq.` → days for which its indices are kept."""
+    """Dataset without its `rq.` → days for which its indices are kept. `state`: the states of jobs that have ended."""
     prune: bool = True
     """`run` also deletes indices past their retention, once a day. False: something else does, such as `prune`."""
     standby: bool = False
@@ -380,10 +380,11 @@ def _namespace(value: Any) -> str:
 
 
 def _days(value: Any) -> int:
-    days = int(value)
-    if days < 1:
-        raise ValueError("must be a number of days, 1 or more")
-    return days
+    """`90`, or `90d`."""
+    found = None if isinstance(value, bool | float) else re.fullmatch(r"(\d{1,7})\s*d?", str(value).strip(), re.ASCII)
+    if found is None or not int(found[1]):
+        raise ValueError("must be a number of days, 1 or more, such as 90 or 90d")
+    return int(found[1])
 
 
 def _pairs(value: Any) -> dict[str, Any]:
@@ -401,7 +402,10 @@ def _retention(value: Any) -> Mapping[str, int]:
     unknown = set(pairs) - set(DEFAULT_RETENTION_DAYS)
     if unknown:
         raise ValueError(f"knows only {', '.join(DEFAULT_RETENTION_DAYS)}, not {', '.join(sorted(unknown))}")
-    return MappingProxyType({**DEFAULT_RETENTION_DAYS, **{name: _days(days) for name, days in pairs.items()}})
+    days = {name: _days(one) for name, one in pairs.items()}
+    if "job" in days:
+        days.setdefault("state", days["job"])
+    return MappingProxyType({**DEFAULT_RETENTION_DAYS, **days})
 
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")

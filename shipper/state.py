@@ -171,6 +171,8 @@ _EVENT, _NAMELESS = {"kind": "state"}, Named()
 _encode = msgspec.json.Encoder().encode
 INFERRED_STATES = ("lost", "expired")
 """States that are told by the reason of a closing record."""
+ENDED_STATES = ("canceled", "dead", "deleted", "expired", "finished", "lost", "stopped")
+"""States of a job that does not change any more, unless somebody pushes it again."""
 
 
 def index_name(namespace: str) -> str:

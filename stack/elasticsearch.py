@@ -269,9 +269,24 @@ class Elasticsearch:
         self.log = self.folder / "console.log"
         try:
             self.start()
+        except StackError as error:
+            kept = self._keep_logs()
+            self.stop()
+            raise StackError(f"{error}\nAll that it said is in {kept}.".replace(str(self.folder), str(kept))) from error
         except BaseException:
             self.stop()
             raise
+
+    def _keep_logs(self) -> Path:
+        """Copy what a failed server wrote to where it stays: its folder is removed. A later failure replaces it."""
+        kept = Path(tempfile.gettempdir()) / f"rq-shipper-elasticsearch-failed-{os.getuid()}"
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(mode=0o700)
+        if self.log.exists():
+            shutil.copy(self.log, kept / self.log.name)
+        if (logs := self.folder / "logs").is_dir():
+            shutil.copytree(logs, kept / logs.name)
+        return kept
 
     def start(self) -> None:
         """Start the server, or start it again with what it had on its disk, and wait until it answers."""

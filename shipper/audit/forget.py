@@ -37,18 +37,28 @@ _PERSONAL_FIELDS = (
 
 
 def forget(
-    client: Elasticsearch, settings: Settings, user: str, declare: Callable[[list[dict[str, str]]], object]
+    client: Elasticsearch,
+    settings: Settings,
+    user: str,
+    declare: Callable[[list[dict[str, str]]], object],
+    progress: Callable[[int, int], object] = lambda *_: None,
 ) -> dict[str, int]:
     """Erase the user's data, and return the number of changed documents by dataset. Repeating it changes nothing.
 
     `declare` is called with what is about to be erased from chained records (erasures.py), and has to write it into the
-    trail. Raises DestinationError, also if the key lacks privileges. What was erased by then stays erased.
+    trail. `progress` is called with the number of changed documents so far, and 0, as nobody knows how many there will
+    be. Raises DestinationError, also if the key lacks privileges. What was erased by then stays erased.
     """
-    counts = {}
+    counts: dict[str, int] = {}
+
+    def moved(done: int) -> None:
+        progress(sum(counts.values()) + done, 0)
+
     for dataset in ("rq.audit", "rq.job", "rq.app"):
         erase = _erase_from_audit if dataset == "rq.audit" else _erase_from_other
-        counts[dataset] = _rewrite(client, settings, indices(dataset, settings.namespace), user, erase, declare)
-    counts["rq.state"] = _rewrite(client, settings, index_name(settings.namespace), user, _erase_from_other, declare)
+        counts[dataset] = _rewrite(client, settings, indices(dataset, settings.namespace), user, erase, declare, moved)
+    states = index_name(settings.namespace)
+    counts["rq.state"] = _rewrite(client, settings, states, user, _erase_from_other, declare, moved)
     return counts
 
 
@@ -92,6 +102,7 @@ def _rewrite(
     user: str,
     erase: Callable[[Record, str], bool],
     declare: Callable[[list[dict[str, str]]], object],
+    moved: Callable[[int], object],
 ) -> int:
     """Rewrite each document that names the person. Fails if it was changed concurrently."""
     done = 0
@@ -114,6 +125,7 @@ def _rewrite(
                 answer = client.bulk(operations=actions, refresh=True)
                 _refuse(answer, settings)
                 done += len(actions) // 2
+                moved(done)
     return done
 
 
@@ -126,7 +138,8 @@ def _target(hit: dict[str, Any], index: str) -> dict[str, Any]:
 
 
 def _refuse(answer: Any, settings: Settings) -> None:
-    from ..client import addresses_for_people, refusal
+    from ..client import addresses_for_people
+    from ..diagnosis import refusal
 
     for item in answer["items"]:
         result = item["index"]

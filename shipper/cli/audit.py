@@ -12,7 +12,7 @@ import orjson
 
 from .. import settings
 from ..errors import ShipperError
-from . import audit_verify, options
+from . import audit_verify, options, progress
 from .groups import Group
 
 _EVENT = ("action", "resource", "outcome", "changes", "reason", "target", "category", "type", "message")
@@ -201,8 +201,11 @@ def forget(user: str, reason: str | None, yes: bool, **flags: str | None) -> Non
     event = Event(
         action=ERASED_ACTION, type="deletion", category="iam", reason=reason, operator=True, resource=("user", None)
     )
-    with client.connect_reader(config) as search:
-        counts = erasing.forget(search, config, user, declare)
+    try:
+        with client.connect_reader(config) as search, progress.bar("Erasing") as moved:
+            counts = erasing.forget(search, config, user, declare, moved)
+    except KeyboardInterrupt:
+        raise ShipperError("Interrupted. What was erased stays erased; the same command goes on.") from None
     counts["dead letters"] = erasing.forget_dead_letters(config.state, user)
     for name, count in counts.items():
         click.echo(f"{name:13} {count}")

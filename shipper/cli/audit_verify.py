@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,10 +15,7 @@ from .. import settings
 from ..errors import DestinationError, ShipperError
 from ..printable import printable, printable_json
 from ..settings import Settings
-from . import options
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from . import options, progress
 
 NOT_CHECKABLE = 3
 
@@ -56,16 +53,16 @@ def command(since: str | None, anchor: Path | None, as_json: bool, **flags: str 
     kept = anchors.parse(_read(anchor), keys, signers) if anchor else None
     begin = timeline.parse_time(since, now) if since else None
     try:
-        with client.connect_reader(config) as search, _bar() as bar:
-            task = bar.add_task("verifying", total=None)
-            report = verifying.verify(
-                search, config, begin, lambda done, total: bar.update(task, completed=done, total=total)
-            )
+        with client.connect_reader(config) as search, progress.bar("Verifying") as moved:
+            report = verifying.verify(search, config, begin, moved)
             if kept is not None:
                 with translated_errors(config):
                     anchors.compare(search, config, report, kept, keys, now)
     except DestinationError as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(NOT_CHECKABLE)
+    except KeyboardInterrupt:
+        click.echo("Interrupted: not all was checked. Nothing was changed; --since checks a part of it.", err=True)
         sys.exit(NOT_CHECKABLE)
     if as_json:
         sys.stdout.buffer.write(printable_json(_plain(report)))
@@ -76,14 +73,6 @@ def command(since: str | None, anchor: Path | None, as_json: bool, **flags: str 
     if anchor:
         _append(anchor, anchors.lines(report.ends, keys, now))
         click.echo(f"{len(report.ends)} heads added to {anchor}.", err=True)
-
-
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _print(report: Any, config: Settings) -> None:

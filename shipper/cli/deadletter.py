@@ -14,7 +14,7 @@ from .. import settings
 from ..errors import StateError
 from ..printable import printable, printable_lines
 from ..records import timestamp
-from . import options
+from . import options, progress
 from .groups import Group
 
 if TYPE_CHECKING:
@@ -109,7 +109,11 @@ def replay(identifiers: tuple[str, ...], everything: bool, line: str | None, **f
     if line:
         content = sys.stdin.buffer.read() if line == "-" else Path(line).read_bytes()
         chosen = iter([replaying.with_line(next(chosen), content)])
-    result = replaying.replay(config, dead_letters, chosen, RETRY_TIMEOUT_S)
+    try:
+        with progress.bar("Replaying") as moved:
+            result = replaying.replay(config, dead_letters, chosen, RETRY_TIMEOUT_S, moved)
+    except KeyboardInterrupt:
+        raise StateError("Interrupted. Those that were indexed are removed; the same command goes on.") from None
     for identifier, reason in result.refused:
         click.echo(f"{identifier}  {printable(reason)}")
     click.echo(

@@ -9,7 +9,7 @@ import click
 
 from .. import settings
 from ..errors import ShipperError
-from . import logs, options
+from . import logs, options, progress
 
 
 @click.command(
@@ -41,29 +41,14 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
     nothing is indexed twice. After Ctrl-C, the same command continues. In text logs, the start and end of a job are
     combined.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
     from ..read.timeline import parse_time
     from ..ship import importer
 
     config = settings.load(flags)
     logs.begin(config)
     earliest = parse_time(since, datetime.now(UTC)) if since else None
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("Importing"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("")
-        result = importer.run(
-            config, files, earliest, lambda read, total: bar.update(task, completed=read, total=total)
-        )
+    with progress.bar("Importing") as moved:
+        result = importer.run(config, files, earliest, moved)
     counts = result.counts
     skipped = f", {result.skipped} left out (before {since})" if since else ""
     click.echo(

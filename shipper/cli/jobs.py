@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 from redis import RedisError
@@ -22,6 +19,7 @@ from ..printable import printable_json
 from ..redact import Redactor
 from ..settings import Settings
 from . import options
+from .progress import bar
 from .shown import printable
 
 STATES = sorted(live.STATES)
@@ -160,7 +158,7 @@ def _act(
         if not going_on:
             plan.drop()
         raise ShipperError("Nothing was done.")
-    with _progress(act, count) as progress:
+    with bar("Requeueing" if act == "requeue" else "Discarding") as progress:
         try:
             outcome = plan.run(rate=rate, reason=reason, progress=progress)
         except KeyboardInterrupt:
@@ -175,16 +173,3 @@ def _agreed(act: str, count: int, name: str) -> bool:
         return click.confirm(f"{act.capitalize()} {count} jobs ({printable(name)})?", err=True)
     except click.Abort:
         return False
-
-
-@contextmanager
-def _progress(act: str, total: int) -> Iterator[Callable[[int, int], Any]]:
-    """A bar on a terminal; nothing else."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn(act), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(act, total=total)
-        yield lambda done, _total: bar.update(task, completed=done)

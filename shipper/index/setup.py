@@ -66,8 +66,9 @@ def wanted(settings: Settings, *, pipeline: bool = True) -> list[Part]:
 def plan(cluster: Cluster, settings: Settings, *, pipeline: bool = True) -> list[Change]:
     """Compare installed and wanted parts. Needs the cluster privilege `monitor`, and `read_pipeline` for `pipeline`.
 
-    Raises DestinationError.
+    Raises DestinationError; Refused if the server is not supported.
     """
+    cluster.check_version()
     return [Change(part, _action(part, _installed(cluster, part))) for part in wanted(settings, pipeline=pipeline)]
 
 

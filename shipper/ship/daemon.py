@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .. import client
 from ..errors import DestinationError, SettingsError, SourceError
-from ..index import retention
+from ..index import retention, state_retention
 from ..records import SEAL_EVERY_S
 from ..service import ServiceInfo
 from ..settings import Settings
@@ -226,12 +226,13 @@ class _Daemon:
         self._seal(False)
 
     def _prune(self) -> None:
-        """Delete the indices past their retention. Missing privileges are only logged."""
+        """Delete what is past its retention. Missing privileges are only logged."""
         if not self._settings.prune:
             return
         try:
             with client.connect(self._settings) as cluster:
                 past = retention.prune(cluster, self._settings, datetime.now(UTC))
+                state_retention.begin(cluster, self._settings, datetime.now(UTC))  # Elasticsearch goes on by itself
         except DestinationError as error:
             log.warning(
                 "Old indices could not be deleted: %s Run `shipper prune` with a key that may.",

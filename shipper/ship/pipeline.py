@@ -16,6 +16,7 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
 from .. import client
+from ..diagnosis import refusal
 from ..errors import DestinationError
 from ..index import setup
 from ..records import Record
@@ -25,7 +26,7 @@ from .bulk.backoff import LogThrottle
 from .bulk.batch import Batch, BulkRequest, ItemsRequest
 from .bulk.dead_letters import DeadLetters
 from .bulk.request import Bulk, InvalidRequest, TooLarge
-from .bulk.response import InvalidResponse, dead_letters_of, is_all_well, parse_bulk_response
+from .bulk.response import BulkResponse, InvalidResponse, dead_letters_of, is_all_well, parse_bulk_response
 from .bulk.retry import RetryState
 from .bulk.sender_pool import SenderPool
 from .bulk.states import StateBatch, StateWindow
@@ -87,6 +88,7 @@ class Pipeline:
         self.counting = counting
         self._settings = settings
         self._dead_letters = dead_letters
+        self._retry_timeout_s = retry_timeout_s
         self._retry_state = RetryState(self.counts, stop, retry_timeout_s)
         self._bulk = Bulk(settings)
         self._reader = reader or NdjsonReader(settings)
@@ -286,6 +288,7 @@ class Pipeline:
                 requests.append(request)
                 attempts.failed(str(error), error)
                 continue
+            self._give_up_if_refused(outcome)
             delivery.indexed += outcome.done - outcome.duplicates
             delivery.duplicates += outcome.duplicates
             delivery.not_indexed += outcome.not_indexed
@@ -305,6 +308,11 @@ class Pipeline:
                 attempts.failed(f"Elasticsearch puts documents off ({outcome.error}).")
         attempts.done()
         return delivery
+
+    def _give_up_if_refused(self, outcome: BulkResponse) -> None:
+        """In a run that ends by itself, waiting until the API key may write is in vain. Raises Refused."""
+        if outcome.refused and self._retry_timeout_s is not None:
+            raise refusal(403, outcome.refused, client.addresses_for_people(self._settings))
 
     def _halved(self, items: list[Item], error: TooLarge | InvalidRequest, delivery: Delivery) -> list[BulkRequest]:
         """Two requests of one that was refused as a whole; a document that is refused so by itself is a dead letter.

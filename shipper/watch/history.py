@@ -9,7 +9,8 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from ..client import addresses_for_people, refusal, translated_errors
+from ..client import addresses_for_people, translated_errors
+from ..diagnosis import refusal
 from ..records import indices, parse_timestamp, timestamp
 from ..settings import Settings
 from .options import RuleOptions, objective_s

@@ -170,6 +170,45 @@ def test_pruning_deletes_what_is_past_and_nothing_else(
         search.indices.delete(index=others)
 
 
+def states(search: Elasticsearch, namespace: str, *ages: int) -> None:
+    """A state of a dead job for each age in days, and one of a job that waits since the longest."""
+    index = f"rq-state-{namespace}"
+    search.options(ignore_status=400).indices.create(index=index)
+    for age, name in (*((age, "dead") for age in ages), (max(ages), "queued")):
+        changed = records.timestamp(datetime.now(UTC) - timedelta(days=age))
+        document = {"@timestamp": changed, "updated_at": changed, "state": name, "user": {"id": "ann"}}
+        search.index(index=index, id=f"{name}-{age}", document=document, refresh=True)
+
+
+def kept(search: Elasticsearch, namespace: str) -> set[str]:
+    index = f"rq-state-{namespace}"
+    search.indices.refresh(index=index)
+    return {hit["_id"] for hit in search.search(index=index)["hits"]["hits"]}
+
+
+@pytest.mark.usefixtures("installed")
+def test_states_of_jobs_that_ended_long_ago_are_deleted(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    states(search, namespace, 100, 80, 20)
+    said = programs.run("shipper", "prune", "--dry-run").stdout
+    assert said == "would delete 1 states of jobs that ended more than 90 days ago\n"
+    assert len(kept(search, namespace)) == 4
+    assert "deleted 1 states" in programs.run("shipper", "prune").stdout
+    assert kept(search, namespace) == {"dead-80", "dead-20", "queued-100"}
+    assert "deleted 1 states" in programs.run("shipper", "prune", SHIPPER_RETENTION="job=30").stdout  # as job's
+    assert "deleted 1 states" in programs.run("shipper", "prune", SHIPPER_RETENTION="job=30,state=10d").stdout
+    assert kept(search, namespace) == {"queued-100"}
+    assert "No index is past its days" in programs.run("shipper", "prune").stdout
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_daemon_deletes_old_states_by_itself(programs: Programs, search: Elasticsearch, namespace: str) -> None:
+    states(search, namespace, 100, 20)
+    programs.start("shipper", "run")
+    wait_for(lambda: kept(search, namespace) == {"dead-20", "queued-100"}, "the old state to be deleted")
+
+
 def test_the_daemon_prunes_by_itself(programs: Programs, search: Elasticsearch, namespace: str) -> None:
     old = records.index_name("rq.app", datetime.now(UTC) - timedelta(days=40), namespace)
     search.indices.create(index=old)

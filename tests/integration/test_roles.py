@@ -157,6 +157,16 @@ def test_who_may_not_read_gets_a_clear_word(
         done = keys.run("shipper", *command, check=False, **as_role(keys, own_server, "shipper"))
         assert done.returncode == status
         assert "forbids this to the key in SHIPPER_API_KEY (403" in done.stderr
+        assert "needs the key of the role `reader`" in done.stderr
+
+
+def test_who_may_not_write_is_told_so_at_once(keys: Programs, own_server: OwnElasticsearch) -> None:
+    keys.log.write_bytes(Path("tests/golden/job-finished.jsonl").read_bytes())
+    done = keys.run(
+        "shipper", "run", "--once", check=False, **as_role(keys, own_server, "reader"), SHIPPER_PAST_DAYS="9999"
+    )
+    assert done.returncode == 1
+    assert "needs the key of the role `shipper`" in done.stderr
 
 
 def test_the_reader_reads_and_changes_nothing(
@@ -202,7 +212,11 @@ def test_the_pruner_deletes_indices_and_reads_nothing(
             client.search(index=shipped["_index"])
         with pytest.raises(AuthorizationException):
             client.delete(index=shipped["_index"], id=shipped["_id"])
-    assert f"deleted {old}" in keys.run("shipper", "prune", **as_role(keys, own_server, "pruner")).stdout
+    ended = {"state": "dead", "updated_at": "2015-01-01T00:00:00Z", "@timestamp": "2015-01-01T00:00:00Z"}
+    own_search.index(index=f"rq-state-{name}", id="old", document=ended, refresh=True)
+    said = keys.run("shipper", "prune", **as_role(keys, own_server, "pruner")).stdout
+    assert f"deleted {old}" in said
+    assert "deleted 1 states" in said
     assert own_search.indices.exists(index=shipped["_index"])
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from shipper import settings
-from shipper.errors import DestinationError
+from shipper.errors import DestinationError, Refused
 from shipper.ship import pipeline
-from shipper.ship.bulk import backoff, batch
+from shipper.ship.bulk import backoff, batch, replay
 from shipper.ship.bulk.dead_letters import DeadLetters
 from shipper.ship.bulk.retry import Stopped
 from shipper.ship.pipeline import Pipeline
@@ -57,6 +57,7 @@ class Run:
                 **settings_,
             }
         )
+        self.settings = made
         self.stop = threading.Event()
         self.pipeline = Pipeline(made, self.dead_letters, self.stop, retry_timeout_s)
         self.discovery = Discovery([str(self.log)], [])
@@ -379,3 +380,37 @@ def test_odd_lines_count_for_the_size_of_a_batch(tmp_path: Path) -> None:
         block = tailed.read()
         assert block is not None
         assert run.pipeline._reader.read(block).size >= len(large)
+
+
+def test_a_run_that_ends_by_itself_ends_at_once_if_its_key_may_not_write(tmp_path: Path) -> None:
+    """And its position stays, so that nothing is lost."""
+    with serving(each(403, "security_exception")) as server:
+        run = Run(tmp_path, server, retry_timeout_s=600.0)
+        run.log.write_bytes(lines(COUNT))
+        began = time.monotonic()
+        with pytest.raises(Refused, match="forbids this to the key"):
+            run.ship()
+        assert time.monotonic() - began < 300
+        assert len(server.requests) == 1
+        assert run.acknowledged == 0
+
+
+def test_a_replay_that_is_interrupted_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "LINE_LIMIT", 1)  # each line is a request of its own
+    with serving() as server:
+        run = Run(tmp_path, server)
+        server.refuses = lambda source: True
+        run.log.write_bytes(lines(3))
+        run.ship()
+        server.refuses = lambda source: False
+        seen: list[tuple[int, int]] = []
+
+        def interrupted(done: int, total: int) -> None:
+            seen.append((done, total))
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            replay.replay(run.settings, run.dead_letters, run.dead_letters.all(), 5.0, interrupted)
+        assert (seen, len(run.dead()), len(server.documents)) == ([(1, 3)], 2, 1)
+        result = replay.replay(run.settings, run.dead_letters, run.dead_letters.all(), 5.0, lambda *n: seen.append(n))
+        assert (result.indexed, seen[1:], len(server.documents)) == (2, [(1, 2), (2, 2)], 3)

@@ -72,7 +72,7 @@ def test_lists_are_lists_in_the_file_and_have_commas_in_the_environment() -> Non
 
 def test_retention_changes_what_it_names_and_keeps_the_rest() -> None:
     made = load(SHIPPER_RETENTION="job=7,audit=3650")
-    assert made.retention == {"job": 7, "app": 30, "metric": 30, "shipper": 30, "alert": 365, "audit": 3650}
+    assert made.retention == {"job": 7, "app": 30, "metric": 30, "shipper": 30, "alert": 365, "audit": 3650, "state": 7}
 
 
 def test_settings_are_frozen() -> None:

@@ -149,3 +149,26 @@ def test_a_compose_that_is_too_old_is_told(
     else:
         with pytest.raises(StackError, match="docker compose version"):
             Engine()
+
+
+def test_the_log_of_a_server_that_failed_is_there_when_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Elasticsearch itself names files of its folder, which is removed."""
+    monkeypatch.setattr(
+        elasticsearch, "choose", lambda: (elasticsearch.RELEASES[0], elasticsearch.Java(Path("/x/y/z"), 25))
+    )
+    (tmp_path / "config").mkdir()
+    monkeypatch.setattr(elasticsearch, "fetch", lambda _release: tmp_path)
+    monkeypatch.setattr(elasticsearch.Elasticsearch, "_command", lambda self: ["sh", "-c", _FAILS])
+    with pytest.raises(StackError) as failed:
+        elasticsearch.Elasticsearch()
+    said = str(failed.value)
+    named = [Path(word.rstrip(".")) for word in said.split() if word.startswith("/")]
+    assert len(named) == 2
+    assert all(path.exists() for path in named), said
+    assert "bad luck" in said
+    assert "bad luck" in (named[-1] / "console.log").read_text()
+
+
+_FAILS = 'echo bad luck; echo more > "$HOME/logs/server.log"; echo "check $HOME/logs/server.log"; exit 1'

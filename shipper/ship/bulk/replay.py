@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ...settings import Settings
@@ -28,10 +28,15 @@ class Replayed:
 
 
 def replay(
-    settings: Settings, dead_letters: DeadLetters, chosen: Iterable[StoredDeadLetter], retry_timeout_s: float
+    settings: Settings,
+    dead_letters: DeadLetters,
+    chosen: Iterable[StoredDeadLetter],
+    retry_timeout_s: float,
+    progress: Callable[[int, int], object] = lambda *_: None,
 ) -> Replayed:
     """Send the lines of the chosen dead letters. Raises DestinationError after `retry_timeout_s`.
 
+    `progress` is called with (how many were sent, how many there are), when those that are indexed are removed.
     Each line gets the index and id that it would have had, so that a second replay only makes duplicates.
     """
     refused: list[tuple[str, str]] = []
@@ -41,11 +46,14 @@ def replay(
     pipeline = Pipeline(settings, dead_letters, threading.Event(), retry_timeout_s)
     try:
         pipeline.prepare()
+        sent = 0
         for chunk in _chunks(chosen):
             texts = [stored for stored in chunk if stored.dead_letter.written_at]
             others = [stored for stored in chunk if not stored.dead_letter.written_at]
             refused += _send(pipeline, dead_letters, others, settings) if others else []
             refused += _send_text(pipeline, dead_letters, texts, settings) if texts else []
+            sent += len(chunk)
+            progress(sent, len(chosen))
     finally:
         pipeline.close()
     return Replayed(pipeline.counts.indexed, pipeline.counts.duplicates, refused)

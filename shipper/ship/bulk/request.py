@@ -13,7 +13,8 @@ import orjson
 from elastic_transport import BaseNode, Serializer, Transport
 
 from ... import client
-from ...client import REQUEST_TIMEOUT_S, addresses_for_people, refusal, unreachable
+from ...client import REQUEST_TIMEOUT_S, addresses_for_people
+from ...diagnosis import refusal, unreachable
 from ...errors import DestinationError
 from ...settings import Settings
 from ..reader.items import Buffer

@@ -46,7 +46,8 @@ class BulkResponse:
     """The result for a request. `done` and `duplicates` are numbers of records; duplicates are included in `done`.
 
     `created` are the records that are indexed now and were not before, if somebody counts them. `already_there`: audit
-    records whose id was taken. `retryable` are the items to send again, because of `error`.
+    records whose id was taken. `retryable` are the items to send again, because of `error`. `refused`: why the API
+    key may not write some document, "" if it may write all.
     """
 
     done: int = 0
@@ -59,6 +60,7 @@ class BulkResponse:
     dead: list[DeadLetter] = field(default_factory=list)
     already_there: list[Item] = field(default_factory=list)
     error: str = ""
+    refused: str = ""
 
 
 class InvalidResponse(ValueError):
@@ -138,6 +140,8 @@ def _is_not_indexed(result: _Result, status: int) -> bool:
 
 def _sort(item: Item, status: int, error: _Error, outcome: BulkResponse) -> None:
     kind, reason = error.type or "", error.reason or ""
+    if kind == "security_exception":
+        outcome.refused = outcome.refused or f"{kind}: {reason}"
     if status == 409 and kind in ("", "version_conflict_engine_exception"):
         outcome.done += item.document.is_record
         outcome.duplicates += item.document.is_record
