@@ -13,6 +13,7 @@ import click
 from .. import settings
 from ..errors import StateError
 from ..printable import printable, printable_lines
+from ..read.clock import Clock
 from ..records import timestamp
 from . import options, progress
 from .groups import Group
@@ -38,16 +39,18 @@ def command() -> None:
     ),
 )
 @options.state
+@options.utc
 @options.json
-def list_(as_json: bool, **flags: str | None) -> None:
+def list_(as_json: bool, utc: bool, **flags: str | None) -> None:
     """Show one line for each dead letter, oldest first."""
+    zone = Clock.of(utc)
     for stored in _dead_letters(flags).all():
         if as_json:
             click.echo(json_module.dumps(_as_json(stored)))
         else:
             one = stored.dead_letter
             where, reason = printable(f"{one.path}:{one.offset}"), printable(one.reason)
-            click.echo(f"{stored.id}  {stored.read_at:%Y-%m-%d %H:%M:%S}  {where}  {reason}")
+            click.echo(f"{stored.id}  {zone.full(stored.read_at)}  {where}  {reason}")
 
 
 @command.command(epilog=options.examples("shipper deadletter show 3f2b8c1e > line.json"))

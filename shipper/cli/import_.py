@@ -22,7 +22,7 @@ from . import logs, options, progress
     required=True,
     help="json: one JSON object per line. legacy: text logs of RQ and of task loggers.",
 )
-@click.option("--since", metavar="TIME", help='Skip older records: ISO 8601, an age (90d), or "yesterday 14:00".')
+@click.option("--since", metavar="TIME", help='Skip older records: ISO 8601, an age (90d), or "yesterday 14:00"; UTC.')
 @click.option(
     "--timezone", metavar="ZONE", help="The zone of times without one in text logs (SHIPPER_TIMEZONE): Europe/Berlin."
 )

@@ -11,7 +11,6 @@ from typing import Any
 import click
 import orjson
 from redis import RedisError
-from rich.console import Console
 from rich.table import Table
 
 from .. import settings
@@ -22,6 +21,7 @@ from ..live.inspection import KINDS, KeyFacts, Overview
 from ..redact import Redactor
 from . import options
 from .shown import size, span, text
+from .terminal import console
 
 
 @click.command(epilog=options.examples("shipper inspect", "shipper inspect queue", "shipper inspect rq:workers"))
@@ -60,7 +60,7 @@ def command(what: str | None, limit: int, rows: int, redis: str | None, as_json:
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z))
     else:
-        Console().print(shown)
+        console().print(shown)
 
 
 def _one(connection: Any, name: str, redactor: Redactor) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..live import jobs as live
 from ..live.connection import connect, unreachable
 from ..live.jobs import Criteria, JobState
 from ..printable import printable_json
+from ..read.clock import Clock
 from ..redact import Redactor
 from ..settings import Settings
 from . import options
@@ -59,6 +60,7 @@ def _rate(_context: click.Context, _flag: click.Parameter, given: str | None) ->
 @options.reason
 @options.actor
 @options.redis
+@options.utc
 @options.json
 def command(
     states: tuple[str, ...],
@@ -70,6 +72,7 @@ def command(
     reason: str | None,
     actor: str | None,
     as_json: bool,
+    utc: bool,
     redis: str | None,
     **filters: str | None,
 ) -> None:
@@ -81,11 +84,12 @@ def command(
     Jobs that RQ has deleted since are found by `shipper timeline`.
     """
     options.act_as(actor)
+    clock = Clock.of(utc)
     config = settings.load({"redis": redis})
-    criteria = _criteria(states or (("dead",) if act else tuple(STATES)), since, filters)
+    criteria = _criteria(states or (("dead",) if act else tuple(STATES)), since, clock, filters)
     try:
         if act is None:
-            _list(config, criteria, as_json=as_json)
+            _list(config, criteria, clock, as_json=as_json)
         else:
             given = {"state": ",".join(sorted(criteria.states)), **filters, "since": since}
             name = " ".join(f"{flag}={value}" for flag, value in given.items() if value)
@@ -94,13 +98,13 @@ def command(
         raise unreachable(error) from error
 
 
-def _criteria(states: tuple[str, ...], since: str | None, filters: dict[str, str | None]) -> Criteria:
+def _criteria(states: tuple[str, ...], since: str | None, clock: Clock, filters: dict[str, str | None]) -> Criteria:
     from ..read.timeline import parse_time
 
     now = datetime.now(UTC)
     return Criteria(
         states=states,
-        since=parse_time(since, now) if since else None,
+        since=parse_time(since, now, clock.zone) if since else None,
         function=filters["function"],
         family=filters["family"],
         queue=filters["queue"],
@@ -110,7 +114,7 @@ def _criteria(states: tuple[str, ...], since: str | None, filters: dict[str, str
     )
 
 
-def _list(config: Settings, criteria: Criteria, *, as_json: bool) -> None:
+def _list(config: Settings, criteria: Criteria, clock: Clock, *, as_json: bool) -> None:
     count, redactor = 0, Redactor(config.redact)
     with connect(config) as redis:
         for job in live.find(redis, criteria, with_error=True):
@@ -119,13 +123,13 @@ def _list(config: Settings, criteria: Criteria, *, as_json: bool) -> None:
             if as_json:
                 sys.stdout.buffer.write(printable_json(asdict(shown)))
             else:
-                click.echo(_line(shown))
+                click.echo(_line(shown, clock))
     if not as_json:
         click.echo(f"{count} jobs.", err=True)
 
 
-def _line(job: JobState) -> str:
-    at = f"{job.updated_at:%Y-%m-%d %H:%M:%S}" if job.updated_at else "-"
+def _line(job: JobState, clock: Clock) -> str:
+    at = clock.full(job.updated_at) if job.updated_at else "-"
     shown = (at, f"{job.state:11}", job.job_id, job.queue or "-", job.function or "-", job.user or "-", job.error or "")
     return "  ".join(printable(part) for part in shown).rstrip()
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .. import fields
@@ -15,6 +16,7 @@ from ..read.entry import TimelineEntry, entry
 from ..records import Record
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 _COLOURS = {"success": "green", "failure": "red"}
@@ -99,12 +101,18 @@ def _beside(head: Text, message: str, width: int) -> Iterator[Text]:
     yield from lines[1:]
 
 
+@lru_cache(1)
+def _measure(width: int) -> Console:
+    """What counts columns: East Asian letters take two."""
+    from rich.console import Console
+
+    return Console(width=width)
+
+
 def _wrapped(message: str, indent: int, width: int) -> Iterator[Text]:
     """The message as lines of at most `width` columns."""
-    from rich.console import Console
     from rich.text import Text
 
-    measure = Console(width=width)  # East Asian letters take two columns
-    for line in Text(message).wrap(measure, max(width - indent, 20)):
+    for line in Text(message).wrap(_measure(width), max(width - indent, 20)):
         line.rstrip()
         yield Text(" " * indent) + line

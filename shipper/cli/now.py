@@ -11,7 +11,7 @@ from typing import Any
 import click
 import orjson
 from redis import RedisError
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +22,7 @@ from ..live.connection import connect, unreachable
 from ..live.present import SECTIONS, Present
 from . import options
 from .shown import size, span, text
+from .terminal import console
 
 Tables = Callable[[Present], list[Any]]
 
@@ -45,7 +46,7 @@ def command(sections: tuple[str, ...], watch: bool, every: float, redis: str | N
         elif watch:
             _watch(connection, chosen, every)
         else:
-            Console().print(show(_read(connection, chosen), chosen))
+            console().print(show(_read(connection, chosen), chosen))
 
 
 def show(sample: Present, sections: Sequence[str]) -> Group:
@@ -72,7 +73,7 @@ def _read(connection: Any, sections: Sequence[str]) -> Present:
 
 def _watch(connection: Any, sections: Sequence[str], every: float) -> None:
     """Redis may go away and come back: then it says so, and goes on."""
-    with Live(console=Console(), screen=sys.stdout.isatty(), auto_refresh=False) as live:
+    with Live(console=console(), screen=sys.stdout.isatty(), auto_refresh=False) as live:
         try:
             while True:
                 try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     pass
 
 _FIRST = 1000  # records that are looked at before the first is shown: what differs between them gets a column
-PAGE_LIMIT = 2000  # records of an HTML page: some 5 MB, which a browser opens at once
+PAGE_LIMIT = 2000  # records of an HTML page: some 4 MB, which a browser opens at once
 
 
 @click.command(

@@ -7,13 +7,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 from click.shell_completion import ShellComplete
 
 from shipper.cli import COMMANDS, cli, groups
-from tests.programs import LIMIT_S
+from tests.programs import BIN, LIMIT_S
 
 CLIENT = ("elasticsearch", "elastic_transport")
 
@@ -33,7 +34,7 @@ def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[t
 ALL = dict(commands())
 
 
-def _imported_by(*calls: list[str], among: tuple[str, ...]) -> list[str]:
+def _imported_by(*calls: list[str], among: tuple[str, ...], folder: Path) -> list[str]:
     """Which of these modules a new process has imported after these calls."""
     code = (
         "import sys\nfrom shipper.cli import cli\n"
@@ -49,22 +50,22 @@ def _imported_by(*calls: list[str], among: tuple[str, ...]) -> list[str]:
         text=True,
         check=True,
         timeout=LIMIT_S,
-        env={**environment, "SHIPPER_STATE": "/nowhere"},
+        env={**environment, "SHIPPER_STATE": str(folder / "state")},
     )
     return list(eval(done.stdout.splitlines()[-1]))  # noqa: S307 - our own list
 
 
-def test_no_help_imports_the_elasticsearch_client() -> None:
+def test_no_help_imports_the_elasticsearch_client(tmp_path: Path) -> None:
     calls = [[*path, "--help"] for path in ALL if path != ("worker",)]  # which asks RQ for its help
-    assert _imported_by(*calls, among=CLIENT) == []
+    assert _imported_by(*calls, among=CLIENT, folder=tmp_path) == []
 
 
-def test_the_list_of_commands_imports_none_of_them() -> None:
-    assert _imported_by(["--help"], ["-h"], among=(*CLIENT, "rich", "redis", "rq")) == []
+def test_the_list_of_commands_imports_none_of_them(tmp_path: Path) -> None:
+    assert _imported_by(["--help"], ["-h"], among=(*CLIENT, "rich", "redis", "rq"), folder=tmp_path) == []
 
 
-def test_status_and_dead_letters_import_no_elasticsearch_client() -> None:
-    assert _imported_by(["status"], ["deadletter", "list"], among=CLIENT) == []
+def test_status_and_dead_letters_import_no_elasticsearch_client(tmp_path: Path) -> None:
+    assert _imported_by(["status"], ["deadletter", "list"], among=CLIENT, folder=tmp_path) == []
 
 
 def test_the_summaries_are_those_of_the_commands() -> None:
@@ -116,3 +117,21 @@ def test_completion_knows_commands_and_flags_without_importing_them() -> None:
     assert completed(incomplete="t") == ["timeline", "top"]
     assert completed("audit", incomplete="v") == ["verify"]
     assert "--customer" in completed("timeline", incomplete="--c")
+
+
+@pytest.mark.parametrize("times", [1, 100_000], ids=["short", "long"])
+def test_a_command_whose_reader_is_gone_ends_silently(times: int) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            [BIN / "shipper", "redact"],
+            input=b"hello " * times,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=LIMIT_S,
+        )
+    finally:
+        os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, b"")

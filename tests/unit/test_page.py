@@ -110,7 +110,7 @@ def test_a_stack_trace_is_folded_and_stands_once() -> None:
     said = rendered([record(1, "job-dead", error={"type": "ValueError", "stack_trace": TRACE}, **CHARGE)])
     assert said.count("line 7") == 1
     assert "<details><summary>Stack trace</summary><pre>Traceback (most recent call last):\n" in said
-    assert "&quot;type&quot;:&quot;ValueError&quot;" in said
+    assert '"type":"ValueError"' in said
 
 
 def test_beyond_the_limit_a_word_says_so() -> None:
