@@ -28,24 +28,24 @@ def unsupported(product: str, where: str) -> Refused:
     return Refused(f"At {where} is {product}, which is not supported. rq-shipper needs Elasticsearch 8 or 9.")
 
 
-def unreachable(where: str, error: elastic_transport.TransportError) -> Unreachable:
-    """The exception for a request that got no response."""
+def unreachable(where: str, error: elastic_transport.TransportError, product: str = "Elasticsearch") -> Unreachable:
+    """The exception for a request that got no response. `product`: Elasticsearch or Kibana."""
+    setting = f"SHIPPER_{product.upper()}"
     reason = str(error.message).split("(<", 1)[0].strip() or type(error).__name__
     if any(sign in reason.lower() for sign in _PLAIN_HTTP):
         return Unreachable(
-            f"What answers at {where} does not speak TLS ({reason}). If it is Elasticsearch without TLS, write http:// "
-            "instead of https:// in SHIPPER_ELASTICSEARCH."
+            f"What answers at {where} does not speak TLS ({reason}). If it is {product} without TLS, write http:// "
+            f"instead of https:// in {setting}."
         )
     if isinstance(error, elastic_transport.TlsError) or "certificate" in reason.lower():
+        fingerprint = ", or SHIPPER_FINGERPRINT to its own SHA-256" if product == "Elasticsearch" else ""
         return Unreachable(
-            f"The certificate of Elasticsearch at {where} is not trusted ({reason}). Set SHIPPER_CA_FILE to the "
-            "certificate of the authority that signed it, or SHIPPER_FINGERPRINT to its own SHA-256."
+            f"The certificate of {product} at {where} is not trusted ({reason}). Set SHIPPER_CA_FILE to the "
+            f"certificate of the authority that signed it{fingerprint}."
         )
     if any(sign in reason.lower() for sign in _HUNG_UP) and (https := _speaks_tls(where)):
-        return Unreachable(f"Elasticsearch at {where} speaks TLS: write {https} in SHIPPER_ELASTICSEARCH ({reason}).")
-    return Unreachable(
-        f"Elasticsearch at {where} cannot be reached ({reason}). Is it running, and is SHIPPER_ELASTICSEARCH right?"
-    )
+        return Unreachable(f"{product} at {where} speaks TLS: write {https} in {setting} ({reason}).")
+    return Unreachable(f"{product} at {where} cannot be reached ({reason}). Is it running, and is {setting} right?")
 
 
 # What OpenSSL says when the other side answers in plain HTTP, and urllib3 when it ends the connection without a word.

@@ -398,7 +398,7 @@ def _services(value: Any) -> Mapping[str, str]:
 
 
 def _retention(value: Any) -> Mapping[str, int]:
-    pairs = _pairs(value)
+    pairs = {str(name).strip(): days for name, days in _pairs(value).items()}
     unknown = set(pairs) - set(DEFAULT_RETENTION_DAYS)
     if unknown:
         raise ValueError(f"knows only {', '.join(DEFAULT_RETENTION_DAYS)}, not {', '.join(sorted(unknown))}")

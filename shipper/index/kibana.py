@@ -21,6 +21,7 @@ import elastic_transport
 from elastic_transport import HttpHeaders
 
 from ..client import addresses_for_people, node_class, nodes
+from ..diagnosis import unreachable
 from ..errors import DestinationError, Refused, Unreachable
 from ..settings import Settings
 
@@ -144,11 +145,7 @@ class Kibana:
                 method, in_space + path, body=body, headers=headers, request_timeout=REQUEST_TIMEOUT_S
             )
         except elastic_transport.TransportError as error:
-            reason = str(error.message).split("(<", 1)[0].strip() or type(error).__name__
-            raise Unreachable(
-                f"Kibana at {self.where} cannot be reached ({reason}). Is it running, and is SHIPPER_KIBANA right? "
-                "Where its certificate is not trusted, set SHIPPER_CA_FILE."
-            ) from error
+            raise unreachable(self.where, error, "Kibana") from error
         try:
             content = json.loads(raw)
         except ValueError:

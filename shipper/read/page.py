@@ -182,15 +182,16 @@ def _section(page: Page, group: Group) -> Iterator[str]:
 def _row(one: TimelineEntry, clock: Clock) -> str:
     trace = _text(one.record, "error", "stack_trace")
     record = {**one.record, "error": _without_trace(one.record["error"])} if trace else one.record
-    shown_trace = (
-        f"<details><summary>Stack trace</summary><pre>{escape(printable_lines(trace), quote=False)}</pre></details>" if trace else ""
-    )
-    content = printable_json(record).decode().rstrip()
+    folded = ""
+    if trace:
+        lines = escape(printable_lines(trace), quote=False)
+        folded = f"<details><summary>Stack trace</summary><pre>{lines}</pre></details>"
+    content = escape(printable_json(record).decode().rstrip(), quote=False)
     return (
         f'<tr class="record"><td class="when"><time datetime="{escape(one.at.isoformat())}">{clock.full(one.at)}</time>'
         f'</td><td class="what {_outcome(one)}">{_shown(one.action or one.dataset)}</td>'
         f'<td class="who">{_shown(one.user or "")}</td>'
-        f'<td><details><summary>{_shown(one.message)}</summary>{shown_trace}<pre class="json">{escape(content, quote=False)}</pre>'
+        f'<td><details><summary>{_shown(one.message)}</summary>{folded}<pre class="json">{content}</pre>'
         "</details></td></tr>\n"
     )
 

@@ -17,7 +17,7 @@ import trustme
 from shipper import client, settings
 from shipper.diagnosis import refusal
 from shipper.errors import DestinationError, Refused, SettingsError, Unreachable
-from shipper.index import setup
+from shipper.index import kibana, setup
 
 OPENSEARCH = {"version": {"distribution": "opensearch", "number": "2.11.0"}, "tagline": "The OpenSearch Project"}
 
@@ -103,6 +103,18 @@ def test_http_to_a_port_that_speaks_https_says_so() -> None:
         for error in said_at(f"http://{address}"):
             assert isinstance(error, Unreachable)
             assert f"speaks TLS: write https://{address}" in str(error)
+
+
+def test_kibana_s_address_is_told_in_the_same_way() -> None:
+    with server(version("9.0.0")) as plain, server(version("9.0.0"), tls=trustme.CA()) as encrypted:
+        for url, said in (
+            (f"https://{plain}", "http:// instead of https:// in SHIPPER_KIBANA"),
+            (f"http://{encrypted}", f"speaks TLS: write https://{encrypted} in SHIPPER_KIBANA"),
+            (f"https://{encrypted}", "The certificate of Kibana"),
+        ):
+            with pytest.raises(Unreachable) as wrong:
+                kibana.check(load(kibana=url))
+            assert said in str(wrong.value)
 
 
 def test_a_certificate_that_is_not_trusted_is_still_told_apart() -> None:

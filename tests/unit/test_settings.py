@@ -70,6 +70,18 @@ def test_lists_are_lists_in_the_file_and_have_commas_in_the_environment() -> Non
     assert made.elasticsearch == ("http://one:9200", "https://two:9200")
 
 
+@pytest.mark.parametrize("given", ["job=90d", "job=90", "job = 90 d"])
+def test_days_may_be_called_so(given: str) -> None:
+    made = load(SHIPPER_RETENTION=given)
+    assert made.retention["job"] == made.retention["state"] == 90
+
+
+@pytest.mark.parametrize("given", ["job=90h", "job=x", "job=0", "job=-1", "job=1.5", "job="])
+def test_what_is_no_number_of_days_is_told_how_it_is_written(given: str) -> None:
+    with pytest.raises(SettingsError, match="must be a number of days, 1 or more, such as 90 or 90d"):
+        load(SHIPPER_RETENTION=given)
+
+
 def test_retention_changes_what_it_names_and_keeps_the_rest() -> None:
     made = load(SHIPPER_RETENTION="job=7,audit=3650")
     assert made.retention == {"job": 7, "app": 30, "metric": 30, "shipper": 30, "alert": 365, "audit": 3650, "state": 7}
