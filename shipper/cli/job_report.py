@@ -25,7 +25,7 @@ from ..read.related import Found
 from ..records import Record
 from ..redact import Redactor
 from ..settings import Settings
-from .lines import Layout
+from .lines import Layout, wrapped
 from .shown import printable, span
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ def _known(found: list[Found], ids: list[str]) -> list[Found]:
 
 def texts(report: Report, clock: Clock, width: int | None) -> Iterator[Text]:
     """The report as lines: first what failed and why, last the records."""
-    yield from _facts(report, clock)
+    for name, value, style in _facts(report, clock):
+        yield from _fact(name, value, style, width)
     if report.attempts:
         yield _heading("Attempts")
         yield from (_attempt(one, clock) for one in report.attempts)
@@ -218,39 +219,50 @@ def _heading(name: str) -> Text:
     return Text(f"\n{name}", style="bold")
 
 
-def _facts(report: Report, clock: Clock) -> Iterator[Text]:
+def _facts(report: Report, clock: Clock) -> Iterator[tuple[str, str, str]]:
+    """(name, value, style) of what is known."""
     state = report.state
-    if state is not None:
-        since = f"{state.state}, since {clock.full(state.updated_at)}" if state.updated_at else state.state
-        yield _fact("job", state.job_id)
-        yield _fact("state", f"{since}{', as Redis has it now' if state.live else ''}")
-        yield from (_fact("error", state.error, "red") for _ in [0] if state.error)
-        for name in ("function", "queue", "worker", "family"):
-            if value := getattr(state, name):
-                yield _fact(name, value)
-    if report.arguments:
-        shown = [f"{'' if name.isdecimal() else f'{name}='}{value!r}" for name, value in report.arguments.items()]
-        yield _fact("arguments", ", ".join(shown))
-    asked = report.asked_by or _asker_of(state)
-    if asked:
-        yield _fact("asked by", ", ".join(f"{name} {value}" for name, value in asked.items()))
-    if state is not None:
-        if state.attempt is not None:
-            yield _fact("attempt", state.attempt)
-        if state.created_at:
-            yield _fact("created", clock.full(state.created_at))
-        if state.percent is not None:
-            yield _fact("progress", f"{state.percent:g} %{f', {state.message}' if state.message else ''}")
+    arguments = [f"{'' if name.isdecimal() else f'{name}='}{value!r}" for name, value in report.arguments.items()]
+    asked_by = report.asked_by or _named(state, "user", "customer")
+    facts = {
+        **_named(state, "job_id"),
+        "state": _state_now(state, clock) if state else None,
+        **_named(state, "error", "function", "queue", "worker", "family"),
+        "arguments": ", ".join(arguments),
+        "asked by": ", ".join(f"{name} {value}" for name, value in asked_by.items()),
+        **_named(state, "attempt"),
+        "created": clock.full(state.created_at) if state and state.created_at else None,
+        "progress": _progress(state),
+    }
+    for name, value in facts.items():
+        if value:
+            yield name.replace("_", " "), value, "red" if name == "error" else ""
 
 
-def _asker_of(state: JobState | None) -> dict[str, str]:
-    if state is None:
-        return {}
-    return {name: value for name in ("user", "customer") if (value := getattr(state, name))}
+def _named(state: JobState | None, *names: str) -> dict[str, str]:
+    """Those of the state's fields that it has."""
+    return {name: str(value) for name in names if (value := getattr(state, name, None)) is not None}
 
 
-def _fact(name: str, value: object, style: str = "") -> Text:
-    return Text.assemble((f"{name:{_LABEL}}", "dim"), " ", (printable(value, 2000), style))
+def _state_now(state: JobState, clock: Clock) -> str:
+    since = f", since {clock.full(state.updated_at)}" if state.updated_at else ""
+    return f"{state.state}{since}{', as Redis has it now' if state.live else ''}"
+
+
+def _progress(state: JobState | None) -> str | None:
+    if state is None or state.percent is None:
+        return None
+    return f"{state.percent:g} %{f', {state.message}' if state.message else ''}"
+
+
+def _fact(name: str, value: str, style: str, width: int | None) -> Iterator[Text]:
+    """A name and its value, which is wrapped beside the name."""
+    shown, indent = printable(value, 2000), _LABEL + 1
+    lines = [Text(" " * indent + shown)] if width is None else list(wrapped(shown, indent, width))
+    yield Text.assemble((f"{name:{_LABEL}}", "dim"), " ", (lines[0].plain[indent:], style))
+    for line in lines[1:]:
+        line.stylize(style)
+        yield line
 
 
 def _attempt(one: Attempt, clock: Clock) -> Text:

@@ -25,6 +25,8 @@ SHORT = 8  # of the 32 digits of an id: enough to tell ten thousand jobs apart, 
 ONE_LINE = 130  # columns of a terminal from which on a record's message stands beside its other fields
 INDENT = 14  # of a message below them
 NOTHING = "-"
+Field = tuple[str, int, str]
+"""(text, least width, style)"""
 # What may differ between the records that are shown: the path of the field.
 SERVICE, HOST = ("service", "name"), ("host", "name")
 
@@ -63,22 +65,19 @@ class Layout:
         if self.width is not None and (day := self.clock.at(one.at).date()) != self._day:
             self._day = day
             yield Text(self.clock.day(one.at), style="bold")
-        head = Text()
-        for number, (value, least, style) in enumerate(self._fields(one)):
-            head.append(f"{'  ' if number else ''}{value:{least}}", style=style)
         message = printable(one.message.split("\n", 1)[0])
+        if self.width is not None and self.width < ONE_LINE:
+            yield from _folded(self._fields(one), self.width)
+            yield from wrapped(message, INDENT, self.width) if message else ()
+            return
+        head = Text("  ").join(Text(f"{value:{least}}", style=style) for value, least, style in self._fields(one))
         if self.width is None:
             yield head.append(f"  {message}")
-        elif self.width >= ONE_LINE:
-            yield from _beside(head, message, self.width)
         else:
-            head.rstrip()
-            head.truncate(self.width, overflow="fold")
-            yield head
-            yield from _wrapped(message, INDENT, self.width)
+            yield from _beside(head, message, self.width)
 
-    def _fields(self, one: TimelineEntry) -> Iterator[tuple[str, int, str]]:
-        """(text, least width, style) of what stands before the message."""
+    def _fields(self, one: TimelineEntry) -> Iterator[Field]:
+        """What stands before the message."""
         yield (self.clock.full(one.at) if self.width is None else time_of_day(self.clock.at(one.at))), 12, "dim"
         yield printable(one.action or one.dataset or NOTHING), 14, _COLOURS.get(one.outcome or "", "default")
         yield (printable(short_id(one.job_id)) if one.job_id else NOTHING), SHORT, "default"
@@ -90,13 +89,34 @@ class Layout:
                 yield printable(value or NOTHING), 10, "yellow"
 
 
+def _folded(of: Iterable[Field], width: int) -> Iterator[Text]:
+    """The fields on as few lines as they fit on; what is longer than a line is broken."""
+    from rich.text import Text
+
+    line = Text()
+    for value, least, style in of:
+        shown = Text(f"{value:{least}}", style=style)
+        if line.cell_len and line.cell_len + 2 + len(value) > width:
+            line.rstrip()
+            yield line
+            line = Text(" " * INDENT)
+        elif line.cell_len:
+            line.append("  ")
+        line.append(shown)
+        while line.cell_len > width and line.plain.rstrip() != line.plain[:width].rstrip():
+            yield line[:width]
+            line = Text(" " * INDENT) + line[width:]
+    line.rstrip()
+    yield line
+
+
 def _beside(head: Text, message: str, width: int) -> Iterator[Text]:
     indent = head.cell_len + 2
     if indent > width - 40:  # no room for it: long ids
         yield head
-        yield from _wrapped(message, INDENT, width)
+        yield from wrapped(message, INDENT, width)
         return
-    lines = list(_wrapped(message, indent, width))
+    lines = list(wrapped(message, indent, width))
     yield head + "  " + lines[0][indent:] if lines else head
     yield from lines[1:]
 
@@ -109,7 +129,7 @@ def _measure(width: int) -> Console:
     return Console(width=width)
 
 
-def _wrapped(message: str, indent: int, width: int) -> Iterator[Text]:
+def wrapped(message: str, indent: int, width: int) -> Iterator[Text]:
     """The message as lines of at most `width` columns."""
     from rich.text import Text
 

@@ -108,7 +108,9 @@ def command(
                 _write_page(html, records, limit or PAGE_LIMIT, _title(restrictions, since, until), zone)
                 return
             try:
-                _show(_limited(records, limit), zone, as_json=as_json, at_once=follow)
+                _show(islice(records, limit), zone, as_json=as_json, at_once=follow)
+                if limit is not None and next(records, None) is not None:
+                    click.echo(f"There are more than {limit} (--limit).", err=True)
             except KeyboardInterrupt:
                 return
 
@@ -122,13 +124,6 @@ def _check(
         raise click.UsageError("--follow excludes --limit and --newest-first. --last N says with how many to begin.")
     if last and limit:
         raise click.UsageError("--last excludes --limit: the newest N, or the first N.")
-
-
-def _limited(records: Iterator[Record], limit: int | None) -> Iterator[Record]:
-    """At most `limit` records, and a word if there are more."""
-    yield from islice(records, limit)
-    if limit is not None and next(records, None) is not None:
-        click.echo(f"There are more than {limit} (--limit).", err=True)
 
 
 def _title(restrictions: dict[str, Any], since: str | None, until: str | None) -> str:

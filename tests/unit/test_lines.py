@@ -80,9 +80,15 @@ def test_no_line_is_wider_than_the_terminal_and_nothing_is_lost(width: int) -> N
     assert said[0] == "Sat 2026-11-21, UTC"
     assert max(map(len, said)) <= width
     words = " ".join(said).split()
-    if width >= 80:
-        assert {"3f2b8c1e", "bob", "payments", "job-dead"} <= set(words)
+    assert {"3f2b8c1e", "bob", "payments", "job-dead"} <= set(words)
     assert " ".join(words).endswith(one["message"])
+
+
+def test_what_is_longer_than_a_line_is_broken_and_not_cut() -> None:
+    long = "report-" + "0123456789" * 12
+    said = shown(Layout(UTC_CLOCK, 60), record(messaging={"message": {"id": long}}))
+    assert max(map(len, said)) <= 60
+    assert long in "".join(line.strip() for line in said)
 
 
 def test_at_80_columns_the_message_stands_below_and_indented() -> None:
