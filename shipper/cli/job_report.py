@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from ..read.related import Found
 from ..records import Record
 from ..redact import Redactor
 from ..settings import Settings
+from . import lines
 from .lines import Layout, wrapped
 from .shown import printable, span
 
@@ -62,25 +63,21 @@ def resolve(given: str, config: Settings) -> str:
     Raises ShipperError, with their names, if there are several.
     """
     found: dict[str, Found | None] = {}
-    try:
-        with connect(config) as redis:
-            if live.get(redis, given) is not None:
-                return given
-            found |= dict.fromkeys(live.ids_beginning(redis, given, CANDIDATES))
-    except RedisError:
-        pass  # it is said when the job is asked for
-    try:
-        with client.connect_reader(config) as search:
-            if related.by_ids(search, config, [given]):
-                return given
-            found |= {one.job_id: one for one in related.beginning_with(search, config, given, CANDIDATES)}
-    except DestinationError:
-        pass
+    with suppress(RedisError), connect(config) as redis:  # that it is away is said when the job is asked for
+        if live.get(redis, given) is not None:
+            return given
+    with suppress(DestinationError), client.connect_reader(config) as search:
+        if related.by_ids(search, config, [given]):
+            return given
+        found |= {one.job_id: one for one in related.beginning_with(search, config, given, CANDIDATES)}
+    if not lines.is_uuid(given):
+        with suppress(RedisError), connect(config) as redis:  # last, as it looks at every key
+            found = dict.fromkeys(live.ids_beginning(redis, given, CANDIDATES)) | found
     if len(found) < 2:
         return next(iter(found), given)
-    named = [f"  {printable(job_id)}{f'  {printable(one.function)}' if one and one.function else ''}"
+    names = [f"  {printable(job_id)}{f'  {printable(one.function)}' if one and one.function else ''}"
              for job_id, one in sorted(found.items())]  # fmt: skip
-    several = "\n".join(named[: CANDIDATES - 1] + ["  …"] * (len(named) >= CANDIDATES))
+    several = "\n".join(names[: CANDIDATES - 1] + ["  …"] * (len(names) >= CANDIDATES))
     raise ShipperError(f"The ids of several jobs begin with {given}. Give more of it:\n{several}")
 
 
@@ -258,9 +255,9 @@ def _progress(state: JobState | None) -> str | None:
 def _fact(name: str, value: str, style: str, width: int | None) -> Iterator[Text]:
     """A name and its value, which is wrapped beside the name."""
     shown, indent = printable(value, 2000), _LABEL + 1
-    lines = [Text(" " * indent + shown)] if width is None else list(wrapped(shown, indent, width))
-    yield Text.assemble((f"{name:{_LABEL}}", "dim"), " ", (lines[0].plain[indent:], style))
-    for line in lines[1:]:
+    parts = [Text(" " * indent + shown)] if width is None else list(wrapped(shown, indent, width))
+    yield Text.assemble((f"{name:{_LABEL}}", "dim"), " ", (parts[0].plain[indent:], style))
+    for line in parts[1:]:
         line.stylize(style)
         yield line
 

@@ -31,9 +31,14 @@ Field = tuple[str, int, str]
 SERVICE, HOST = ("service", "name"), ("host", "name")
 
 
+def is_uuid(job_id: str) -> bool:
+    """Whether it is a whole UUID, as RQ makes them."""
+    return _UUID.fullmatch(job_id) is not None
+
+
 def short_id(job_id: str) -> str:
     """The beginning of a UUID, as `shipper job` takes it. Another id is shown whole: its beginning says too little."""
-    return job_id[:SHORT] if _UUID.fullmatch(job_id) else job_id
+    return job_id[:SHORT] if is_uuid(job_id) else job_id
 
 
 @dataclass(slots=True)
