@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 from redis import RedisError
@@ -19,9 +21,13 @@ from ..printable import printable_json
 from ..read.clock import Clock
 from ..redact import Redactor
 from ..settings import Settings
-from . import options
+from . import options, terminal
+from .lines import INDENT, NOTHING, Field, beside_each_other, folded, wrapped
 from .progress import bar
 from .shown import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 STATES = sorted(live.STATES)
 
@@ -115,7 +121,7 @@ def _criteria(states: tuple[str, ...], since: str | None, clock: Clock, filters:
 
 
 def _list(config: Settings, criteria: Criteria, clock: Clock, *, as_json: bool) -> None:
-    count, redactor = 0, Redactor(config.redact)
+    count, redactor, width, out = 0, Redactor(config.redact), terminal.columns(), terminal.console()
     with connect(config) as redis:
         for job in live.find(redis, criteria, with_error=True):
             count += 1
@@ -123,15 +129,23 @@ def _list(config: Settings, criteria: Criteria, clock: Clock, *, as_json: bool) 
             if as_json:
                 sys.stdout.buffer.write(printable_json(asdict(shown)))
             else:
-                click.echo(_line(shown, clock))
+                for text in texts(shown, clock, width):
+                    out.print(text, soft_wrap=True)
     if not as_json:
         click.echo(f"{count} jobs.", err=True)
 
 
-def _line(job: JobState, clock: Clock) -> str:
-    at = clock.full(job.updated_at) if job.updated_at else "-"
-    shown = (at, f"{job.state:11}", job.job_id, job.queue or "-", job.function or "-", job.user or "-", job.error or "")
-    return "  ".join(printable(part) for part in shown).rstrip()
+def texts(job: JobState, clock: Clock, width: int | None) -> Iterator[Text]:
+    """A job as lines: one in a pipe, as many as it takes on a terminal of `width` columns."""
+    at = clock.full(job.updated_at) if job.updated_at else NOTHING
+    shown: list[Field] = [(at, 0, "dim"), (job.state, 11, "red" if job.state == "dead" else "")]
+    shown += [(printable(part or NOTHING), 0, "") for part in (job.job_id, job.queue, job.function, job.user)]
+    error = printable(job.error or "")
+    if width is None:
+        yield beside_each_other([*shown, (error, 0, "")])
+        return
+    yield from folded(shown, width)
+    yield from wrapped(error, INDENT, width) if error else ()
 
 
 def _act(

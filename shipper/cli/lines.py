@@ -64,18 +64,16 @@ class Layout:
 
     def texts(self, record: Record) -> Iterator[Text]:
         """The record's lines, after a line for the day if that is another one."""
-        from rich.text import Text
-
         one = entry(record)
         if self.width is not None and (day := self.clock.at(one.at).date()) != self._day:
             self._day = day
-            yield Text(self.clock.day(one.at), style="bold")
+            yield beside_each_other([(self.clock.day(one.at), 0, "bold")])
         message = printable(one.message.split("\n", 1)[0])
         if self.width is not None and self.width < ONE_LINE:
-            yield from _folded(self._fields(one), self.width)
+            yield from folded(self._fields(one), self.width)
             yield from wrapped(message, INDENT, self.width) if message else ()
             return
-        head = Text("  ").join(Text(f"{value:{least}}", style=style) for value, least, style in self._fields(one))
+        head = beside_each_other(self._fields(one), padded=True)
         if self.width is None:
             yield head.append(f"  {message}")
         else:
@@ -94,7 +92,17 @@ class Layout:
                 yield printable(value or NOTHING), 10, "yellow"
 
 
-def _folded(of: Iterable[Field], width: int) -> Iterator[Text]:
+def beside_each_other(of: Iterable[Field], *, padded: bool = False) -> Text:
+    """The fields on one line, whatever its length. Not `padded`, it ends with the last that has a text."""
+    from rich.text import Text
+
+    line = Text("  ").join(Text(f"{value:{least}}", style=style) for value, least, style in of)
+    if not padded:
+        line.rstrip()
+    return line
+
+
+def folded(of: Iterable[Field], width: int) -> Iterator[Text]:
     """The fields on as few lines as they fit on; what is longer than a line is broken."""
     from rich.text import Text
 

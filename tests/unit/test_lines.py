@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from shipper.cli import lines
+from shipper.cli import jobs, lines
 from shipper.cli.lines import Layout, short_id
+from shipper.live.jobs import JobState
 from shipper.read.clock import Clock
 from tests.programs import LIMIT_S
 
@@ -95,6 +96,22 @@ def test_at_80_columns_the_message_stands_below_and_indented() -> None:
     _, head, *message = shown(Layout(UTC_CLOCK, 80), record())
     assert head == "03:17:31.545  job-dead        3f2b8c1e  bob       payments"
     assert all(line.startswith(" " * lines.INDENT) for line in message)
+
+
+JOB = JobState(
+    job_id=ID, state="dead", live=True, queue="payments", function="shop.jobs.charge_card", user="bob",
+    updated_at=datetime(2026, 11, 21, 3, 17, tzinfo=UTC), error="shop.jobs.CardDeclined: " + "order 33 declined " * 5,
+)  # fmt: skip
+
+
+def test_a_listed_job_is_one_line_in_a_pipe_and_fits_on_a_terminal() -> None:
+    (line,) = jobs.texts(JOB, UTC_CLOCK, None)
+    assert line.plain.split("  ")[0] == "2026-11-21 03:17:00.000Z"
+    words = line.plain.split()
+    for width in (50, 80, 120):
+        said = [text.plain for text in jobs.texts(JOB, UTC_CLOCK, width)]
+        assert max(map(len, said)) <= width
+        assert " ".join(said).split() == words
 
 
 def test_the_day_is_said_once() -> None:
