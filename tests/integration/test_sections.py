@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_a_busy_job_goes_back_to_its_queue_and_keeps_its_retries(
     worker(programs, queue.name, "--worker-class", kind, *flags, *handlers)
     wait_for(lambda: actions(programs, job).count("job-busy") >= 2, "two tries in vain")
     holding.let_go()
-    wait_for(lambda: job.get_status() == "finished", "the job to get in")
+    wait_for(lambda: "job-finished" in actions(programs, job), "the job to get in")
     job.refresh()
     assert job.retries_left == 2
     assert [what for what, *_ in notes(file)] == ["enter", "leave"]  # no callback, no handler
@@ -164,7 +165,7 @@ def test_a_work_horse_that_is_killed_right_after_its_job_went_back_has_failed_no
     worker(programs, queue.name)
     wait_for(lambda: "job-busy" in actions(programs, job), "its parent to tell of it")
     holding.let_go()
-    wait_for(lambda: job.get_status() == "finished", "the job to get in")
+    wait_for(lambda: "job-finished" in actions(programs, job), "the job to get in")
     told = actions(programs, job)
     assert "job-retried" not in told
     assert "job-dead" not in told
@@ -206,7 +207,7 @@ def test_a_job_may_wait_in_its_worker(queue: Queue, programs: Programs, file: st
     key = store.waiters_key("financial:7")
     wait_for(lambda: queue.connection.hexists(key, job.id), "the job to wait")
     holding.let_go()
-    wait_for(lambda: job.get_status() == "finished", "the job to get in")
+    wait_for(lambda: "job-finished" in actions(programs, job), "the job to get in")
     waited_s = job.return_value()
     assert waited_s is not None
     assert waited_s > 0
@@ -475,10 +476,10 @@ def test_the_example_of_a_store_that_refuses_a_late_write(own: None) -> None:
     (code,) = re.findall(r"<!-- run by tests/integration/test_sections.py -->\n```python\n(.*?)```", text, re.DOTALL)
     example: dict[str, Any] = {}
     exec(code, example)  # noqa: S102 - that is what is tested
-    with shipper.critical_section("financial:7", ttl=0.3) as stalled:
+    with closing(example["database"]), shipper.critical_section("financial:7", ttl=0.3) as stalled:
         stalled.renew = lambda: True  # type: ignore[method-assign]  # it does not get the processor any more
         with shipper.critical_section("financial:7", wait=30) as later:
             example["set_balance"](7, 50, later.fence)
         with pytest.raises(RuntimeError, match="too late"):
             example["set_balance"](7, 200, stalled.fence)
-    assert example["database"].execute("SELECT balance FROM account").fetchone() == (50,)
+        assert example["database"].execute("SELECT balance FROM account").fetchone() == (50,)

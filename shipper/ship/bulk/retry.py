@@ -6,6 +6,7 @@ Several batches are in flight at once. The state is healthy again when all that 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 
@@ -23,7 +24,8 @@ class Stopped(ShipperError):
 class RetryState:
     """Shared retry state of the requests in flight. True while one of them is failing. Thread-safe.
 
-    `retry_timeout_s`: how long to retry, None for ever.
+    `retry_timeout_s`: how long to retry after the first failure, None for ever. That failure may have taken as long: a
+    request that is not answered in time has failed once, and is sent again.
     """
 
     def __init__(self, counts: Counts, stop: threading.Event, retry_timeout_s: float | None) -> None:
@@ -53,7 +55,7 @@ class RetryState:
         if self._retry_timeout_s is not None:  # a run that ends by itself
             if isinstance(cause, Refused):
                 raise cause  # a retry would be refused, too
-            if time.monotonic() - attempts.began > self._retry_timeout_s:
+            if time.monotonic() - attempts.first_failure >= self._retry_timeout_s:
                 raise DestinationError(what) from cause
         if due:
             log.warning(
@@ -80,15 +82,16 @@ class RetryState:
 
 
 class Attempts:
-    """The attempts of one unit of work. `began` is `time.monotonic()`."""
+    """The attempts of one unit of work. `first_failure` is `time.monotonic()` of it, infinite before."""
 
     def __init__(self, retry_state: RetryState) -> None:
-        self.began = time.monotonic()
+        self.first_failure = math.inf
         self._retry_state = retry_state
         self._backoff = Backoff()
 
     def failed(self, what: str, cause: Exception | None = None) -> None:
         """Record a failure, and wait for the next attempt. Raises Refused, DestinationError or Stopped to give up."""
+        self.first_failure = min(self.first_failure, time.monotonic())
         self._retry_state.record_failure(self, what, cause)
         self._retry_state.wait(self._backoff.next_delay())
 
