@@ -6,11 +6,9 @@ import sys
 from dataclasses import asdict
 
 import click
-from redis import RedisError
 
 from .. import settings
 from ..errors import ShipperError
-from ..live.connection import unreachable
 from ..printable import printable_json
 from ..read.clock import Clock
 from ..settings import Settings
@@ -65,7 +63,10 @@ def command(
 
 
 def _act(act: str, job_id: str, reason: str | None, config: Settings) -> None:
+    from redis import RedisError
+
     from .. import operate
+    from ..live.connection import unreachable
 
     acts = {"requeue": operate.requeue, "cancel": operate.cancel, "stop": operate.stop, "discard": operate.discard}
     try:

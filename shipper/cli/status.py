@@ -12,7 +12,7 @@ import click
 from .. import settings
 from ..errors import StateError
 from ..printable import printable
-from . import options
+from . import options, terminal
 from .shown import size, span
 
 
@@ -43,11 +43,10 @@ def command(as_json: bool, **flags: str | None) -> None:
 
 
 def _print(data: dict[str, Any], age_s: float) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = terminal.console(markup=True)
     how = data["state"]
     if how == "stuck":
         how = f"stuck: its main loop has done nothing for {span(data['pulse_age_s'])}"

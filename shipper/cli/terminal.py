@@ -34,15 +34,15 @@ def _otherwise(error: UnicodeError) -> tuple[str | bytes, int]:
     return codecs.backslashreplace_errors(error)
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A rich Console that shows text as it is, and raises BrokenPipeError when its reader is gone."""
+def console(*, stderr: bool = False, markup: bool = False) -> Console:
+    """A rich Console that raises BrokenPipeError when its reader is gone. It shows text as it is, unless `markup`."""
     from rich.console import Console
 
     class Plain(Console):
         def on_broken_pipe(self) -> None:
             raise  # noqa: PLE0704 - rich calls it where it handles the BrokenPipeError
 
-    return Plain(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return Plain(stderr=stderr, highlight=False, markup=markup, emoji=False)
 
 
 def columns() -> int | None:
