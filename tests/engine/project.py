@@ -140,19 +140,23 @@ class Project:
             return Counter(hit["_id"] for hit in hits)
 
     def wait_until_all_is_indexed(self) -> int:
-        """Wait until Elasticsearch has the ids of the log, each once. Returns how many there are."""
+        """Wait until Elasticsearch has each id that the log has now, once, and none that is not in it. Their number.
+
+        The watch goes on writing: what it adds in between is known of afterwards.
+        """
+        before = {record["event"]["id"] for record in self.written()}
         sizes = (0, 0)
 
-        def equal() -> bool:
+        def is_indexed() -> bool:
             nonlocal sizes
-            there, written = self.documents(), {record["event"]["id"] for record in self.written()}
-            sizes = (len(written), there.total())
-            return set(there) == written and there.total() == len(written)
+            there = self.documents()
+            sizes = (len(before), there.total())
+            if there.total() != len(there) or not before <= set(there):
+                return False
+            return set(there) <= {record["event"]["id"] for record in self.written()}
 
-        wait_for(
-            equal, "the same ids in the log and in Elasticsearch", every_s=2.0, tell=lambda: f"(log, index): {sizes}"
-        )
-        return sizes[0]
+        wait_for(is_indexed, "the log's ids in Elasticsearch", every_s=2.0, tell=lambda: f"(log, index): {sizes}")
+        return len(before)
 
     def ending(self, job: str) -> dict[str, Any] | None:
         """The record of a job's end, in the log."""

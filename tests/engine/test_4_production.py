@@ -42,7 +42,7 @@ def test_records_survive_the_loss_of_a_node(production: Project) -> None:
     production.wait_until_all_is_indexed()
     production.kill("elasticsearch-2")
     production.tell("shipper", "audit", "record", "signed-out", "--actor", "ann")
-    assert production.wait_until_all_is_indexed() == 2
+    production.wait_until_all_is_indexed()
     production.wait_until_healthy()
     said = production.tell("shipper", "timeline", "--user", "ann", "--json")
     assert [json.loads(line)["event"]["action"] for line in said.splitlines()] == ["signed-in", "signed-out"]
