@@ -166,7 +166,11 @@ def _act(
     if afresh:
         plan.drop()
     going_on = plan.left()
-    count = plan.choose()
+    try:
+        with bar("Choosing") as chosen:
+            count = plan.choose(chosen)
+    except KeyboardInterrupt:
+        raise ShipperError("Interrupted. Nothing was done.") from None
     if going_on:
         click.echo(f"Going on with an interrupted run: {count} of its jobs are left. --afresh chooses again.", err=True)
     if not count:

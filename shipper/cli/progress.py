@@ -22,7 +22,7 @@ Moved = Callable[[int, int], None]
 @contextmanager
 def bar(name: str) -> Iterator[Moved]:
     """Show the progress of what `name` says, such as "Importing", until the block ends."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from .terminal import console
 
@@ -30,10 +30,16 @@ def bar(name: str) -> Iterator[Moved]:
     if not out.is_terminal or out.is_dumb_terminal:
         yield _Lines(name)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(compact=True))
+    so_far = TextColumn("{task.fields[so_far]}", justify="right")
+    columns = (TextColumn("{task.description}"), BarColumn(), so_far, TimeRemainingColumn(compact=True))
     with Progress(*columns, console=out, transient=True) as shown:
-        task = shown.add_task(name, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total or None)
+        task = shown.add_task(name, total=None, so_far="")
+        yield lambda done, total: shown.update(task, completed=done, total=total or None, so_far=_so_far(done, total))
+
+
+def _so_far(done: int, total: int) -> str:
+    """A share, or a number where nobody knows how many there are."""
+    return f"{done / total:.0%}" if total else f"{done:,}"
 
 
 class _Lines:
@@ -47,5 +53,4 @@ class _Lines:
         if time.monotonic() < self._next or sys.stderr.closed:
             return
         self._next = time.monotonic() + LINE_EVERY_S
-        share = f"{done / total:.0%}" if total else f"{done:,}"
-        click.echo(f"{self._name}: {share}", err=True)
+        click.echo(f"{self._name}: {_so_far(done, total)}", err=True)

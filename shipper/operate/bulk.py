@@ -71,15 +71,21 @@ class Plan:
         """How many jobs of it are left, 0 if there is none."""
         return int(self.connection.llen(self._key))
 
-    def choose(self) -> int:
-        """Choose the jobs, unless an interrupted plan is left. Returns how many there are."""
+    def choose(self, progress: Progress | None = None) -> int:
+        """Choose the jobs, unless an interrupted plan is left. Returns how many there are.
+
+        `progress` is called with how many were found so far, and 0, as nobody knows how many there are.
+        """
         if self.left():
             return self.left()
         draft, chosen_ids = f"{self._key}:draft", f"{self._key}:ids"
         self.connection.delete(draft, chosen_ids)
-        found = live.find(self.connection, self._criteria)
+        found, count = live.find(self.connection, self._criteria), 0
         while page := [state.job_id for state in islice(found, _PAGE)]:
             self._add(draft, chosen_ids, page)
+            count += len(page)
+            if progress is not None:
+                progress(count, 0)
         self.connection.delete(chosen_ids)
         if self.connection.exists(draft):
             self.connection.rename(draft, self._key)  # whole, or not at all

@@ -143,7 +143,9 @@ def test_what_changed_or_came_since_is_left_alone(
 ) -> None:
     first, second, third = dead_jobs(queue, programs, "a", "b", "c")
     plan = Plan(connection, "requeue", DEAD)
-    assert plan.choose() == 3
+    seen: list[tuple[int, int]] = []
+    assert plan.choose(lambda *so_far: seen.append(so_far)) == 3
+    assert seen == [(3, 0)]
     operate.requeue(first.id, **here)
     programs.work(queue.name)  # it failed again: that is another failure
     operate.discard(second.id, **here)

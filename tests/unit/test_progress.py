@@ -57,6 +57,12 @@ def test_what_is_long_says_now_and_then_how_far_it_is() -> None:
     assert done.stderr.splitlines() == [b"Importing: %d%%" % share for share in (0, 25, 50, 75, 100)]
 
 
+def test_where_nobody_knows_how_much_there_is_it_says_how_much_was_done() -> None:
+    unknown = CODE.replace("moved(done, 1000)", "moved(done, 0)").format(every=0)
+    done = subprocess.run([sys.executable, "-c", unknown], capture_output=True, check=True, timeout=LIMIT_S)
+    assert done.stderr.splitlines()[-1] == b"Importing: 1,000"
+
+
 def test_on_a_terminal_there_is_a_bar_and_none_in_the_answer() -> None:
     answer, seen = _on_a_terminal(TERM="xterm", COLUMNS="80")
     assert answer == b"the answer\n"
