@@ -14,6 +14,7 @@ import click
 from .. import settings
 from ..errors import DestinationError, ShipperError
 from ..printable import printable, printable_json
+from ..read.clock import Clock
 from ..settings import Settings
 from . import options, progress
 
@@ -23,7 +24,7 @@ NOT_CHECKABLE = 3
 @click.command(
     epilog=options.examples("shipper audit verify --since 7d", "shipper audit verify --anchor /mnt/backup/heads.jsonl")
 )
-@click.option("--since", metavar="TIME", help='Only records from then on: ISO 8601, an age, or "yesterday 14:00"; UTC.')
+@click.option("--since", metavar="TIME", help='Only records from then on: ISO 8601, an age, or "yesterday 14:00".')
 @click.option(
     "--anchor",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -33,7 +34,8 @@ NOT_CHECKABLE = 3
 @options.elasticsearch
 @options.namespace
 @options.json
-def command(since: str | None, anchor: Path | None, as_json: bool, **flags: str | None) -> None:
+@options.utc
+def command(since: str | None, utc: bool, anchor: Path | None, as_json: bool, **flags: str | None) -> None:
     """Check the audit trail, and show what is wrong.
 
     Checked are hashes, numbers, seals and signatures.
@@ -51,7 +53,7 @@ def command(since: str | None, anchor: Path | None, as_json: bool, **flags: str 
     now = datetime.now(UTC)
     keys, signers = verifying.keys_of(config), verifying.signers_of(config)
     kept = anchors.parse(_read(anchor), keys, signers) if anchor else None
-    begin = timeline.parse_time(since, now) if since else None
+    begin = timeline.parse_time(since, now, Clock.of(utc).zone) if since else None
     try:
         with client.connect_reader(config) as search, progress.bar("Verifying") as moved:
             report = verifying.verify(search, config, begin, moved)

@@ -9,6 +9,7 @@ import click
 
 from .. import settings
 from ..errors import ShipperError
+from ..read.clock import Clock
 from . import logs, options, progress
 
 
@@ -22,7 +23,7 @@ from . import logs, options, progress
     required=True,
     help="json: one JSON object per line. legacy: text logs of RQ and of task loggers.",
 )
-@click.option("--since", metavar="TIME", help='Skip older records: ISO 8601, an age (90d), or "yesterday 14:00"; UTC.')
+@click.option("--since", metavar="TIME", help='Skip older records: ISO 8601, an age (90d), or "yesterday 14:00".')
 @click.option(
     "--timezone", metavar="ZONE", help="The zone of times without one in text logs (SHIPPER_TIMEZONE): Europe/Berlin."
 )
@@ -34,7 +35,8 @@ from . import logs, options, progress
 @options.state
 @options.elasticsearch
 @options.namespace
-def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> None:
+@options.utc
+def command(files: tuple[Path, ...], since: str | None, utc: bool, **flags: str | None) -> None:
     """Import old logs, once.
 
     The files may be compressed (.gz, .bz2, .xz). A second import of the same files ships only new lines, and
@@ -46,7 +48,7 @@ def command(files: tuple[Path, ...], since: str | None, **flags: str | None) -> 
 
     config = settings.load(flags)
     logs.begin(config)
-    earliest = parse_time(since, datetime.now(UTC)) if since else None
+    earliest = parse_time(since, datetime.now(UTC), Clock.of(utc).zone) if since else None
     with progress.bar("Importing") as moved:
         result = importer.run(config, files, earliest, moved)
     counts = result.counts

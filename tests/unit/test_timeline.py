@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -29,6 +30,29 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 )
 def test_a_time_is_iso_or_an_age(text: str, expected: str) -> None:
     assert parse_time(text, NOW) == datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-20T08:00", "2026-11-20T07:00:00+00:00"),
+        ("2026-07-20T08:00", "2026-07-20T06:00:00+00:00"),  # in summer
+        ("2026-11-20T08:00+00:00", "2026-11-20T08:00:00+00:00"),
+        ("yesterday 14:00", "2026-11-21T13:00:00+00:00"),  # there it is the 22nd already
+        ("2h", "2026-11-21T21:30:00+00:00"),
+    ],
+)
+def test_a_time_without_a_zone_is_in_that_of_this_machine_if_so_asked(
+    text: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+    time.tzset()
+    try:
+        late = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
+        assert parse_time(text, late, None) == datetime.fromisoformat(expected)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("text", ["", "soon", "yesterday 25:00", "yesterday14:00", "2h30", "-1h", "2026-13-01"])
