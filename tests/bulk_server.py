@@ -30,6 +30,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.body()
+        if "/_delete_by_query" in self.path:  # of states that are past their days
+            self.send(200, {"task": "one:1"})
+            return
         lines = body.split(b"\n")[:-1]
         pairs = [(json.loads(lines[at]), lines[at + 1]) for at in range(0, len(lines), 2)]
         self.server.requests.append(len(pairs))

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .. import fields
 from ..client import Cluster
-from ..errors import DestinationError
+from ..errors import DestinationError, Refused
 from ..records import timestamp
 from ..settings import Settings
 from ..state import ENDED_STATES, index_name
@@ -30,7 +31,7 @@ def count(cluster: Cluster, settings: Settings, now: datetime) -> int:
     """How many states are past their days. Needs `read` on the index. Raises DestinationError."""
     body = {"query": expired(settings, now)}
     answer = cluster.post(f"/{index_name(settings.namespace)}/_count?ignore_unavailable=true", body)
-    return int(answer["count"])
+    return _number(answer, "count")
 
 
 def begin(cluster: Cluster, settings: Settings, now: datetime) -> str:
@@ -42,7 +43,10 @@ def begin(cluster: Cluster, settings: Settings, now: datetime) -> str:
     answer = cluster.post(
         f"/{index_name(settings.namespace)}/_delete_by_query?{options}", {"query": expired(settings, now)}
     )
-    return str(answer["task"])
+    task = fields.text(answer, "task")
+    if task is None:
+        raise Refused(f"Elasticsearch began no deletion of states: it answered {str(answer)[:200]}.")
+    return task
 
 
 def wait(cluster: Cluster, task: str, progress: Callable[[int, int], object] = lambda *_: None) -> int:
@@ -54,10 +58,14 @@ def wait(cluster: Cluster, task: str, progress: Callable[[int, int], object] = l
         answer = cluster.get(f"/_tasks/{task}")
         if answer is None:
             raise DestinationError("Elasticsearch knows nothing of the deletion any more. Run it again.")
-        status = answer["task"]["status"]
-        progress(status["deleted"], status["total"])
-        if answer["completed"]:
-            if failures := answer.get("response", {}).get("failures") or answer.get("error"):
+        status = fields.part(answer, "task", "status")
+        progress(_number(status, "deleted"), _number(status, "total"))
+        if answer.get("completed") is not False:
+            if failures := fields.value(answer, "response", "failures") or answer.get("error"):
                 raise DestinationError(f"Elasticsearch could not delete all states: {failures}")
-            return int(status["deleted"])
+            return _number(status, "deleted")
         time.sleep(POLL_EVERY_S)
+
+
+def _number(answer: object, name: str) -> int:
+    return int(fields.number(answer, name) or 0)
