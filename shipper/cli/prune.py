@@ -75,17 +75,17 @@ def _prune_and_log(config: Settings) -> bool:
     try:
         with client.connect(config) as cluster:
             past = retention.prune(cluster, config, datetime.now(UTC))
+            for name in past:
+                log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})
             states = state_retention.wait(cluster, state_retention.begin(cluster, config, datetime.now(UTC)))
     except DestinationError as error:
         log.warning(
-            "Old indices could not be deleted: %s Trying again in %.0f minutes.",
+            "Not all that is past its retention could be deleted: %s Trying again in %.0f minutes.",
             error,
             RETRY_S / 60,
             extra={"event.action": "prune-failed"},
         )
         return False
-    for name in past:
-        log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})
     if states:
         log.info("Deleted %d states of jobs that ended long ago.", states, extra={"event.action": "states-pruned"})
     if not past:

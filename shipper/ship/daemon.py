@@ -231,17 +231,15 @@ class _Daemon:
             return
         try:
             with client.connect(self._settings) as cluster:
-                past = retention.prune(cluster, self._settings, datetime.now(UTC))
+                for name in retention.prune(cluster, self._settings, datetime.now(UTC)):
+                    log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})
                 state_retention.begin(cluster, self._settings, datetime.now(UTC))  # Elasticsearch goes on by itself
         except DestinationError as error:
             log.warning(
-                "Old indices could not be deleted: %s Run `shipper prune` with a key that may.",
+                "Not all that is past its retention could be deleted: %s Run `shipper prune` with a key that may.",
                 error,
                 extra={"event.action": "prune-failed"},
             )
-            return
-        for name in past:
-            log.info("Deleted %s: its period is past.", name, extra={"event.action": "index-pruned"})
 
 
 class _StatusThread:
