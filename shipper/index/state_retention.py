@@ -40,9 +40,17 @@ def begin(cluster: Cluster, settings: Settings, now: datetime) -> str:
     Needs `read` and `delete` on the index. A state that changes meanwhile is left alone.
     """
     options = "conflicts=proceed&wait_for_completion=false&ignore_unavailable=true"
-    answer = cluster.post(
-        f"/{index_name(settings.namespace)}/_delete_by_query?{options}", {"query": expired(settings, now)}
-    )
+    path = f"/{index_name(settings.namespace)}/_delete_by_query?{options}"
+    try:
+        answer = cluster.post(path, {"query": expired(settings, now)})
+    except Refused as refused:
+        if refused.status != 403:
+            raise
+        raise Refused(
+            f"{refused} If it is the pruner's, it was made before states were pruned: delete its file, and run "
+            "`shipper setup --roles` again.",
+            403,
+        ) from refused
     task = fields.text(answer, "task")
     if task is None:
         raise Refused(f"Elasticsearch began no deletion of states: it answered {str(answer)[:200]}.")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shipper import settings
-from shipper.errors import DestinationError
+from shipper.errors import DestinationError, Refused
 from shipper.index import state_retention
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -55,6 +55,15 @@ def test_waiting_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_odd_answer_is_an_error_that_a_shipper_survives(odd: Any) -> None:
     with pytest.raises(DestinationError, match="began no deletion"):
         state_retention.begin(Answering(odd), SETTINGS, NOW)  # type: ignore[arg-type]
+
+
+def test_a_pruner_s_key_from_before_is_told_how_to_be_replaced() -> None:
+    class Refusing(Answering):
+        def post(self, path: str, body: Any) -> Any:
+            raise Refused("no", 403)
+
+    with pytest.raises(Refused, match="delete its file, and run `shipper setup --roles` again"):
+        state_retention.begin(Refusing(), SETTINGS, NOW)  # type: ignore[arg-type]
 
 
 def test_failures_are_told() -> None:
