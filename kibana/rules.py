@@ -1,8 +1,11 @@
 """Alert rules: payloads for `POST /api/alerting/rule/{id}`.
 
+There is one alarm system: `shipper watch` decides what is wrong (docs/watch.md). Kibana's rules pass on what it opened,
+and say if the watch itself is silent.
+
 They are no saved objects of the file, because an import leaves rules disabled. Each is of Kibana's type `.es-query`
-(an Elasticsearch query, its count or a figure of it, and a threshold), which every licence has. They come without
-actions: whom to tell is added in Kibana, and stays when they are installed again.
+(an Elasticsearch query, its count, and a threshold), which every licence has. They come without actions: whom to tell
+is added in Kibana, and stays when they are installed again.
 """
 
 from __future__ import annotations
@@ -13,16 +16,14 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from .words import ACTION, LAG, LAG_OBJECTIVE_MS, TIME
-
-EVERY_RECORD = ("rq-job-*", "rq-app-*", "rq-audit-*", "rq-shipper-*")
+from .words import ACTION, DATASET, RULE, SUBJECT, TIME
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """Tell somebody when, of the records of the last `minutes`, `compare threshold` holds of their number.
 
-    With `largest`, of the largest value of that field instead.
+    `groups`: fields. Then it is counted, and told, for each of their values.
     """
 
     name: str
@@ -32,7 +33,8 @@ class Rule:
     compare: str
     threshold: float
     filters: tuple[dict[str, Any], ...] = field(default_factory=tuple)
-    largest: str | None = None
+    time: str = TIME
+    groups: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -43,21 +45,21 @@ class Rule:
     def built(self) -> dict[str, Any]:
         """`id` and the `payload` that creates it."""
         query = {"query": {"bool": {"filter": list(self.filters)}}}
-        of: dict[str, Any] = {"aggType": "max", "aggField": self.largest} if self.largest else {"aggType": "count"}
+        grouped = {"groupBy": "top", "termField": list(self.groups)} if self.groups else {"groupBy": "all"}
         params = {
             "searchType": "esQuery",
             "index": list(self.indices),
-            "timeField": TIME,
+            "timeField": self.time,
             "esQuery": json.dumps(query),
             "size": 10,
             "timeWindowSize": self.minutes,
             "timeWindowUnit": "m",
             "threshold": [self.threshold],
             "thresholdComparator": self.compare,
-            "groupBy": "all",
-            "termSize": 5,
+            "aggType": "count",
+            "termSize": 100,
             "excludeHitsFromPreviousRun": False,
-            **of,
+            **grouped,
         }
         payload = {
             "name": self.title,
@@ -73,21 +75,16 @@ class Rule:
 
 
 RULES = (
+    # By when it was noticed: `@timestamp` is since when it is so, which may be long ago. The window is wide, so that a
+    # record that the shipper could send only after some minutes is still seen.
     Rule(
-        name="dead-jobs", title="RQ: jobs died", indices=("rq-job-*",), minutes=5, compare=">", threshold=0,
-        filters=({"term": {ACTION: "job-dead"}},),
+        name="alarms", title="RQ: the watch opened an alarm", indices=("rq-alert-*",), minutes=15, compare=">",
+        threshold=0, time="event.created", groups=(RULE, SUBJECT),
+        filters=({"term": {"event.kind": "alert"}}, {"term": {ACTION: "alarm-opened"}}),
     ),
+    # It samples Redis four times a minute, whatever happens there.
     Rule(
-        name="lag", title=f"RQ: jobs wait longer than {LAG_OBJECTIVE_MS // 1000} s", indices=("rq-job-*",), minutes=5,
-        compare=">", threshold=LAG_OBJECTIVE_MS, largest=LAG, filters=({"term": {ACTION: "job-started"}},),
-    ),
-    Rule(
-        name="dead-letters", title="RQ: the shipper put records aside", indices=("rq-shipper-*",), minutes=10,
-        compare=">", threshold=0, largest="shipper.dead_letters",
-    ),
-    # The shipper's own status counts as a record: when that fails to come, too, the way is broken.
-    Rule(
-        name="silence", title="RQ: no records for 10 minutes", indices=EVERY_RECORD, minutes=10, compare="<",
-        threshold=1,
+        name="watch-silent", title="RQ: the watch is silent", indices=("rq-metric-*",), minutes=5, compare="<",
+        threshold=1, filters=({"term": {DATASET: "rq.redis"}},),
     ),
 )  # fmt: skip

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .words import AMBER, GREEN, GREY, RED, TIME
+from .colours import AMBER, GREEN, GREY, RED
+from .words import TIME
 
 SCHEMA = "https://vega.github.io/schema/vega/v5.json"  # an identifier: no browser loads it
 # Kibana replaces each by the clauses of what is chosen above the page.

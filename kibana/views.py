@@ -1,13 +1,38 @@
-"""Data views: which indices a panel asks, and how their values are written for people."""
+"""Data views: which indices a panel asks, what people call the fields, and how their values are written."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .objects import View, dashboard_id
-from .words import CUSTOMER, DEPENDS_ON, DURATION, JOB, LAG, PARENT, PAYLOAD, ROOT, TIME
+from . import names
+from .dashboards.customer import CUSTOMER_PAGE
+from .dashboards.job import JOB_PAGE
+from .objects import Computed, View, to_value
+from .words import (
+    CUSTOMER,
+    DEPENDS_ON,
+    DURATION,
+    FUNCTION,
+    JOB,
+    LAG,
+    MAX_RSS,
+    OF_OBJECTIVE,
+    PARENT,
+    PAYLOAD,
+    REASON_OR_NONE,
+    RELATIVE,
+    RESOURCE_OR_NONE,
+    ROOT,
+    TIME,
+    WHAT_FAILED,
+)
 
 _BYTES = {"id": "bytes"}
+# A function's name from its last part: shop.payments.charge_card is written s.p.charge_card, so that two functions of
+# one name can still be told apart. Filters and exports have the whole name.
+_FUNCTION = {"id": "string", "params": {"transform": "short"}}
+_SECONDS = {"id": "date", "params": {"pattern": "YYYY-MM-DD HH:mm:ss"}}
+_MILLISECONDS = {"id": "date", "params": {"pattern": "YYYY-MM-DD HH:mm:ss.SSS"}}
 
 
 def _duration(unit: str) -> dict[str, Any]:
@@ -22,15 +47,14 @@ def _duration(unit: str) -> dict[str, Any]:
     return {"id": "duration", "params": params}
 
 
-def _link(page: str, field: str) -> dict[str, Any]:
-    """A value that leads to its own page. Kibana puts its address and the space before a path that begins with /app."""
-    query = f"_a=(query:(language:kuery,query:'{field}:%22{{{{value}}}}%22'))"
-    address = f"/app/dashboards#/view/{dashboard_id(page)}?{query}"
-    params = {"type": "a", "urlTemplate": address, "labelTemplate": "{{value}}", "openLinkInCurrentTab": True}
-    return {"id": "url", "params": params}
-
-
-_COMMON = {JOB: _link("job", JOB), CUSTOMER: _link("customer", CUSTOMER), DURATION: _duration("nanoseconds")}
+_CUSTOMER = to_value(CUSTOMER_PAGE, CUSTOMER)
+_COMMON: dict[str, dict[str, Any]] = {
+    TIME: _SECONDS,
+    JOB: to_value(JOB_PAGE, JOB),
+    CUSTOMER: _CUSTOMER,
+    FUNCTION: _FUNCTION,
+    DURATION: _duration("nanoseconds"),
+}
 _JOBS = {
     **_COMMON,
     PARENT: _COMMON[JOB],
@@ -43,8 +67,7 @@ _JOBS = {
     "rq.result_bytes": _BYTES,
 }
 _SHIPPER: dict[str, dict[str, Any]] = {
-    # Short, for the time of the last status has to fit into one large figure.
-    TIME: {"id": "date", "params": {"pattern": "MMM D, HH:mm:ss"}},
+    TIME: _SECONDS,
     "shipper.backlog_bytes": _BYTES,
     "shipper.bytes_per_s": _BYTES,
     "shipper.memory_bytes": _BYTES,
@@ -52,38 +75,95 @@ _SHIPPER: dict[str, dict[str, Any]] = {
     "shipper.lag_ms": _duration("milliseconds"),
     "shipper.retrying_s": _duration("seconds"),
 }
+_GAUGES: dict[str, dict[str, Any]] = {
+    TIME: _SECONDS,
+    JOB: _COMMON[JOB],
+    "rq.queue.oldest_job_id": _COMMON[JOB],
+    FUNCTION: _FUNCTION,
+    "rq.redis.fattest.function": _FUNCTION,
+    OF_OBJECTIVE: {"id": "percent", "params": {"pattern": "0%"}},
+    **{name: _duration("seconds") for name in names.GAUGES if name.endswith("_s") and not name.endswith("_per_s")},
+    **{name: _BYTES for name in names.GAUGES if name.endswith(("_bytes", "bytes_per_s", ".bytes"))},
+    **{name: _SECONDS for name in names.GAUGES if name.endswith(("_at", "last_heartbeat"))},
+}
+_ALARMS = {
+    TIME: _SECONDS,
+    DURATION: _COMMON[DURATION],
+    "event.start": _SECONDS,
+    "event.end": _SECONDS,
+    "event.created": _SECONDS,
+}
 
-RELATIVE = "rq.relative_id"
+
+def _first_of(*fields: str, otherwise: str = "") -> Computed:
+    """The value of the first of these fields that has one. All have to be mapped in each index of the view."""
+    tests = [f"if (doc['{name}'].size() > 0) {{ emit(doc['{name}'].value) }}" for name in fields]
+    last = [f"{{ emit('{otherwise}') }}"] if otherwise else []
+    return Computed(script=" else ".join([*tests, *last]))
+
+
+_WHAT_FAILED = _first_of("error.type", "event.reason", otherwise="no error")
+_SHARE = Computed(
+    script="if (doc['rq.queue.oldest_age_s'].size() > 0 && doc['rq.queue.objective_s'].size() > 0 && "
+    "doc['rq.queue.objective_s'].value > 0) "
+    "{ emit(doc['rq.queue.oldest_age_s'].value / doc['rq.queue.objective_s'].value) }",
+    type="double",
+)
+_IN_BYTES = Computed(
+    script="if (doc['rq.max_rss_kb'].size() > 0) { emit(doc['rq.max_rss_kb'].value * 1024) }", type="long"
+)
+
 # A record of a job, found by the jobs that it comes from or waits for: what is chosen above the page of one job is its
 # id, and in this view that finds the jobs that it has enqueued, or that wait for it.
 _RELATIVES = {
-    JOB: " ".join(
-        f"if (doc.containsKey('{field}')) {{ for (one in doc['{field}']) {{ emit(one) }} }}"
-        for field in (PARENT, ROOT, DEPENDS_ON)
+    JOB: Computed(
+        script=" ".join(
+            f"if (doc.containsKey('{field}')) {{ for (one in doc['{field}']) {{ emit(one) }} }}"
+            for field in (PARENT, ROOT, DEPENDS_ON)
+        )
     ),
-    RELATIVE: "if (params._source.messaging != null && params._source.messaging.message != null) "
-    "{ emit(params._source.messaging.message.id) }",
+    RELATIVE: Computed(
+        script="if (params._source.messaging != null && params._source.messaging.message != null) "
+        "{ emit(params._source.messaging.message.id) }"
+    ),
 }
 
 VIEWS = (
-    View(name="jobs", title="RQ: job records", indices="rq-job-*", formats=_JOBS),
-    View(name="logs", title="RQ: log lines of applications", indices="rq-app-*", formats=_COMMON),
-    View(name="audit", title="RQ: audit records", indices="rq-audit-*", formats=_COMMON),
-    View(name="records", title="RQ: everything that happened", indices="rq-job-*,rq-app-*,rq-audit-*", formats=_JOBS),
+    View(
+        name="jobs", title="RQ: job records", indices="rq-job-*", formats={**_JOBS, MAX_RSS: _BYTES}, names=names.JOBS,
+        computed={WHAT_FAILED: _WHAT_FAILED, MAX_RSS: _IN_BYTES},
+    ),
+    View(name="logs", title="RQ: log lines of applications", indices="rq-app-*", formats=_COMMON, names=names.RECORDS),
+    View(
+        name="audit", title="RQ: audit records", indices="rq-audit-*", formats=_COMMON, names=names.AUDIT,
+        computed={
+            RESOURCE_OR_NONE: _first_of("audit.resource.type", otherwise="none"),
+            REASON_OR_NONE: _first_of("event.reason", otherwise="none given"),
+        },
+    ),
+    View(
+        name="records", title="RQ: everything that happened", indices="rq-job-*,rq-app-*,rq-audit-*",
+        # To the millisecond: here records of many kinds stand in their order.
+        formats={**_JOBS, TIME: _MILLISECONDS}, names=names.EVERYTHING,
+    ),
     # Where each job is now, however long ago it got there: the time range of a page must not hide a dead job.
     View(
-        name="states",
-        title="RQ: where jobs are now",
-        indices="rq-state-*",
-        time=None,
-        formats={CUSTOMER: _COMMON[CUSTOMER]},
+        name="states", title="RQ: where jobs are now", indices="rq-state-*", time=None, names=names.STATES,
+        formats={CUSTOMER: _CUSTOMER, FUNCTION: _FUNCTION},
+        computed={WHAT_FAILED: _first_of("error.type", "state")},
     ),
     View(
-        name="relatives",
-        title="RQ: jobs by those that they come from or wait for",
-        indices="rq-job-*",
-        formats={**_JOBS, RELATIVE: _COMMON[JOB]},
-        computed=_RELATIVES,
+        name="relatives", title="RQ: jobs by those that they come from or wait for", indices="rq-job-*",
+        formats={**_JOBS, RELATIVE: _COMMON[JOB]}, computed=_RELATIVES,
+        names={**names.JOBS, JOB: "Job that it comes from or waits for", RELATIVE: "Job"},
     ),
-    View(name="shipper", title="RQ: the shipper's own status", indices="rq-shipper-*", formats=_SHIPPER),
-)
+    View(
+        name="shipper", title="RQ: the shipper's own status", indices="rq-shipper-*", formats=_SHIPPER,
+        names=names.SHIPPER,
+    ),
+    View(
+        name="gauges", title="RQ: queues, workers, Redis and cron jobs, sampled by the watch", indices="rq-metric-*",
+        formats=_GAUGES, names=names.GAUGES, computed={OF_OBJECTIVE: _SHARE},
+    ),
+    View(name="alarms", title="RQ: alarms of the watch", indices="rq-alert-*", formats=_ALARMS, names=names.ALARMS),
+)  # fmt: skip

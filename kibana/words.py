@@ -1,4 +1,4 @@
-"""Fields, queries and colours that several panels share: said once, so that all panels mean the same by them."""
+"""Fields and queries that several panels share: said once, so that all panels mean the same by them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,27 @@ PARENT = "rq.parent_job_id"
 ROOT = "rq.root_job_id"
 DEPENDS_ON = "rq.depends_on"
 TIME = "@timestamp"
+ATTEMPT = "rq.attempt"
+EXECUTION = "rq.execution_id"
+WORKER = "messaging.client.id"
+STATE = "state"
+ACTOR = "audit.actor.type"
+RESOURCE = "audit.resource.type"
+RULE = "rule.name"
+SUBJECT = "rq.alert.subject"
+SEVERITY = "rq.alert.severity"
+ALARM = "rq.alert.id"
+ALARM_STATE = "rq.alert.state"
+
+# Fields that the data views compute (kibana/views.py): a group's name where the field itself may have no value.
+WHAT_FAILED = "what_failed"
+"""The error's type; of an attempt without one, such as a killed one, the reason; of a state, the state itself."""
+RESOURCE_OR_NONE = "resource_or_none"
+REASON_OR_NONE = "reason_or_none"
+MAX_RSS = "max_rss_bytes"
+RELATIVE = "rq.relative_id"
+OF_OBJECTIVE = "of_objective"
+"""How long a queue's oldest job has waited, as a share of the queue's objective."""
 
 # Queries, in KQL.
 ENQUEUED = 'event.action : "job-enqueued"'
@@ -31,9 +52,13 @@ FINISHED = 'event.action : "job-finished"'
 RETRIED = 'event.action : "job-retried"'
 DEAD = 'event.action : "job-dead"'
 TAKEN_AWAY = 'event.action : ("job-stopped" or "job-canceled" or "job-deleted")'
-FAILED = 'event.action : ("job-retried" or "job-dead")'
-ATTEMPTED = 'event.action : ("job-finished" or "job-retried" or "job-dead")'
+FAILED = 'event.action : ("job-retried" or "job-dead") and not event.reason : "expired"'
+"""Attempts that failed. A job whose time to live ran out in the queue is dead, but no attempt: it never ran."""
+ATTEMPTED = 'event.action : ("job-finished" or "job-retried" or "job-dead") and not event.reason : "expired"'
 """Attempts that ended by themselves, well or badly: what a failure rate is the share of."""
+NOT_WELL = 'event.action : ("job-retried" or "job-dead")'
+"""Failed attempts and expired jobs: everything that a page about failures lists."""
+EXPIRED = 'event.action : "job-dead" and event.reason : "expired"'
 ENDED = "rq.final : true"
 """One record for each job that ended: retried attempts are not among them."""
 STATE_DEAD = 'state : ("dead" or "expired" or "lost")'
@@ -43,15 +68,11 @@ STATE_RUNNING = 'state : ("started" or "busy")'
 
 LAG_OBJECTIVE_MS = 60_000
 """How long a job may wait before it counts as late: dashboards and the alert rule go by it."""
+SAMPLED_NOW = "@timestamp >= now-6m"
+"""Gauges of now: the watch samples four times a minute, and an idle queue each 20th time, which is each 5 minutes."""
+HEARD_NOW = "@timestamp >= now-5m"
 IN_TIME = f"rq.lag_ms <= {LAG_OBJECTIVE_MS}"
 LATE = f"rq.lag_ms > {LAG_OBJECTIVE_MS}"
 
-# Colours. The first four are outcomes, and nothing else has them.
-GREEN, AMBER, RED, GREY = "#54B399", "#D6BF57", "#CC5642", "#98A2B3"
-BLUE, VIOLET, PINK = "#6092C0", "#9170B8", "#CA8EAE"
-
-FAILURE_RATE_BANDS = ((0.0, GREEN), (0.01, AMBER), (0.05, RED))
-"""From this share on, this colour: up to 1 % is as it should be, from 5 % on somebody has to look."""
-IN_TIME_BANDS = ((0.0, RED), (0.95, AMBER), (0.99, GREEN))
-LAG_BANDS = ((0.0, GREEN), (LAG_OBJECTIVE_MS / 2, AMBER), (float(LAG_OBJECTIVE_MS), RED))
-ANY_IS_BAD = ((0.0, GREEN), (1.0, RED))
+SECOND_NS, SECOND_MS, MINUTE_MS = 1_000_000_000, 1_000, 60_000
+"""What a figure in nanoseconds or milliseconds is divided by where an axis has to show round numbers."""

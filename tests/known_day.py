@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from elasticsearch import Elasticsearch
@@ -23,6 +23,8 @@ from shipper.index import setup
 from shipper.service import ServiceInfo
 from shipper.settings import Settings
 from shipper.ship.reader.document import Document, Place, document
+from shipper.watch import alert_records
+from shipper.watch.alarms import Alarm, Finding, Severity, Transition
 from tests.conftest import indices_of_their_own
 from tests.programs import patient
 
@@ -128,6 +130,8 @@ class Happening:
     resource_id: str | None = None
     parent: str | None = None
     root: str | None = None
+    depends_on: str | None = None
+    before_now: float = 0.0
     status: dict[str, Any] | None = None
 
     @property
@@ -141,9 +145,14 @@ class Day:
     """`happenings` and the `records` of the same; `states` is the last word on each job: (job's plan, state)."""
 
     start: datetime
+    now: datetime
     happenings: list[Happening]
     records: list[dict[str, Any]]
     states: list[tuple[Plan, str, Happening]]
+
+    def add(self, happening: Happening, record: dict[str, Any]) -> None:
+        self.happenings.append(replace(happening, before_now=(self.now - happening.at).total_seconds()))
+        self.records.append(record)
 
     def of(self, dataset: str) -> list[Happening]:
         return [one for one in self.happenings if one.dataset == dataset]
@@ -152,21 +161,19 @@ class Day:
 def made(now: datetime) -> Day:
     """The two hours before `now`."""
     start = (now - LASTS).replace(second=0, microsecond=0)
-    day = Day(start, [], [], [])
+    day = Day(start, now, [], [], [])
     for number, plan in enumerate(PLANS):
         last = None
         for happening, record in _job(number, plan, start):
-            day.happenings.append(happening)
-            day.records.append(record)
+            day.add(happening, record)
             last = happening
         assert last is not None
         ended = (
             plan.runs[-1].end if plan.runs else {"waiting": "queued", "running": "started"}.get(plan.fate, plan.fate)
         )
         day.states.append((plan, ended, last))
-    for happening, record in (*_audit(start), *_log_lines(day), *_statuses(start)):
-        day.happenings.append(happening)
-        day.records.append(record)
+    for happening, record in (*_audit(start), *_log_lines(day), *_statuses(start, now), *_gauges(now), *_alarms(now)):
+        day.add(happening, record)
     return day
 
 
@@ -209,7 +216,9 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
     def enqueued(attempt: int) -> tuple[Happening, dict[str, Any]]:
         pushed_job = snapshot._replace(enqueued_at=pushed, attempt=attempt)
         record = job_records.enqueued(pushed_job, "api" if attempt == 1 else "retry", pushed, service)
-        return replace(common, at=pushed, action="job-enqueued", outcome="success", attempt=attempt), record
+        if plan.parent:
+            record["rq"]["depends_on"] = [plan.parent]
+        return replace(common, depends_on=plan.parent, at=pushed, action="job-enqueued", outcome="success", attempt=attempt), record
 
     yield enqueued(1)
     if plan.fate == "canceled":
@@ -351,9 +360,9 @@ def _log_lines(day: Day) -> Iterator[tuple[Happening, dict[str, Any]]]:
     yield old, _frame(old, len(starts)) | {"tags": ["legacy"], "message": "mails: job-99 OK"}
 
 
-def _statuses(start: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
-    """Two shippers, a status every ten minutes. The second has a backlog, and puts a record aside on its way."""
-    for number in range(24):
+def _statuses(start: datetime, now: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
+    """Two shippers, a status every ten minutes. The second has a backlog, puts a record aside, and falls silent."""
+    for number in range(25):
         host, step = f"host-{number % 2 + 1}", number // 2
         busy = host == "host-2"
         status = {
@@ -371,13 +380,63 @@ def _statuses(start: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
             "retrying_s": 12.5 if busy and step == 3 else 0.0,
             "state": "waiting" if busy and step == 3 else "shipping",
         }
-        at = start + timedelta(minutes=10 * step, seconds=number % 2)
+        at = start + timedelta(minutes=10 * step, seconds=number % 2) if number < 24 else now - timedelta(minutes=1)
         happening = Happening(
             at=at, dataset="rq.shipper", action="shipper-status", service="shipper", host=host, status=status
         )
         record = _frame(happening, number) | {"shipper": status}
         record["event"]["kind"] = "metric"
         yield happening, record
+
+
+# (minutes before now, queue, jobs that wait, seconds for which the oldest waits, objective, live workers)
+_SAMPLES = (
+    (60, "payments", 0, 0.0, 30.0, 2),
+    (60, "mails", 3, 12.0, 900.0, 1),
+    (2, "payments", 0, 0.0, 30.0, 2),
+    (2, "mails", 20, 2100.0, 900.0, 0),
+    (1, "mails", 25, 2160.0, 900.0, 0),
+)
+
+
+def _gauges(now: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
+    """What the watch saw of two queues: 25 jobs that nobody starts have waited for 36 minutes."""
+    for number, (before, queue, depth, age, objective, workers) in enumerate(_SAMPLES):
+        gauge = {"depth": depth, "oldest_age_s": age, "objective_s": objective, "workers": workers}
+        at = now - timedelta(minutes=before)
+        happening = Happening(at=at, dataset="rq.queue", action="queue-sampled", queue=queue, status=gauge)
+        record = _frame(happening, number) | {"rq": {"queue": gauge}, "messaging": {"destination": {"name": queue}}}
+        record["event"]["kind"] = "metric"
+        yield happening, record
+
+
+# (its last record, rule, subject, severity, minutes before now since when it is so, and when that record was written)
+_ALARMS: tuple[tuple[str, str, str, Severity, int, int], ...] = (
+    ("closed", "shipper_backlog", "host-2", "warning", 50, 40),
+    ("opened", "oldest_job", "mails", "critical", 21, 2),
+)
+
+
+def _alarms(now: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
+    """Two alarms, as the watch writes them: one is over, and one is open since 21 minutes and was noticed 2 ago."""
+    service = ServiceInfo(service="shop", version=None, environment="test", host="worker-1", pid=1)
+    for kind, rule, subject, severity, since, noticed in _ALARMS:
+        finding = Finding(rule=rule, subject=subject, message=f"{subject}: {rule}", severity=severity, value=2.0)
+        began, told = now - timedelta(minutes=since), now - timedelta(minutes=noticed)
+        alarm = Alarm(id=f"alarm-{rule}", finding=finding, since=began, opened_at=began)
+        steps: tuple[Literal["opened", "closed"], ...] = ("opened",) if kind == "opened" else ("opened", "closed")
+        for step in steps:
+            at = began if step == "opened" else told
+            record = alert_records.record(Transition(alarm=alarm, at=told, kind=step), service, told)
+            status = {
+                "alarm": alarm.id,
+                "rule": rule,
+                "subject": subject,
+                "severity": severity,
+                "noticed": told,
+                "state": "open" if step == "opened" else "closed",
+            }
+            yield Happening(at=at, dataset="rq.alert", action=f"alarm-{step}", status=status), record
 
 
 def _frame(happening: Happening, number: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 State = Mapping[str, Any]
@@ -93,6 +94,18 @@ def _one(tokens: list[str]) -> dict[str, Any]:
     return {"bool": {"should": values, "minimum_should_match": 1}}
 
 
+def dated(part: Any, now: datetime) -> Any:
+    """A query in which `now-5m` is a time, so that what it finds does not depend on when it is asked."""
+    if isinstance(part, Mapping):
+        return {name: dated(one, now) for name, one in part.items()}
+    if isinstance(part, list):
+        return [dated(one, now) for one in part]
+    if isinstance(part, str) and (ago := re.fullmatch(r"now-(\d+)([mhd])", part)):
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[ago[2]]
+        return (now - timedelta(**{unit: int(ago[1])})).isoformat()
+    return part
+
+
 # --- a layer ---
 
 GROUPS = {"terms", "date_histogram"}
@@ -111,8 +124,13 @@ def figures_of(layer: State) -> list[str]:
     return [name for name in layer["columnOrder"] if not columns[name]["isBucketed"] and name not in hidden]
 
 
-def search_of(attributes: State, layer: State, interval: str) -> dict[str, Any]:
-    """The body of the search for a layer. `interval` is what `auto` comes out as, such as `5m`."""
+def search_of(
+    attributes: State, layer: State, interval: str, computed: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The body of the search for a layer. `interval` is what `auto` comes out as, such as `5m`.
+
+    `computed`: the fields that the layer's data view computes, as Elasticsearch's `runtime_mappings`.
+    """
     columns = layer["columns"]
     figures = {
         name: _filtered(column, _figure(column))
@@ -121,8 +139,12 @@ def search_of(attributes: State, layer: State, interval: str) -> dict[str, Any]:
     }
     aggregations = figures
     for name in reversed(groups_of(layer)):  # each level has the figures, too: its groups are ordered by them
-        aggregations = {**figures, name: {**_group(columns[name], columns, interval), "aggs": aggregations}}
+        order = columns[name]["params"].get("orderAgg")
+        extra = {f"{name}-order": _filtered(order, _figure(order))} if order else {}
+        inside = {**aggregations, **extra}
+        aggregations = {**figures, name: {**_group(name, columns, interval), "aggs": inside}}
     return {
+        **({"runtime_mappings": dict(computed)} if computed else {}),
         "size": 0,
         "track_total_hits": True,
         "query": query_of(attributes["state"]["query"]["query"]),
@@ -156,26 +178,30 @@ def _figure(column: State) -> dict[str, Any]:
     raise AssertionError(f"no translation of {operation}")
 
 
-def _group(column: State, columns: Mapping[str, State], interval: str) -> dict[str, Any]:
+def _group(name: str, columns: Mapping[str, State], interval: str) -> dict[str, Any]:
+    column = columns[name]
     params, field = column["params"], column["sourceField"]
     if column["operationType"] == "date_histogram":
         return {"date_histogram": {"field": field, "fixed_interval": interval, "min_doc_count": 0}}
     assert column["operationType"] == "terms", column
-    terms: dict[str, Any] = {"field": field, "size": params["size"], "order": _order(params, columns)}
-    if params["missingBucket"] and params["otherBucket"]:  # alone, Lens passes over the first
-        terms["missing"] = "(missing value)"
-    return {"terms": terms}
+    assert not params["missingBucket"], "Kibana calls it (missing value)"
+    return {"terms": {"field": field, "size": params["size"], "order": _order(name, params, columns)}}
 
 
-def _order(params: State, columns: Mapping[str, State]) -> dict[str, str]:
+def _order(group: str, params: State, columns: Mapping[str, State]) -> dict[str, str]:
     direction = params["orderDirection"]
-    if params["orderBy"]["type"] == "alphabetical":
-        return {"_key": direction}
-    name = params["orderBy"]["columnId"]
-    operation = columns[name]["operationType"]
+    match params["orderBy"]["type"]:
+        case "alphabetical":
+            return {"_key": direction}
+        case "custom":
+            name, column = f"{group}-order", params["orderAgg"]
+        case _:
+            name = params["orderBy"]["columnId"]
+            column = columns[name]
+    operation = column["operationType"]
     if operation == "count":
         return {name: direction}  # a filter with one count in it
-    tail = f".{columns[name]['params']['percentile']}" if operation == "percentile" else ""
+    tail = f".{column['params']['percentile']}" if operation == "percentile" else ""
     return {f"{name}>figure{tail}": direction}
 
 
@@ -201,10 +227,7 @@ def _value(columns: Mapping[str, State], name: str, found: State, interval_ms: i
     if operation == "formula":
         return _value(columns, column["references"][0], found, interval_ms)
     if operation == "math":
-        tree = column["params"]["tinymathAst"]
-        assert tree["name"] == "divide"
-        part, whole = (_value(columns, one, found, interval_ms) for one in tree["args"])
-        return part / whole if whole else None
+        return _computed(column["params"]["tinymathAst"], columns, found, interval_ms)
     if operation == "static_value":
         return float(column["params"]["value"])
     inner = found[name]
@@ -218,3 +241,24 @@ def _value(columns: Mapping[str, State], name: str, found: State, interval_ms: i
         hits = inner["figure"]["hits"]["hits"]
         return hits[0]["fields"][column["sourceField"]][0] if hits else None
     return inner["figure"]["value"]
+
+
+def _computed(tree: Any, columns: Mapping[str, State], found: State, interval_ms: int) -> Any:
+    """A formula's value; none where an operand has none, or where it would divide by nothing."""
+    if isinstance(tree, str):
+        return _value(columns, tree, found, interval_ms)
+    if not isinstance(tree, Mapping):
+        return tree
+    left, right = (_computed(one, columns, found, interval_ms) for one in tree["args"])
+    if left is None or right is None or (tree["name"] == "divide" and not right):
+        return None
+    match tree["name"]:
+        case "add":
+            return left + right
+        case "subtract":
+            return left - right
+        case "multiply":
+            return left * right
+        case "divide":
+            return left / right
+    raise AssertionError(f"no translation of {tree['name']}")

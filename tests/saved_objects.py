@@ -59,6 +59,10 @@ class Placed:
         found: dict[str, str] = {one["name"]: one for one in self.page["references"]}[wanted]
         return found
 
+    def computed(self, layer: str) -> dict[str, Any]:
+        """The fields that the layer's data view computes."""
+        return computed(self.view_of(layer))
+
     def view_of(self, layer: str) -> dict[str, Any]:
         return view(self.reference(f"indexpattern-datasource-layer-{layer}")["id"])
 
@@ -79,7 +83,7 @@ def empty_panels(search: Elasticsearch, namespace: str, indices: set[str]) -> li
         layer, title = one.layers["data"], one.view_of("data")["attributes"]["title"]
         if title in indices:
             index = ",".join(f"{part.removesuffix('*')}{namespace}*" for part in title.split(","))
-            answer = search.search(index=index, body=search_of(one.attributes, layer, "1m")).body
+            answer = search.search(index=index, body=search_of(one.attributes, layer, "1m", one.computed("data"))).body
             rows = rows_of(layer, answer, 60_000)
             if not any(row[name] is not None for row in rows for name in figures_of(layer)):
                 empty.append(one.name)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from ..lens import by, chart, count, distinct, donut, figure, newest, table
+from ..colours import AMBER, GREEN, GREY, RED
+from ..lens import among, by, chart, count, distinct, donut, figure, newest, table
 from ..objects import Control, Dashboard, Row, Shown
 from ..searches import OPERATOR
-from ..words import ACTION, AMBER, CUSTOMER, GREEN, GREY, OUTCOME, REASON, RED, SERVICE, USER
+from ..words import (
+    ACTION,
+    ACTOR,
+    CUSTOMER,
+    OUTCOME,
+    REASON_OR_NONE,
+    RESOURCE_OR_NONE,
+    SERVICE,
+    USER,
+)
+from .said import IN_RANGE
 
 _DENIED = f'{OUTCOME} : "failure"'
-_ACTOR, _RESOURCE, _WHICH = "audit.actor.type", "audit.resource.type", "audit.resource.id"
+_WHICH = "audit.resource.id"
 
 AUDIT = Dashboard(
     name="audit",
@@ -21,33 +32,34 @@ AUDIT = Dashboard(
         Control(field=SERVICE, title="Service", view="audit"),
         Control(field=CUSTOMER, title="Customer", view="audit"),
         Control(field=USER, title="User", view="audit"),
-        Control(field=_ACTOR, title="Kind of actor", view="audit"),
+        Control(field=ACTOR, title="Kind of actor", view="audit"),
         Control(field=OUTCOME, title="Outcome", view="audit"),
     ),
     rows=(
-        Row(height=6, panels=(
-            (12, figure("audit", count("Denied or failed", colour=RED), where=_DENIED)),
-            (12, figure("audit", count("By operators", colour=AMBER), where=OPERATOR)),
-            (12, figure("audit", count("Actions"))),
-            (12, figure("audit", distinct("Users", USER))),
+        Row(height=5, panels=(
+            (12, figure("audit", among("Denied or failed", _DENIED, colour=RED), subtitle=IN_RANGE)),
+            (12, figure("audit", among("By operators", OPERATOR, colour=AMBER), subtitle=IN_RANGE)),
+            (12, figure("audit", count("Actions"), subtitle=IN_RANGE)),
+            (12, figure("audit", distinct("Users", USER), subtitle=IN_RANGE)),
         )),
         Row(height=14, panels=(
-            (32, table("Who did what to what?", "audit",
-                       [by(USER, "user", size=50), by(ACTION, "action", size=20),
-                        by(_RESOURCE, "resource", missing=True)],
+            (30, table("Who did what to what?", "audit",
+                       [by(USER, "user", size=50), by(ACTION, "action", size=20), by(RESOURCE_OR_NONE, "resource")],
                        [count("times"), count("denied", _DENIED), newest("last")], goto=["customer"])),
-            (16, chart("When, and how it ended", "audit",
+            (18, chart("When, and how it ended", "audit",
                        [count("success", f'{OUTCOME} : "success"', colour=GREEN),
                         count("failure", _DENIED, colour=RED),
                         count("unknown", f'{OUTCOME} : "unknown"', colour=GREY)])),
         )),
         Row(height=12, panels=(
-            (19, table("What was denied, to whom, why?", "audit",
-                       [by(USER, "user", size=50), by(ACTION, "action"), by(REASON, "reason", missing=True)],
+            (30, table("What was denied, to whom, why?", "audit",
+                       [by(USER, "user", size=50), by(ACTION, "action"), by(REASON_OR_NONE, "reason")],
                        [count("times"), newest("last")], where=_DENIED)),
-            (11, donut("Who acts?", "audit", by(_ACTOR, "actor"), count("actions"))),
-            (18, table("What did operators touch?", "audit",
-                       [by(USER, "user"), by(ACTION, "action"), by(_WHICH, "what")],
+            (18, donut("Who acts?", "audit", by(ACTOR, "actor"), count("actions"))),
+        )),
+        Row(height=12, panels=(
+            (48, table("What did operators touch?", "audit",
+                       [by(USER, "user"), by(ACTION, "action"), by(_WHICH, "what", width=330)],
                        [count("times"), newest("last")], where=OPERATOR)),
         )),
         Row(height=14, panels=((48, Shown(search="operators", title="Operators' actions, the newest first")),)),

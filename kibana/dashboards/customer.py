@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..lens import by, by_outcome, chart, count, distinct, figure, newest, ratio, table, total
+from ..colours import ANY_IS_BAD, FAILURE_RATE_BANDS
+from ..lens import among, by, by_outcome, chart, count, distinct, figure, newest, ratio, table, total
 from ..objects import Control, Dashboard, Row, Shown
 from ..words import (
     ACTION,
-    ANY_IS_BAD,
     ATTEMPTED,
     CUSTOMER,
     DATASET,
@@ -14,11 +14,11 @@ from ..words import (
     DURATION,
     ENDED,
     FAILED,
-    FAILURE_RATE_BANDS,
     FUNCTION,
     RETRIED,
     USER,
 )
+from .said import IN_RANGE, NO_ATTEMPT
 
 _THEIRS = f"{CUSTOMER} : *"
 
@@ -34,14 +34,14 @@ CUSTOMER_PAGE = Dashboard(
         Control(field=DATASET, title="Kind of record", view="records"),
     ),
     rows=(
-        Row(height=6, panels=(
-            (8, figure("jobs", count("Jobs died", bands=ANY_IS_BAD), where=f"{DEAD} and {_THEIRS}")),
+        Row(height=5, panels=(
+            (8, figure("jobs", among("Jobs died", DEAD, bands=ANY_IS_BAD), where=_THEIRS, subtitle=IN_RANGE)),
             (8, figure("jobs", ratio("Failure rate", FAILED, bands=FAILURE_RATE_BANDS),
-                       where=f"{ATTEMPTED} and {_THEIRS}")),
-            (8, figure("jobs", count("Jobs ended"), where=f"{ENDED} and {_THEIRS}")),
-            (8, figure("jobs", total("Time worked for them", DURATION), where=_THEIRS)),
-            (8, figure("audit", count("Audited actions"), where=_THEIRS)),
-            (8, figure("records", distinct("Users seen", USER), where=_THEIRS)),
+                       where=f"{ATTEMPTED} and {_THEIRS}", subtitle=IN_RANGE, description=NO_ATTEMPT)),
+            (8, figure("jobs", among("Jobs ended", ENDED), where=_THEIRS, subtitle=IN_RANGE)),
+            (8, figure("jobs", total("Time worked for them", DURATION), where=_THEIRS, subtitle=IN_RANGE)),
+            (8, figure("audit", count("Audited actions"), where=_THEIRS, subtitle=IN_RANGE)),
+            (8, figure("records", distinct("Users seen", USER), where=_THEIRS, subtitle=IN_RANGE)),
         )),
         Row(height=20, panels=((48, Shown(search="customer", title="Everything that happened")),)),
         Row(height=11, panels=(
@@ -62,7 +62,7 @@ CUSTOMER_PAGE = Dashboard(
                        [count("attempts", ATTEMPTED), total("time worked", DURATION), count("retried", RETRIED),
                         count("dead", DEAD, bands=ANY_IS_BAD),
                         ratio("failure rate", FAILED, whole=ATTEMPTED, bands=FAILURE_RATE_BANDS)],
-                       where=_THEIRS, goto=["functions"])),
+                       where=_THEIRS, goto=["functions"], description=NO_ATTEMPT)),
         )),
     ),
 )  # fmt: skip

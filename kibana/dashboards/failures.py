@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from ..lens import by, chart, count, distinct, donut, figure, largest, newest, table
+from ..colours import AMBER, ANY_IS_BAD, RED
+from ..lens import among, by, chart, count, distinct, donut, figure, largest, newest, table
 from ..objects import Dashboard, Row, Shown
-from ..words import (
-    AMBER,
-    ANY_IS_BAD,
-    CUSTOMER,
-    DEAD,
-    ERROR,
-    FAILED,
-    FUNCTION,
-    JOB,
-    QUEUE,
-    REASON,
-    RED,
-    RETRIED,
-    STATE_DEAD,
-)
+from ..words import CUSTOMER, DEAD, FUNCTION, JOB, MAX_RSS, NOT_WELL, QUEUE, REASON, RETRIED, STATE_DEAD, WHAT_FAILED
 from .controls import JOB_CONTROLS
+from .said import IN_RANGE, NOW
 
 _VANISHED = 'event.reason : ("abandoned" or "expired" or "lost")'
 
@@ -30,40 +18,45 @@ FAILURES = Dashboard(
     description="Retried and dead jobs, by reason and error, and the newest with their stack traces.",
     controls=JOB_CONTROLS,
     rows=(
-        Row(height=6, panels=(
-            (8, figure("states", count("Dead jobs now", bands=ANY_IS_BAD), where=STATE_DEAD)),
-            (8, figure("jobs", count("Died", colour=RED), where=DEAD)),
-            (8, figure("jobs", count("Retried", colour=AMBER), where=RETRIED)),
-            (8, figure("jobs", count("Killed"), where=f'{FAILED} and event.reason : "killed"')),
-            (8, figure("jobs", count("Timed out"), where=f'{FAILED} and event.reason : "timeout"')),
-            (8, figure("jobs", count("Abandoned, expired, lost"), where=f"{FAILED} and {_VANISHED}")),
+        Row(height=5, panels=(
+            (8, figure("states", among("Dead jobs", STATE_DEAD, bands=ANY_IS_BAD), subtitle=NOW)),
+            (8, figure("jobs", among("Died", DEAD, colour=RED), subtitle=IN_RANGE)),
+            (8, figure("jobs", among("Retried", RETRIED, colour=AMBER), subtitle=IN_RANGE)),
+            (8, figure("jobs", among("Killed", f'{NOT_WELL} and event.reason : "killed"'), subtitle=IN_RANGE)),
+            (8, figure("jobs", among("Timed out", f'{NOT_WELL} and event.reason : "timeout"'), subtitle=IN_RANGE)),
+            (8, figure("jobs", among("Abandoned, expired, lost", f"{NOT_WELL} and {_VANISHED}"), subtitle=IN_RANGE)),
         )),
         Row(height=12, panels=(
-            (20, chart("Retried and dead over time", "jobs",
-                       [count("retried", RETRIED, colour=AMBER), count("dead", DEAD, colour=RED)], where=FAILED)),
-            (12, donut("Why?", "jobs", by(REASON, "reason"), count("failed"), where=FAILED)),
-            (16, chart("When, by reason", "jobs", [count("failed")], split=by(REASON, "reason"), where=FAILED)),
+            (18, chart("Retried and dead over time", "jobs",
+                       [count("retried", RETRIED, colour=AMBER), count("dead", DEAD, colour=RED)], where=NOT_WELL)),
+            (14, donut("Why?", "jobs", by(REASON, "reason"), count("failed"), where=NOT_WELL)),
+            (16, chart("When, by reason", "jobs", [count("failed")], split=by(REASON, "reason"), where=NOT_WELL)),
         )),
         Row(height=13, panels=(
-            (26, table("Error groups", "jobs",
-                       [by(ERROR, "error", size=50, missing=True), by(FUNCTION, "function", size=20)],
+            (48, table("Error groups", "jobs",
+                       [by(WHAT_FAILED, "what failed", size=50), by(FUNCTION, "function", size=20)],
                        [count("failed"), count("retried", RETRIED), count("dead", DEAD, bands=ANY_IS_BAD),
-                        distinct("jobs", JOB), newest("last seen")], where=FAILED, goto=["functions"])),
-            (11, table("Which queues?", "jobs", [by(QUEUE, "queue", size=20)],
-                       [count("failed"), count("dead", DEAD)], where=FAILED, goto=["queues"])),
-            (11, table("Which customers?", "jobs", [by(CUSTOMER, "customer", size=20)],
-                       [count("failed"), count("dead", DEAD)], where=FAILED, goto=["customer"])),
+                        distinct("jobs", JOB), newest("last seen")], where=NOT_WELL, goto=["functions"])),
         )),
         Row(height=10, panels=(
-            (14, table("Retries: how far did they get?", "jobs",
+            (24, table("Which queues?", "jobs", [by(QUEUE, "queue", size=20)],
+                       [count("failed"), count("dead", DEAD)], where=NOT_WELL, goto=["queues"])),
+            (24, table("Which customers?", "jobs", [by(CUSTOMER, "customer", size=20)],
+                       [count("failed"), count("dead", DEAD)], where=NOT_WELL, goto=["customer"])),
+        )),
+        Row(height=10, panels=(
+            (24, table("Retries: how far did they get?", "jobs",
                        [by(FUNCTION, "function", size=20), by("rq.retry_verdict", "verdict")],
-                       [count("attempts"), largest("furthest attempt", "rq.attempt")], where=FAILED,
+                       [count("attempts"), largest("furthest attempt", "rq.attempt")], where=NOT_WELL,
                        goto=["functions"])),
-            (18, table("Killed by which signal, with how much memory (kB)?", "jobs",
+            (24, table("Killed by which signal, with how much memory?", "jobs",
                        [by("rq.signal", "signal"), by(FUNCTION, "function", size=20)],
-                       [count("killed"), largest("most memory", "rq.max_rss_kb"), newest("last seen")],
+                       [count("killed"), largest("most memory", MAX_RSS), newest("last seen")],
                        where="rq.signal : *", goto=["functions"])),
-            (16, table("Which jobs died?", "jobs", [by(JOB, "job", size=50), by(FUNCTION, "function")],
+        )),
+        Row(height=10, panels=(
+            (48, table("Which jobs died?", "jobs",
+                       [by(JOB, "job", size=50), by(FUNCTION, "function"), by(WHAT_FAILED, "what failed")],
                        [newest("died")], where=DEAD, goto=["job"])),
         )),
         Row(height=18, panels=((48, Shown(search="failures", title="Newest failures, with stack trace")),)),

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from ..lens import by, chart, count, largest, lines, mean, ranking, ratio, share, table, total
+from ..colours import FAILURE_RATE_BANDS
+from ..lens import by, chart, count, in_unit, largest, lines, mean, ranking, ratio, share, table, total
 from ..objects import Dashboard, Row
 from ..words import (
     ATTEMPTED,
     DEAD,
     DURATION,
     ENQUEUED,
-    ERROR,
     FAILED,
-    FAILURE_RATE_BANDS,
     FUNCTION,
     JOB,
+    NOT_WELL,
     PAYLOAD,
-    REASON,
     RETRIED,
+    SECOND_NS,
     VERSION,
+    WHAT_FAILED,
 )
 from .controls import JOB_CONTROLS
+from .said import NO_ATTEMPT
 
 _RATE = ratio("failure rate", FAILED, whole=ATTEMPTED, bands=FAILURE_RATE_BANDS)
 
@@ -39,36 +41,39 @@ FUNCTIONS = Dashboard(
             (48, table("Every function", "jobs", [by(FUNCTION, "function", size=100)],
                        [total("time in all", DURATION), count("attempts", ATTEMPTED), share(50, DURATION),
                         share(95, DURATION), largest("longest", DURATION), _RATE, count("retried", RETRIED),
-                        count("dead", DEAD)], where=ATTEMPTED)),
+                        count("dead", DEAD)], where=ATTEMPTED, description=NO_ATTEMPT)),
         )),
         Row(height=12, panels=(
-            (24, table("Which payloads bloat Redis?", "jobs", [by(FUNCTION, "function", size=50)],
+            (26, table("Which payloads bloat Redis?", "jobs", [by(FUNCTION, "function", size=50)],
                        [total("payloads in all", PAYLOAD), mean("mean", PAYLOAD), largest("largest", PAYLOAD),
                         total("stored in Redis", "rq.payload_stored_bytes"), count("jobs")], where=ENQUEUED)),
-            (24, lines("How long do they take over time? (p95 of the slowest five)", "jobs", [share(95, DURATION)],
-                       split=by(FUNCTION, "function", size=5))),
+            (22, lines("How long do they take over time? (p95 of the slowest five)", "jobs",
+                       [in_unit(share(95, DURATION), SECOND_NS, "s")], split=by(FUNCTION, "function", size=5))),
         )),
         Row(height=12, panels=(
-            (24, table("Slowest jobs", "jobs", [by(JOB, "job", size=50), by(FUNCTION, "function")],
+            (28, table("Slowest jobs", "jobs", [by(JOB, "job", size=50), by(FUNCTION, "function")],
                        [largest("took", DURATION)], goto=["job"])),
-            (24, chart("When is the time spent? (by function)", "jobs", [total("time worked", DURATION)],
+            (20, chart("When is the time spent? (by function)", "jobs",
+                       [in_unit(total("time worked", DURATION), SECOND_NS, "s", digits=0)],
                        split=by(FUNCTION, "function", size=8))),
         )),
         Row(height=12, panels=(
-            (24, table("What fails, and with what error?", "jobs",
-                       [by(FUNCTION, "function", size=50), by(ERROR, "error", missing=True),
-                        by(REASON, "reason", missing=True)],
+            (26, table("What fails, and with what error?", "jobs",
+                       [by(FUNCTION, "function", size=50), by(WHAT_FAILED, "what failed")],
                        [count("failed"), count("retried", RETRIED), count("dead", DEAD)],
-                       where=FAILED, goto=["failures"])),
-            (24, chart("When does it fail? (by function)", "jobs", [count("failed")],
-                       split=by(FUNCTION, "function", size=5), where=FAILED, goto=["failures"])),
+                       where=NOT_WELL, goto=["failures"])),
+            (22, chart("When does it fail? (by function)", "jobs", [count("failed")],
+                       split=by(FUNCTION, "function", size=5), where=NOT_WELL, goto=["failures"])),
         )),
         Row(height=12, panels=(
-            (28, table("Before and after a release: each version beside the other", "jobs",
+            (48, table("Before and after a release: each version beside the other", "jobs",
                        [by(FUNCTION, "function", size=50)],
                        [count("attempts"), _RATE, share(95, DURATION)],
-                       across=by(VERSION, "version", size=3), where=ATTEMPTED)),
-            (20, chart("Duration by release (p95 of the slowest)", "jobs", [share(95, DURATION)],
+                       across=by(VERSION, "version", size=3), where=ATTEMPTED, description=NO_ATTEMPT)),
+        )),
+        Row(height=12, panels=(
+            (48, chart("Duration by release (p95 of the slowest)", "jobs",
+                       [in_unit(share(95, DURATION), SECOND_NS, "s")],
                        x=by(FUNCTION, "function", size=8), split=by(VERSION, "version", size=3), series="bar",
                        where=ATTEMPTED)),
         )),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from ..drawings.job_story import ATTEMPTS, STORY
-from ..lens import by, count, figure, largest, latest, newest, table, total
+from ..lens import among, by, count, figure, largest, latest, newest, table, total
 from ..objects import Control, Dashboard, Row, Shown
-from ..views import RELATIVE
 from ..words import (
     ACTION,
     DEPENDS_ON,
     DURATION,
-    ERROR,
     FUNCTION,
     JOB,
     LAG,
@@ -18,9 +16,11 @@ from ..words import (
     PAYLOAD,
     QUEUE,
     REASON,
+    RELATIVE,
     ROOT,
     SERVICE,
     STARTED,
+    WHAT_FAILED,
 )
 
 JOB_PAGE = Dashboard(
@@ -39,13 +39,16 @@ JOB_PAGE = Dashboard(
         Row(height=14, panels=((48, STORY),)),
         Row(height=9, panels=((48, ATTEMPTS),)),
         Row(height=20, panels=((48, Shown(search="job", title="Every record and log line, in order")),)),
+        Row(height=9, panels=(
+            (28, table("Which jobs does it come from?", "jobs",
+                       [by(PARENT, "enqueued by"), by(ROOT, "first of the chain")],
+                       [count("records")], where=f"{PARENT} : *")),
+            (20, table("Which jobs does it wait for?", "jobs", [by(DEPENDS_ON, "waits for")],
+                       [count("records")], where=f"{DEPENDS_ON} : *")),
+        )),
         Row(height=11, panels=(
-            (24, table("Which jobs does it come from, or wait for?", "jobs",
-                       [by(PARENT, "enqueued by", missing=True), by(ROOT, "first of the chain", missing=True),
-                        by(DEPENDS_ON, "waits for", missing=True)],
-                       [count("records")], where=f"{PARENT} : * or {ROOT} : * or {DEPENDS_ON} : *")),
-            (24, table("Which jobs has it enqueued, or do wait for it?", "relatives",
-                       [by(RELATIVE, "job", size=100), by(FUNCTION, "function", missing=True)],
+            (48, table("Which jobs has it enqueued, or do wait for it?", "relatives",
+                       [by(RELATIVE, "job", size=100), by(FUNCTION, "function")],
                        [newest("last seen"), latest("last", ACTION, type="string"),
                         latest("enqueued by", PARENT, type="string")],
                        where=f"{PARENT} : * or {ROOT} : * or {DEPENDS_ON} : *")),
@@ -56,13 +59,13 @@ JOB_PAGE = Dashboard(
             (8, figure("jobs", largest("Longest wait", LAG), where=STARTED)),
             (8, figure("jobs", total("Time worked", DURATION))),
             (8, figure("jobs", largest("Payload", PAYLOAD))),
-            (8, figure("logs", count("Log lines of its own"), where=f"{JOB} : *")),
+            (8, figure("logs", among("Log lines of its own", f"{JOB} : *"))),
         )),
         Row(height=10, panels=(
-            (24, table("Each execution", "jobs", [by("rq.execution_id", "execution"), by(ACTION, "ending")],
+            (26, table("Each execution", "jobs", [by("rq.execution_id", "execution"), by(ACTION, "ending")],
                        [largest("attempt", "rq.attempt"), total("took", DURATION), largest("waited", LAG)],
                        where=f"{DURATION} : *")),
-            (24, table("What went wrong?", "jobs", [by(ERROR, "error", missing=True), by(REASON, "reason"),
+            (22, table("What went wrong?", "jobs", [by(WHAT_FAILED, "what failed"), by(REASON, "reason"),
                                                   by(QUEUE, "queue")],
                        [count("failed")], where=f"{REASON} : *", goto=["failures"])),
         )),

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from ..lens import by, by_outcome, chart, count, figure, lines, ranking, ratio, share, table, total
-from ..objects import Dashboard, Row
+from ..colours import ANY_IS_BAD, FAILURE_RATE_BANDS, LAG_BANDS, RED
+from ..lens import among, by, by_outcome, chart, count, figure, in_unit, lines, ranking, ratio, share, table, total
+from ..objects import Dashboard, Row, Text
 from ..words import (
-    ANY_IS_BAD,
     ATTEMPTED,
     DURATION,
     ENDED,
-    ERROR,
     FAILED,
-    FAILURE_RATE_BANDS,
     FUNCTION,
     LAG,
-    LAG_BANDS,
+    LAG_OBJECTIVE_MS,
+    MINUTE_MS,
     QUEUE,
-    RED,
+    SECOND_NS,
     STARTED,
     STATE_DEAD,
     STATE_WAITING,
+    WHAT_FAILED,
 )
 from .controls import JOB_CONTROLS
+from .now import ALARMS, OPEN_ALARMS, WAITING_BY_QUEUE, WORST_WAIT
+from .said import IN_RANGE, NO_ATTEMPT, NOTHING_HERE, NOW
 
 OVERVIEW = Dashboard(
     name="overview",
@@ -30,31 +32,45 @@ OVERVIEW = Dashboard(
     description="Jobs a minute and how they end, how long they take and wait, what is busy, slow and dead.",
     controls=JOB_CONTROLS,
     rows=(
-        Row(height=6, panels=(
-            (8, figure("states", count("Dead jobs now", bands=ANY_IS_BAD), where=STATE_DEAD)),
-            (8, figure("jobs", ratio("Failure rate", FAILED, bands=FAILURE_RATE_BANDS), where=ATTEMPTED)),
-            (8, figure("jobs", count("Jobs ended"), where=ENDED)),
-            (8, figure("states", count("Jobs waiting now"), where=STATE_WAITING)),
-            (8, figure("jobs", share(95, DURATION, label="Duration, p95"))),
-            (8, figure("jobs", share(95, LAG, label="Lag, p95", bands=LAG_BANDS), where=STARTED)),
+        Row(height=5, panels=(
+            (12, figure("states", among("Dead jobs", STATE_DEAD, bands=ANY_IS_BAD), subtitle=NOW)),
+            (12, figure("states", among("Jobs waiting", STATE_WAITING), subtitle=NOW)),
+            (12, WORST_WAIT),
+            (12, OPEN_ALARMS),
         )),
+        Row(height=5, panels=(
+            (12, figure("jobs", ratio("Failure rate", FAILED, bands=FAILURE_RATE_BANDS), where=ATTEMPTED,
+                        subtitle=IN_RANGE, description=NO_ATTEMPT)),
+            (12, figure("jobs", among("Jobs ended", ENDED), subtitle=IN_RANGE)),
+            (12, figure("jobs", share(95, DURATION, label="Duration, p95"), subtitle=IN_RANGE)),
+            (12, figure("jobs", share(95, LAG, label="Wait before the start, p95", bands=LAG_BANDS), where=STARTED,
+                        subtitle=IN_RANGE)),
+        )),
+        Row(height=3, panels=((48, Text(markdown=NOTHING_HERE)),)),
+        Row(height=9, panels=((22, WAITING_BY_QUEUE), (26, ALARMS))),
         Row(height=11, panels=(
             (28, chart("Jobs a minute, by outcome", "jobs", by_outcome(per_minute=True), goto=["failures"])),
             (20, lines("Failure rate over time", "jobs", [ratio("failed", FAILED, colour=RED)], where=ATTEMPTED,
-                       goto=["failures"])),
+                       goto=["failures"], description=NO_ATTEMPT)),
         )),
         Row(height=11, panels=(
-            (24, lines("How long jobs take", "jobs", [share(percent, DURATION) for percent in (50, 95, 99)],
-                       goto=["functions"])),
-            (24, lines("How long jobs wait (lag)", "jobs", [share(percent, LAG) for percent in (50, 95, 99)],
-                       where=STARTED, goto=["queues"])),
+            (24, lines("How long jobs take (logarithmic)", "jobs",
+                       [in_unit(share(percent, DURATION), SECOND_NS, "s") for percent in (50, 95, 99)],
+                       log=True, goto=["functions"])),
+            (24, lines("How long jobs wait, and the objective (logarithmic)", "jobs",
+                       [in_unit(share(percent, LAG), MINUTE_MS, "min") for percent in (50, 95, 99)],
+                       where=STARTED, log=True, goto=["queues"],
+                       line_at=("objective", LAG_OBJECTIVE_MS / MINUTE_MS))),
         )),
         Row(height=13, panels=(
-            (16, ranking("Busiest queues, by time worked", "jobs", by(QUEUE, "queue"), [total("time worked", DURATION)],
+            (24, ranking("Busiest queues, by time worked", "jobs", by(QUEUE, "queue"), [total("time worked", DURATION)],
                          goto=["queues"])),
-            (16, ranking("Slowest functions, by p95", "jobs", by(FUNCTION, "function"), [share(95, DURATION)],
+            (24, ranking("Slowest functions, by p95", "jobs", by(FUNCTION, "function"), [share(95, DURATION)],
                          goto=["functions"])),
-            (16, table("What is dead now", "states", [by(FUNCTION, "function"), by(ERROR, "error", missing=True)],
+        )),
+        Row(height=11, panels=(
+            (48, table("What is dead now", "states",
+                       [by(FUNCTION, "function"), by(WHAT_FAILED, "what failed"), by(QUEUE, "queue")],
                        [count("dead", bands=ANY_IS_BAD)], where=STATE_DEAD, goto=["failures"])),
         )),
     ),

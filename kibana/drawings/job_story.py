@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..colours import AMBER, BLUE, GREEN, GREY, RED
 from ..vega import (
     ENDINGS,
     MONOSPACE,
@@ -18,7 +19,7 @@ from ..vega import (
     unfold,
     value,
 )
-from ..words import AMBER, BLUE, GREEN, GREY, JOB, RED, TIME
+from ..words import JOB, TIME
 
 JOBS = "rq-job-*"
 NO_ONE_JOB = "Choose one job above, or follow a job's id from another page."

@@ -137,7 +137,7 @@ class Historian:
                 "filter": started,
                 "aggs": {"windows": {"filters": {"filters": windows}, "aggs": {"queues": by_queue}}},
             },
-            "endings": {"filter": _ended_since(at, options.function_failures.window), "aggs": ended},
+            "endings": {"filter": _all(_ended_since(at, options.function_failures.window), _RAN), "aggs": ended},
             "dead": {"filter": _ended_since(at, options.dead_jobs.window), "aggs": ended},
             "hosts": {
                 "terms": {"field": "host.name", "size": SIZE},
@@ -155,6 +155,8 @@ class Historian:
         }
 
 
+# A job whose time to live ran out in the queue is dead, but it was never executed: it is no failed execution.
+_RAN = {"bool": {"must_not": {"term": {"event.reason": "expired"}}}}
 _ENDED_ACTIONS = ("job-finished", "job-retried", "job-dead")
 
 _DURATIONS = {

@@ -1,0 +1,107 @@
+"""A panel as a whole, and the order in which Lens keeps its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .columns import Column, kql
+from .formulas import sortable_part
+
+LAYER = "data"
+LINE_LAYER = "line"
+
+# By what Lens can order a group's values; a formula or a last value cannot be asked for within a terms aggregation.
+SORTABLE = frozenset({"count", "sum", "average", "max", "min", "percentile", "unique_count"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A Lens panel: `view` is a data view's name, `layers` each layer's columns, `goto` the pages of its drilldowns.
+
+    `description` is shown beside the title, as an (i). `view_of` names the data views of layers that ask another one.
+    """
+
+    title: str
+    view: str
+    kind: str
+    layers: Mapping[str, Mapping[str, dict[str, Any]]]
+    visualization: Mapping[str, Any]
+    where: str = ""
+    goto: tuple[str, ...] = ()
+    show_title: bool = True
+    description: str = ""
+    view_of: Mapping[str, str] | None = None
+
+    def view_for(self, layer: str) -> str:
+        return (self.view_of or {}).get(layer, self.view)
+
+
+def attributes(panel: Panel) -> dict[str, Any]:
+    """What Lens keeps of a panel, references apart."""
+    layers = {
+        name: {"columnOrder": list(columns), "columns": dict(columns), "incompleteColumns": {}}
+        for name, columns in panel.layers.items()
+    }
+    return {
+        "title": panel.title,
+        "description": panel.description,
+        "visualizationType": panel.kind,
+        "state": {
+            "datasourceStates": {"formBased": {"layers": layers}},
+            "visualization": dict(panel.visualization),
+            "query": kql(panel.where),
+            "filters": [],
+            "internalReferences": [],
+            "adHocDataViews": {},
+        },
+    }
+
+
+def columns_of(groups: Sequence[Column], figures: Sequence[Column]) -> dict[str, dict[str, Any]]:
+    """The states of all columns in Lens's order: groups before figures, each group ordered by the first that can."""
+    order = _order(figures)
+    return _merged([*(_grouped(group, order).states() for group in groups), *(one.states() for one in figures)])
+
+
+def _order(figures: Sequence[Column]) -> dict[str, Any]:
+    """By what a group's values are ordered: the first figure; of a formula its first part, of a last value the largest.
+
+    Elasticsearch cannot order by the latter two themselves.
+    """
+    first = figures[0]
+    if first.formula and (part := sortable_part(first.formula, SORTABLE)):
+        (state,) = part.states().values()
+        return {"orderBy": {"type": "custom"}, "orderAgg": {**state, "label": f"Order of {first.label}"}}
+    if first.operation == "last_value" and first.type == "number":
+        (state,) = first.states().values()
+        largest = {**state, "operationType": "max", "params": {"emptyAsNull": True}}
+        return {"orderBy": {"type": "custom"}, "orderAgg": {**largest, "label": f"Order of {first.label}"}}
+    weight = next((one for one in figures if one.operation in SORTABLE), None)
+    if weight is None:
+        return {"orderBy": {"type": "alphabetical"}}
+    return {"orderBy": {"type": "column", "columnId": weight.id}}
+
+
+def _grouped(group: Column, order: Mapping[str, Any]) -> Column:
+    if group.operation != "terms":
+        return group
+    params = {
+        "size": group.params["size"],
+        **order,
+        "orderDirection": "asc" if order["orderBy"]["type"] == "alphabetical" else "desc",
+        "otherBucket": False,
+        "missingBucket": False,
+        "parentFormat": {"id": "terms"},
+    }
+    return replace(group, params=params)
+
+
+def _merged(states: Iterable[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for some in states:
+        if twice := merged.keys() & some.keys():
+            raise ValueError(f"two columns of one panel are called {sorted(twice)}")
+        merged |= some
+    return merged
