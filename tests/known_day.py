@@ -218,7 +218,9 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
         record = job_records.enqueued(pushed_job, "api" if attempt == 1 else "retry", pushed, service)
         if plan.parent:
             record["rq"]["depends_on"] = [plan.parent]
-        return replace(common, depends_on=plan.parent, at=pushed, action="job-enqueued", outcome="success", attempt=attempt), record
+        return replace(
+            common, depends_on=plan.parent, at=pushed, action="job-enqueued", outcome="success", attempt=attempt
+        ), record
 
     yield enqueued(1)
     if plan.fate == "canceled":
