@@ -18,6 +18,8 @@ from .words import (
     JOB,
     LAG,
     LATE,
+    MAX_RSS,
+    NOT_WELL,
     OUTCOME,
     PAYLOAD,
     QUEUE,
@@ -41,8 +43,8 @@ SEARCHES = (
     ),
     Search(
         name="failed-last-day", title="RQ: failed in the last day", view="jobs",
-        where=f"{FAILED} and {TIME} >= now-1d",
-        description="Attempts that failed within the last 24 hours, whether retried or not. Set the time range wider.",
+        where=NOT_WELL, since="now-1d",
+        description="Attempts that failed within the last 24 hours, whether retried or not, and jobs that expired.",
         columns=(FUNCTION, ACTION, REASON, ERROR, "error.message", JOB),
     ),
     Search(
@@ -58,7 +60,7 @@ SEARCHES = (
     Search(
         name="killed", title="RQ: killed by a signal", view="jobs", where="rq.signal : *",
         description="Work-horses that a signal ended, with the memory they had taken.",
-        columns=("rq.signal", FUNCTION, "rq.max_rss_kb", DURATION, HOST, JOB),
+        columns=("rq.signal", FUNCTION, MAX_RSS, DURATION, HOST, JOB),
     ),
     Search(
         name="waited-longest", title="RQ: waiting longest", view="jobs", where=STARTED, sort=((LAG, "desc"),),
@@ -87,7 +89,7 @@ SEARCHES = (
     ),
     # The tables of the pages.
     Search(
-        name="failures", title="RQ: newest failures with stack trace", view="jobs", where=FAILED,
+        name="failures", title="RQ: newest failures with stack trace", view="jobs", where=NOT_WELL,
         description="Failed attempts, the newest first.",
         columns=(FUNCTION, REASON, ERROR, "error.message", "error.stack_trace", JOB),
     ),

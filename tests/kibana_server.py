@@ -67,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(404, {"message": "Not Found"})
         elif path == "/api/saved_objects/_import":
             self._import(space, body)
+        elif path == "/api/saved_objects/_export":
+            self._export(space, body)
         elif path.startswith("/api/alerting/rule/"):
             self._rule(last, body)
         else:
@@ -91,6 +93,18 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self.server.objects[key] = one
         self.send(200, {"success": not errors, "successCount": len(objects) - len(errors), "errors": errors})
+
+    def _export(self, space: str, body: bytes) -> None:
+        found, missing = [], []
+        for one in json.loads(body)["objects"]:
+            key = (space, one["type"], one["id"])
+            (found if key in self.server.objects else missing).append(self.server.objects.get(key, one))
+        if missing:
+            attributes = {"objects": missing}
+            self.send(400, {"statusCode": 400, "message": "Error fetching objects to export", "attributes": attributes})
+            return
+        lines = [*found, {"exportedCount": len(found), "missingRefCount": 0, "missingReferences": []}]
+        self.send(200, "\n".join(json.dumps(line) for line in lines))
 
     def _rule(self, identifier: str, body: bytes) -> None:
         if self.command == "POST":

@@ -66,7 +66,8 @@ def drilldowns(index: str, goto: Sequence[str]) -> tuple[list[dict[str, Any]], l
     events, references = [], []
     for name in goto:
         event = f"goto-{name}"
-        config = {"useCurrentFilters": True, "useCurrentDateRange": True, "openInNewTab": False}
+        # A job may be older than the range: its page looks back as far as it does by itself.
+        config = {"useCurrentFilters": True, "useCurrentDateRange": name != "job", "openInNewTab": False}
         events.append(
             {
                 "eventId": event,

@@ -96,7 +96,11 @@ class Kibana:
         self._expect_success(answer)
 
     def import_objects(self, lines: str) -> int:
-        """Import saved objects (lines of NDJSON), overwriting existing ones. Returns their number."""
+        """Import saved objects (lines of NDJSON), overwriting existing ones. Returns their number.
+
+        Raises Refused unless Kibana says that it took every one, and has every one when it is asked afterwards.
+        """
+        wanted = [(one["type"], one["id"]) for one in map(json.loads, lines.splitlines())]
         boundary = uuid.uuid4().hex
         body = (
             f"--{boundary}\r\n"
@@ -115,7 +119,36 @@ class Kibana:
         if not answer.body.get("success"):
             problems = [_problem(error) for error in answer.body.get("errors", [])]
             raise Refused(f"Kibana at {self.where} did not take all objects: {'; '.join(problems[:5])}.", answer.status)
-        return int(answer.body["successCount"])
+        count = answer.body.get("successCount")
+        if count != len(wanted):
+            raise Refused(
+                f"Kibana at {self.where} says that it took {count} of {len(wanted)} objects. Try again; its log says "
+                "what became of the others.",
+                answer.status,
+            )
+        self._check_presence(wanted)
+        return len(wanted)
+
+    def _check_presence(self, wanted: list[tuple[str, str]]) -> None:
+        """Raise Refused unless Kibana has all these objects (type, id) in this space."""
+        body = json.dumps({"objects": [{"type": kind, "id": one} for kind, one in wanted]}).encode()
+        path = "/api/saved_objects/_export"
+        answer = self._request("POST", path, body=body, content_type="application/json", is_ndjson=True)
+        if answer.status == 400:  # what it answers if one of them does not exist
+            raise Refused(
+                f"Kibana at {self.where} took the objects and does not have them in space {self.space}: "
+                f"{_reason(answer.body)}.",
+                answer.status,
+            )
+        if not 200 <= answer.status < 300 or not isinstance(answer.body, list):
+            raise self._refusal(answer)
+        there = {(one.get("type"), one.get("id")) for one in answer.body if isinstance(one, dict)}
+        if missing := [f"{kind} {one}" for kind, one in wanted if (kind, one) not in there]:
+            raise Refused(
+                f"Kibana at {self.where} took the objects and does not have {len(missing)} of {len(wanted)} in space "
+                f"{self.space}: {', '.join(missing[:5])}.",
+                answer.status,
+            )
 
     def create_rule(self, identifier: str, payload: dict[str, Any]) -> bool:
         """Create an alert rule. False if it exists; then it is not changed."""
@@ -126,6 +159,10 @@ class Kibana:
             return False
         body = json.dumps(payload).encode()
         self._expect_success(self._request("POST", path, body=body, content_type="application/json"))
+        created = self._request("GET", path)
+        self._expect_success(created)
+        if created.body.get("id") != identifier:
+            raise Refused(f"Kibana at {self.where} took the alert rule {payload['name']!r} and does not have it.")
         return True
 
     def _request(
@@ -136,8 +173,12 @@ class Kibana:
         body: bytes | None = None,
         content_type: str | None = None,
         everywhere: bool = False,
+        is_ndjson: bool = False,
     ) -> Response:
-        """Send one request, to this space unless `everywhere`. Raises Unreachable and, for 401, Refused."""
+        """Send one request, to this space unless `everywhere`. Raises Unreachable and, for 401, Refused.
+
+        `is_ndjson`: the body of a success is lines of JSON, and becomes a list.
+        """
         in_space = "" if everywhere or self.space == DEFAULT_SPACE else f"/s/{self.space}"
         headers = HttpHeaders(self._headers | ({"content-type": content_type} if content_type else {}))
         try:
@@ -147,7 +188,8 @@ class Kibana:
         except elastic_transport.TransportError as error:
             raise unreachable(self.where, error, "Kibana") from error
         try:
-            content = json.loads(raw)
+            is_list = is_ndjson and 200 <= meta.status < 300
+            content = [json.loads(line) for line in raw.splitlines()] if is_list else json.loads(raw)
         except ValueError:
             content = None
         if meta.status == 401:

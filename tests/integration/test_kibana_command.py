@@ -14,7 +14,7 @@ def test_one_command_installs_templates_objects_and_rules(programs: Programs) ->
         assert len(server.rules) == len(build.rules())
     assert "index template rq-job" in said
     assert f"import {len(build.objects())} objects" in said
-    assert "create alert rule 'RQ: jobs died'" in said
+    assert "create alert rule 'RQ: the watch opened an alarm'" in said
 
 
 def test_a_dry_run_says_what_it_would_do_to_kibana_too(programs: Programs) -> None:
@@ -30,6 +30,15 @@ def test_without_kibana_there_are_no_rules_to_create(programs: Programs) -> None
     done = programs.run("shipper", "setup", "--rules", check=False)
     assert done.returncode == 2
     assert done.stderr == "error: --rules and --space are about Kibana: say with --kibana where it is.\n"
+
+
+def test_a_success_that_imported_nothing_ends_with_status_1(programs: Programs) -> None:
+    status = (200, {"version": {"number": "9.4.3"}, "status": {}})
+    success = (200, {"success": True, "successCount": 0, "errors": []})
+    with serving(plan=[status, status, success]) as server:
+        done = programs.run("shipper", "setup", "--kibana", server.url, check=False)
+    assert done.returncode == 1
+    assert "says that it took 0 of" in done.stderr
 
 
 def test_what_is_wrong_with_kibana_is_one_line(programs: Programs) -> None:

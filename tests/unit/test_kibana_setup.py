@@ -201,6 +201,35 @@ def test_a_refused_import_says_why(answer: tuple[int, object], word: str) -> Non
     assert word in refused(plan=[STATUS, answer])
 
 
+def test_a_success_of_which_less_came_back_is_none() -> None:
+    said = refused(plan=[STATUS, (200, {"success": True, "successCount": 3, "errors": []})])
+    assert f"took 3 of {len(build.objects())} objects" in said
+
+
+def test_what_says_that_it_took_everything_and_has_nothing_is_not_believed() -> None:
+    """Something before Kibana can answer so, or a Kibana that loses its index."""
+    everything = {"success": True, "successCount": len(build.objects()), "errors": []}
+    assert "does not have them in space default" in refused(plan=[STATUS, (200, everything)])
+
+
+def test_an_export_that_lacks_an_object_is_seen() -> None:
+    everything = {"success": True, "successCount": len(build.objects()), "errors": []}
+    export = json.dumps({"type": "tag", "id": f"{PREFIX}tag"})
+    said = refused(plan=[STATUS, (200, everything), (200, export)])
+    assert f"does not have {len(build.objects()) - 1} of {len(build.objects())}" in said
+
+
+def test_a_rule_that_was_created_and_is_not_there_is_seen() -> None:
+    with serving() as server:
+        install(server)
+        identifier, payload = kibana.alert_rules("default")[0]
+        client = kibana.Kibana(made(server))
+        server.plan = [(404, {}), (200, {"id": identifier}), (200, {"id": "another"})]
+        with pytest.raises(Refused, match="took the alert rule"):
+            client.create_rule(identifier, payload)
+        client.close()
+
+
 def test_a_dry_run_looks_and_writes_nothing() -> None:
     with serving() as server:
         said = list(kibana.planned(made(server), rules=True))
