@@ -7,9 +7,10 @@ look to people who are blind to red, green or blue, and that any two can still b
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from shipper.index.name_colours import NAMED, assignment
 
 from .words import (
     ACTION,
@@ -37,11 +38,6 @@ GREEN, AMBER, RED, GREY = "#209280", "#F5C747", "#C1351D", "#A7B0C0"
 NEUTRAL = "#EEF1F7"
 """Of a figure that has no value: neither good nor bad."""
 
-NAMED = (
-    "#66AAEE", "#774499", "#AA7744", "#3322AA", "#DD6688", "#999911", "#8866EE", "#663311", "#991155", "#DDCC66",
-    "#BBCCEE", "#EEAA88",
-)  # fmt: skip
-"""Colours for everything else, all different also to people who are colour-blind."""
 BLUE, VIOLET, PINK = NAMED[0], NAMED[3], NAMED[8]
 
 MEANINGS: Mapping[str, Mapping[str, str]] = {
@@ -74,28 +70,14 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
 """Field → value → colour, for fields whose values are known."""
 
 NAMES = frozenset({QUEUE, FUNCTION, VERSION, HOST, ERROR, WHAT_FAILED})
-"""Fields whose values only an installation knows: `assigned` gives each name a colour by itself."""
-
-
-def assigned(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name: the same whatever other names there are, as long as no two want one colour.
-
-    Two names that do are given neighbouring ones, the first in the alphabet its own. From the 13th name on colours come
-    twice.
-    """
-    given: dict[str, str] = {}
-    for name in sorted(set(names)):
-        wanted = zlib.crc32(name.encode()) % len(NAMED)
-        turn = [*NAMED[wanted:], *NAMED[:wanted]]
-        given[name] = next((one for one in turn if one not in given.values()), turn[0])
-    return given
+"""Fields whose values only an installation knows: `shipper setup` stores their colours (index/name_colours.py)."""
 
 
 def stored(field: str) -> dict[str, Any]:
     """What Lens keeps for a panel that is split by this field (kbn-coloring's `ColorMapping.Config`).
 
     In the form of before 9.1, which every later version converts as it opens a panel. Values without a colour of their
-    own get one in turn; `shipper setup` stores one for each queue and release that it finds.
+    own get one in turn; `shipper setup` stores one for each name that it finds.
     """
     if field not in MEANINGS and field not in NAMES:
         raise ValueError(f"no colours are decided for {field}: add it to MEANINGS or NAMES")
@@ -104,15 +86,6 @@ def stored(field: str) -> dict[str, Any]:
         "specialAssignments": [{"rule": {"type": "other"}, "color": {"type": "loop"}, "touched": False}],
         "paletteId": "eui_amsterdam_color_blind",
         "colorMode": {"type": "categorical"},
-    }
-
-
-def assignment(value: str, colour: str) -> dict[str, Any]:
-    """One value's colour as Lens keeps it."""
-    return {
-        "rule": {"type": "matchExactly", "values": [value]},
-        "color": {"type": "colorCode", "colorCode": colour.lower()},
-        "touched": True,
     }
 
 

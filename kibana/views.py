@@ -88,6 +88,7 @@ _GAUGES: dict[str, dict[str, Any]] = {
 }
 _ALARMS = {
     TIME: _SECONDS,
+    FUNCTION: _FUNCTION,
     DURATION: _COMMON[DURATION],
     "event.start": _SECONDS,
     "event.end": _SECONDS,

@@ -95,7 +95,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, {"success": not errors, "successCount": len(objects) - len(errors), "errors": errors})
 
     def _export(self, space: str, body: bytes) -> None:
-        found, missing = [], []
+        found: list[dict[str, Any]] = []
+        missing: list[dict[str, Any]] = []
         for one in json.loads(body)["objects"]:
             key = (space, one["type"], one["id"])
             (found if key in self.server.objects else missing).append(self.server.objects.get(key, one))

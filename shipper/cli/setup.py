@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from .. import settings
-from ..errors import SettingsError
+from ..errors import DestinationError, SettingsError
 from ..settings import Settings
 from . import logs, options
 
@@ -66,10 +67,24 @@ def command(rules: bool, roles: bool, keys: Path | None, wait_s: int, dry_run: b
         from ..index import kibana
 
         client.patiently(lambda: kibana.check(config), wait_s)
-        for line in (kibana.planned if dry_run else kibana.install)(config, rules=rules):
+        names = _names(config)
+        for line in (kibana.planned if dry_run else kibana.install)(config, rules=rules, names=names):
             click.echo(line)
     if dry_run:
         click.echo("Nothing was changed (--dry-run).")
+
+
+def _names(config: Settings) -> Mapping[str, Sequence[str]]:
+    """The names that Kibana's panels store a colour for; none if they cannot be read: the panels work all the same."""
+    from .. import client
+    from ..index import name_colours
+
+    try:
+        with client.connect_reader(config) as elasticsearch:
+            return name_colours.found(elasticsearch, config)
+    except DestinationError as error:
+        click.echo(f"warning: Queues and releases have no colours of their own in Kibana: {error}", err=True)
+        return {}
 
 
 def _print_roles(config: Settings) -> None:

@@ -24,6 +24,8 @@ from ..client import addresses_for_people, node_class, nodes
 from ..diagnosis import unreachable
 from ..errors import DestinationError, Refused, Unreachable
 from ..settings import Settings
+from . import name_colours
+from .name_colours import Names
 
 OLDEST = (8, 19)
 """The oldest Kibana that can import the objects: (major, minor)."""
@@ -236,13 +238,16 @@ def check(settings: Settings) -> None:
         kibana.close()
 
 
-def install(settings: Settings, *, rules: bool) -> Iterator[str]:
-    """Install everything. Yields a line of text for each step. Raises DestinationError."""
+def install(settings: Settings, *, rules: bool, names: Names | None = None) -> Iterator[str]:
+    """Install everything. Yields a line of text for each step. Raises DestinationError.
+
+    `names`: what panels store a colour for, by field.
+    """
     kibana = Kibana(settings)
     try:
         version = kibana.version()
         kibana.check_space()
-        count = kibana.import_objects(objects(kibana.space))
+        count = kibana.import_objects(name_colours.stored(objects(kibana.space), names or {}))
         yield f"import {count} objects into Kibana {version} at {kibana.where}, space {kibana.space}"
         for identifier, payload in alert_rules(kibana.space) if rules else []:
             created = kibana.create_rule(identifier, payload)
@@ -252,8 +257,9 @@ def install(settings: Settings, *, rules: bool) -> Iterator[str]:
         kibana.close()
 
 
-def planned(settings: Settings, *, rules: bool) -> Iterator[str]:
-    """The lines of text of what `install` would do. Raises DestinationError."""
+def planned(settings: Settings, *, rules: bool, names: Names | None = None) -> Iterator[str]:
+    """The lines of text of what `install` would do. `names` change none of them. Raises DestinationError."""
+    del names
     kibana = Kibana(settings)
     try:
         version = kibana.version()

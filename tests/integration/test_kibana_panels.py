@@ -16,7 +16,7 @@ from kibana.words import LAG_OBJECTIVE_MS
 from tests import known_day
 from tests.known_day import Day, Happening, Shown
 from tests.lens import dated, figures_of, groups_of, query_of, rows_of, search_of
-from tests.saved_objects import Placed, of_type, panels, source_of, view_of_search
+from tests.saved_objects import Placed, computed, of_type, panels, source_of, view_of_search
 
 pytestmark = pytest.mark.slow
 
@@ -650,7 +650,7 @@ def test_the_objective_is_drawn_where_the_figures_count_it(shown: Shown) -> None
 # What each saved search is to find, as jobs or records; and by what it is sorted.
 FOUND = {
     "RQ: slowest tasks": timed,
-    "RQ: failed in the last day": failed,
+    "RQ: failed in the last day": not_well,
     "RQ: dead jobs": dead,
     "RQ: retried jobs": retried,
     "RQ: killed by a signal": lambda one: one.signal,
@@ -659,7 +659,7 @@ FOUND = {
     "RQ: a user's timeline": lambda one: one.user,
     "RQ: operators' actions": operator,
     "RQ: legacy text-log records": lambda one: one.dataset == "rq.app" and one.job is None,
-    "RQ: newest failures with stack trace": failed,
+    "RQ: newest failures with stack trace": not_well,
     "RQ: every record and log line of a job": lambda one: one.job,
     "RQ: a customer's timeline": lambda one: one.customer,
     "RQ: audit trail": always,
@@ -680,6 +680,7 @@ def test_a_saved_search_finds_what_it_is_called_for_in_its_order(search: dict[st
         query=query_of(source_of(search)["query"]["query"]),
         sort=[{field: order} for field, order in attributes["sort"]],
         fields=attributes["columns"],
+        runtime_mappings=computed(view_of_search(search)),
         source=False,
         size=1000,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from typing import Any
 
 import pytest
 
 from kibana import colours
-from kibana.colours import AMBER, GREEN, GREY, MEANINGS, NAMED, NAMES, NEUTRAL, RED, assigned
+from kibana.colours import AMBER, GREEN, GREY, MEANINGS, NAMES, NEUTRAL, RED
+from shipper.index import kibana, name_colours
+from shipper.index.name_colours import NAMED, assigned
 from tests.saved_objects import Placed, panels
 
 LENS = panels("lens")
@@ -106,6 +109,33 @@ def test_a_name_keeps_its_colour_as_others_come() -> None:
     later = assigned(["mails", "payments", "reports"])
     assert first.items() <= later.items()
     assert len(set(later.values())) == 3
+
+
+def test_the_setup_stores_the_colours_of_the_names_that_it_found() -> None:
+    names = {"messaging.destination.name": ["mails", "payments"], "service.version": ["1.1"]}
+    lines = name_colours.stored(kibana.objects("default"), names)
+    seen = set()
+    for line in lines.splitlines():
+        for panel in json.loads(json.loads(line)["attributes"].get("panelsJSON", "[]")):
+            for field, given in _splits(panel):
+                if field in names:
+                    assert given == {name: colour.lower() for name, colour in assigned(names[field]).items()}
+                    seen.add(field)
+    assert seen == set(names)
+    assert name_colours.stored(kibana.objects("default"), {}) == kibana.objects("default")
+
+
+def _splits(panel: dict[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """(field, stored colours by value) of each layer that is split by a field."""
+    state = panel["embeddableConfig"].get("attributes", {}).get("state")
+    found = []
+    for layer in state["visualization"].get("layers", []) if state else []:
+        if mapping := layer.get("colorMapping"):
+            split = layer.get("splitAccessor") or layer["primaryGroups"][0]
+            field = state["datasourceStates"]["formBased"]["layers"][layer["layerId"]]["columns"][split]["sourceField"]
+            given = {one["rule"]["values"][0]: one["color"]["colorCode"] for one in mapping["assignments"]}
+            found.append((field, given))
+    return found
 
 
 def test_twelve_names_have_twelve_colours() -> None:
