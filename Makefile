@@ -58,8 +58,8 @@ soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1 FUZZ_S
 	@THOROUGH=1 $(PYTHON) -m pytest -q tests/model
 	@$(PYTHON) -m tests.fuzz $(or $(FUZZ_SECONDS),600)
 
-kibana: tools  ## Build what Kibana imports from its sources in kibana/.
-	@$(PYTHON) -m kibana
+kibana: tools  ## Build what Kibana imports from kibana/. FROM=export.ndjson takes back what was changed in Kibana.
+	@$(PYTHON) -m kibana $(FROM)
 
 pictures: tools  ## The pictures in README and docs, docs/pictures, made anew.
 	@$(PYTHON) -m pictures

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from . import edited
 from .dashboards import DASHBOARDS
 from .objects import Object, tag
 from .rules import RULES
@@ -17,6 +18,11 @@ OBJECTS, RULES_FILE = FOLDER / "objects.ndjson", FOLDER / "rules.json"
 
 
 def objects() -> list[Object]:
+    """Every saved object, with what was changed by hand in Kibana and taken back (`edited.py`)."""
+    return edited.applied(from_sources(), edited.read())
+
+
+def from_sources() -> list[Object]:
     """Every saved object; what is referred to comes before what refers to it, dashboards apart: they form a ring."""
     return [
         tag(),
