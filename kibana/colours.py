@@ -95,6 +95,9 @@ IN_TIME_BANDS: Bands = ((0.0, RED), (0.95, AMBER), (0.99, GREEN))
 LAG_BANDS: Bands = ((0.0, GREEN), (LAG_OBJECTIVE_MS / 2, AMBER), (float(LAG_OBJECTIVE_MS), RED))
 OF_OBJECTIVE_BANDS: Bands = ((0.0, GREEN), (0.5, AMBER), (1.0, RED))
 """Of the time that a job may wait, as a share of the queue's objective."""
+ANY_IS_RED: Bands = ((0.0, NEUTRAL), (1.0, RED))
+ANY_IS_AMBER: Bands = ((0.0, NEUTRAL), (1.0, AMBER))
+"""Of what may be among many: none is neutral, for it is not known whether there could have been any."""
 ANY_IS_BAD: Bands = ((0.0, GREEN), (1.0, RED))
 NONE_IS_BAD: Bands = ((0.0, RED), (1.0, GREEN))
 

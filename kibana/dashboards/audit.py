@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..colours import AMBER, GREEN, GREY, RED
+from ..colours import ANY_IS_RED, GREEN, GREY, RED
 from ..lens import among, by, chart, count, distinct, donut, figure, newest, table
 from ..objects import Control, Dashboard, Row, Shown
 from ..searches import OPERATOR
@@ -37,8 +37,8 @@ AUDIT = Dashboard(
     ),
     rows=(
         Row(height=5, panels=(
-            (12, figure("audit", among("Denied or failed", _DENIED, colour=RED), subtitle=IN_RANGE)),
-            (12, figure("audit", among("By operators", OPERATOR, colour=AMBER), subtitle=IN_RANGE)),
+            (12, figure("audit", among("Denied or failed", _DENIED, bands=ANY_IS_RED), subtitle=IN_RANGE)),
+            (12, figure("audit", among("By operators", OPERATOR), subtitle=IN_RANGE)),
             (12, figure("audit", count("Actions"), subtitle=IN_RANGE)),
             (12, figure("audit", distinct("Users", USER), subtitle=IN_RANGE)),
         )),

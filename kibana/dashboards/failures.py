@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..colours import AMBER, ANY_IS_BAD, RED
+from ..colours import AMBER, ANY_IS_AMBER, ANY_IS_BAD, ANY_IS_RED, RED
 from ..lens import among, by, chart, count, distinct, donut, figure, largest, newest, table
 from ..objects import Dashboard, Row, Shown
 from ..words import CUSTOMER, DEAD, FUNCTION, JOB, MAX_RSS, NOT_WELL, QUEUE, REASON, RETRIED, STATE_DEAD, WHAT_FAILED
@@ -20,8 +20,8 @@ FAILURES = Dashboard(
     rows=(
         Row(height=5, panels=(
             (8, figure("states", among("Dead jobs", STATE_DEAD, bands=ANY_IS_BAD), subtitle=NOW)),
-            (8, figure("jobs", among("Died", DEAD, colour=RED), subtitle=IN_RANGE)),
-            (8, figure("jobs", among("Retried", RETRIED, colour=AMBER), subtitle=IN_RANGE)),
+            (8, figure("jobs", among("Died", DEAD, bands=ANY_IS_RED), subtitle=IN_RANGE)),
+            (8, figure("jobs", among("Retried", RETRIED, bands=ANY_IS_AMBER), subtitle=IN_RANGE)),
             (8, figure("jobs", among("Killed", f'{NOT_WELL} and event.reason : "killed"'), subtitle=IN_RANGE)),
             (8, figure("jobs", among("Timed out", f'{NOT_WELL} and event.reason : "timeout"'), subtitle=IN_RANGE)),
             (8, figure("jobs", among("Abandoned, expired, lost", f"{NOT_WELL} and {_VANISHED}"), subtitle=IN_RANGE)),

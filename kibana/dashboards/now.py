@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from ..colours import NEUTRAL, OF_OBJECTIVE_BANDS, RED, Bands
+from ..colours import ANY_IS_RED, OF_OBJECTIVE_BANDS
 from ..lens import by, computed, decimals, distinct, figure, largest, latest, less, newest, table
 from ..words import ALARM, ALARM_STATE, OF_OBJECTIVE, QUEUE, RULE, SAMPLED_NOW, SEVERITY, SUBJECT
 from .said import SAMPLED
-
-# No alarm is neutral, not green: without a watch there are none either.
-_ANY_ALARM: Bands = ((0.0, NEUTRAL), (1.0, RED))
 
 WORST_WAIT = figure(
     "gauges",
@@ -34,7 +31,7 @@ OPEN_ALARMS = figure(
     "alarms",
     computed(
         "Open alarms", less(distinct("seen", ALARM), distinct("over", ALARM, f'{ALARM_STATE} : "closed"')),
-        format=decimals(0), bands=_ANY_ALARM,
+        format=decimals(0), bands=ANY_IS_RED,  # none is neutral: without a watch there are none either
     ),
     subtitle="opened in the time range",
     description="Alarms of `shipper watch` that opened in the time range and are not over.",

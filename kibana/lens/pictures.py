@@ -20,8 +20,6 @@ def figure(view: str, column: Column, *, where: str = "", subtitle: str = "", de
     picture: dict[str, Any] = {"layerId": LAYER, "layerType": "data", "metricAccessor": column.id}
     if column.bands:
         picture["palette"] = palette(column.bands)
-    elif column.colour:
-        picture["color"] = column.colour
     if subtitle:
         picture["subtitle"] = subtitle
     return Panel(
@@ -55,7 +53,7 @@ def table(
         "columns": columns,
         "paging": {"size": 10, "enabled": True},
         # One line for each row: a long name ends in an ellipsis, and is whole as the mouse rests on it.
-        "rowHeight": "single",
+        "rowHeight": "custom",
         "rowHeightLines": 1,
         "headerRowHeight": "auto",
     }

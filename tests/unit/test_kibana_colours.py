@@ -161,7 +161,10 @@ def test_no_tile_is_coloured_where_there_is_no_data() -> None:
     """A count is 0 without data, and 0 dead jobs would be green. So a coloured tile has no value then."""
     for one in LENS:
         picture = one.attributes["state"]["visualization"]
-        if one.attributes["visualizationType"] != "lnsMetric" or "palette" not in picture:
+        if one.attributes["visualizationType"] != "lnsMetric":
+            continue
+        assert "color" not in picture, f"{one.name}: a colour that stays whatever the figure is"
+        if "palette" not in picture:
             continue
         assert picture["palette"]["params"]["colorStops"][0]["color"] == NEUTRAL, one.name
         column = one.layers["data"]["columns"][picture["metricAccessor"]]
