@@ -26,7 +26,12 @@ def job(action: str, minutes: float, **fields: Any) -> dict[str, Any]:
     at = timestamp(NOW - timedelta(minutes=minutes))
     return {
         "@timestamp": at,
-        "event": {"dataset": "rq.job", "action": f"job-{action}", "duration": fields.pop("ns", None)},
+        "event": {
+            "dataset": "rq.job",
+            "action": f"job-{action}",
+            "duration": fields.pop("ns", None),
+            "reason": fields.pop("reason", None),
+        },
         "service": {"name": "tests"},
         "host": {"name": fields.pop("host", "w1")},
         "messaging": {"destination": {"name": fields.pop("queue", "low")}},
@@ -72,6 +77,7 @@ def history(config: Settings, search: Elasticsearch) -> History:
         *(job("finished", 5, ns=2_000_000_000) for _ in range(3)),
         job("retried", 5, ns=2_000_000_000),
         job("dead", 6, ns=2_000_000_000),
+        job("dead", 6, reason="expired"),  # in its queue: it never ran
         job("dead", 60 * 30, ns=2_000_000_000, function="shop.old"),
         status(14, "h1", dead_letters=1),
         status(1, "h1", dead_letters=3, backlog_age_s=7),
@@ -92,7 +98,7 @@ def test_records_are_counted_as_the_rules_need_them(history: History) -> None:
     assert history.starts[("low", 1800)] == (8, 3)
     assert history.starts[("other", 300)] == (1, 0)  # its objective is the default, 15 minutes
     assert history.endings == {"shop.f": Endings(5, 2, 1)}
-    assert history.dead == {"shop.f": 1}
+    assert history.dead == {"shop.f": 2}
     assert history.durations["shop.f"] == Durations(5, 2.0)
     assert history.durations["shop.old"] == Durations(1, 2.0)
     assert history.hosts == {"w1": NOW - timedelta(minutes=2), "w2": NOW - timedelta(minutes=3)}
