@@ -20,7 +20,7 @@ from ..errors import Refused, ShipperError
 from ..folders import make_folder
 from ..settings import Settings
 from ..state import index_name
-from .kibana import DEFAULT_SPACE
+from .kibana_client import DEFAULT_SPACE
 
 ROLES = ("shipper", "reader", "operator", "pruner", "eraser")
 _JSON = {"content-type": "application/json", "accept": "application/json"}

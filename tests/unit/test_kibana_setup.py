@@ -12,7 +12,7 @@ from kibana import build
 from kibana.objects import PREFIX
 from shipper import settings
 from shipper.errors import Refused, SettingsError, Unreachable
-from shipper.index import kibana
+from shipper.index import kibana, kibana_client
 from shipper.settings import Settings
 from stack.processes import free_port
 from tests.kibana_server import KibanaServer, serving
@@ -94,7 +94,7 @@ def test_each_space_has_objects_and_rules_of_its_own_that_lead_to_each_other() -
 
 
 def test_the_installer_knows_the_builder_s_prefix() -> None:
-    assert kibana.ID_PREFIX == PREFIX
+    assert kibana_client.ID_PREFIX == PREFIX
 
 
 def test_a_base_path_is_part_of_the_address() -> None:
@@ -223,7 +223,7 @@ def test_a_rule_that_was_created_and_is_not_there_is_seen() -> None:
     with serving() as server:
         install(server)
         identifier, payload = kibana.alert_rules("default")[0]
-        client = kibana.Kibana(made(server))
+        client = kibana_client.Kibana(made(server))
         server.plan = [(404, {}), (200, {"id": identifier}), (200, {"id": "another"})]
         with pytest.raises(Refused, match="took the alert rule"):
             client.create_rule(identifier, payload)
