@@ -74,7 +74,7 @@ def _one(connection: Any, name: str, redactor: Redactor) -> dict[str, Any]:
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
     for name in left:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "kind")
     for name in right:
         table.add_column(name, justify="right")
     return table
