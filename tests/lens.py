@@ -140,6 +140,7 @@ def search_of(
     aggregations = figures
     for name in reversed(groups_of(layer)):  # each level has the figures, too: its groups are ordered by them
         order = columns[name]["params"].get("orderAgg")
+        assert "filter" not in (order or {}), "Lens passes over it"
         extra = {f"{name}-order": _filtered(order, _figure(order))} if order else {}
         inside = {**aggregations, **extra}
         aggregations = {**figures, name: {**_group(name, columns, interval), "aggs": inside}}

@@ -72,16 +72,19 @@ def _order(figures: Sequence[Column]) -> dict[str, Any]:
     """
     first = figures[0]
     if first.formula and (part := sortable_part(first.formula, SORTABLE)):
-        (state,) = part.states().values()
-        return {"orderBy": {"type": "custom"}, "orderAgg": {**state, "label": f"Order of {first.label}"}}
+        return _by_own(part, first)
     if first.operation == "last_value" and first.type == "number":
-        (state,) = first.states().values()
-        largest = {**state, "operationType": "max", "params": {"emptyAsNull": True}}
-        return {"orderBy": {"type": "custom"}, "orderAgg": {**largest, "label": f"Order of {first.label}"}}
+        return _by_own(replace(first, operation="max", params={"emptyAsNull": True}), first)
     weight = next((one for one in figures if one.operation in SORTABLE), None)
     if weight is None:
         return {"orderBy": {"type": "alphabetical"}}
     return {"orderBy": {"type": "column", "columnId": weight.id}}
+
+
+def _by_own(weight: Column, first: Column) -> dict[str, Any]:
+    """An order by a figure that is not shown. Lens passes over a filter of it, so it has none."""
+    (state,) = replace(weight, where="").states().values()
+    return {"orderBy": {"type": "custom"}, "orderAgg": {**state, "label": f"Order of {first.label}"}}
 
 
 def _grouped(group: Column, order: Mapping[str, Any]) -> Column:
