@@ -1,5 +1,5 @@
 # The two commands to begin with: `make demo` and `make test`. Each target does its own set-up.
-.PHONY: demo demo-full-redis test test-compose lock test-rq check lint types unit kibana pictures reference docs release-check up down soak bench bare clean setup tools
+.PHONY: demo demo-full-redis test test-compose lock test-rq check lint types unit kibana gallery pictures reference docs release-check up down soak bench bare clean setup tools
 
 PYTHON := .venv/bin/python
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
@@ -60,6 +60,9 @@ soak: setup  ## Every fault at once, then the accounts. SECONDS=60 SEED=1 FUZZ_S
 
 kibana: tools  ## Build what Kibana imports from kibana/. FROM=export.ndjson takes back what was changed in Kibana.
 	@$(PYTHON) -m kibana $(FROM)
+
+gallery: tools  ## Pictures of Kibana's pages on the known day, in docs/pictures/kibana. With KIBANA_URL and ELASTICSEARCH_URL.
+	@$(PYTHON) -m tests.gallery
 
 pictures: tools  ## The pictures in README and docs, docs/pictures, made anew.
 	@$(PYTHON) -m pictures

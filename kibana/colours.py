@@ -99,6 +99,9 @@ ANY_IS_RED: Bands = ((0.0, NEUTRAL), (1.0, RED))
 ANY_IS_AMBER: Bands = ((0.0, NEUTRAL), (1.0, AMBER))
 """Of what may be among many: none is neutral, for it is not known whether there could have been any."""
 ANY_IS_BAD: Bands = ((0.0, GREEN), (1.0, RED))
+MEMORY_LIMIT_PERCENT, MEMORY_CRITICAL_PERCENT = 80, 90
+"""Where the alarm redis_memory opens, and where it is critical, unless shipper.toml says otherwise."""
+MEMORY_BANDS: Bands = ((0.0, GREEN), (MEMORY_LIMIT_PERCENT, AMBER), (MEMORY_CRITICAL_PERCENT, RED))
 NONE_IS_BAD: Bands = ((0.0, RED), (1.0, GREEN))
 
 

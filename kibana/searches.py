@@ -105,6 +105,16 @@ SEARCHES = (
         columns=(DATASET, ACTION, "message", OUTCOME, USER, JOB),
     ),
     Search(
+        name="customer-audit", title="RQ: what was done by and for customers", view="audit", where=f"{CUSTOMER} : *",
+        description="Audit records of customers, the newest first.",
+        columns=(ACTION, OUTCOME, USER, "audit.resource.type", "audit.resource.id", "message"),
+    ),
+    Search(
+        name="customer-jobs", title="RQ: customers' jobs that ended", view="jobs", where=f"{CUSTOMER} : * and {ENDED}",
+        description="One record for each job of a customer that ended, the newest first.",
+        columns=(FUNCTION, ACTION, ERROR, DURATION, JOB),
+    ),
+    Search(
         name="audit", title="RQ: audit trail", view="audit",
         description="Who did what to what.",
         columns=(USER, "audit.actor.type", ACTION, OUTCOME, "audit.resource.type", "audit.resource.id", "message"),

@@ -21,6 +21,8 @@ from .words import TIME
 SCHEMA = "https://vega.github.io/schema/vega/v5.json"  # an identifier: no browser loads it
 # Kibana replaces each by the clauses of what is chosen above the page.
 MUST, FILTER, MUST_NOT = (f"%dashboard_context-{name}_clause%" for name in ("must", "filter", "must_not"))
+CLOCK = {"hours": "%H:%M", "minutes": "%H:%M", "date": "%b %d", "day": "%b %d", "month": "%b", "year": "%Y"}
+"""How an axis of times is written."""
 MONOSPACE = "Roboto Mono, Menlo, Consolas, monospace"
 ENDINGS = {
     "job-finished": GREEN,
@@ -90,7 +92,13 @@ def ask(
 
 def derived(name: str, source: str | Sequence[str], *transform: Spec) -> dict[str, Any]:
     """A data source made of others."""
-    return {"name": name, "source": source if isinstance(source, str) else list(source), "transform": list(transform)}
+    steps: list[Spec] = []
+    for step in transform:
+        if str(step.get("fields", [""])[0]).startswith("aggregations."):
+            # Where there is no index yet, the answer has no aggregations.
+            steps.append(only("datum.aggregations"))
+        steps.append(step)
+    return {"name": name, "source": source if isinstance(source, str) else list(source), "transform": steps}
 
 
 def unfold(path: str, name: str) -> dict[str, Any]:

@@ -9,8 +9,12 @@ from .dashboards.customer import CUSTOMER_PAGE
 from .dashboards.job import JOB_PAGE
 from .objects import Computed, View, to_value
 from .words import (
+    AGAIN,
+    AGAIN_CUSTOMER,
+    AGAIN_QUEUE,
     CUSTOMER,
     DEPENDS_ON,
+    DUE,
     DURATION,
     FUNCTION,
     JOB,
@@ -129,6 +133,34 @@ _RELATIVES = {
     ),
 }
 
+_DUE = Computed(
+    script="if (doc['rq.retry_at'].size() > 0) { emit(doc['rq.retry_at'].value.toInstant().toEpochMilli()) } "
+    "else if (doc['rq.scheduled_at'].size() > 0) { emit(doc['rq.scheduled_at'].value.toInstant().toEpochMilli()) }",
+    type="date",
+)
+
+
+def _again(**options: str) -> Computed:
+    """The command that runs jobs again, with an option for each field that has a value, quoted for a shell.
+
+    A value may hold anything: it stands between single quotes unless it is of harmless characters, and characters that
+    a terminal would obey are replaced.
+    """
+    parts = " ".join(
+        f"if (doc['{field}'].size() > 0) {{ line += ' --{option} ' + quoted(doc['{field}'].value) }}"
+        for option, field in options.items()
+    )
+    return Computed(
+        script="String quoted(String s) { boolean plain = s.length() > 0; def out = new StringBuilder(); "
+        "for (int i = 0; i < s.length(); i++) { char c = s.charAt(i); String one = String.valueOf(c); "
+        "if (!Character.isLetterOrDigit(c) && '._:/@-'.indexOf(one) < 0) { plain = false } "
+        "if (one == \"'\") { out.append(\"'\\\\''\") } "
+        "else if (Character.isISOControl(c)) { out.append('?') } else { out.append(one) } } "
+        'return plain ? s : "\'" + out.toString() + "\'" } '
+        f"def line = 'shipper jobs'; {parts} emit(line + ' --requeue')"
+    )
+
+
 VIEWS = (
     View(
         name="jobs", title="RQ: job records", indices="rq-job-*", formats={**_JOBS, MAX_RSS: _BYTES}, names=names.JOBS,
@@ -151,12 +183,22 @@ VIEWS = (
     View(
         name="states", title="RQ: where jobs are now", indices="rq-state-*", time=None, names=names.STATES,
         formats={CUSTOMER: _CUSTOMER, FUNCTION: _FUNCTION},
-        computed={WHAT_FAILED: _first_of("error.type", "state")},
+        computed={
+            WHAT_FAILED: _first_of("error.type", "state"),
+            AGAIN: _again(function="job_type", error="error.type"),
+            AGAIN_QUEUE: _again(queue="queue", function="job_type"),
+            AGAIN_CUSTOMER: _again(customer="organization.id", function="job_type"),
+        },
     ),
     View(
         name="relatives", title="RQ: jobs by those that they come from or wait for", indices="rq-job-*",
         formats={**_JOBS, RELATIVE: _COMMON[JOB]}, computed=_RELATIVES,
         names={**names.JOBS, JOB: "Job that it comes from or waits for", RELATIVE: "Job"},
+    ),
+    # What is due lies ahead of every time range.
+    View(
+        name="due", title="RQ: jobs that are retried or due later", indices="rq-job-*", time=None,
+        formats={**_JOBS, DUE: _SECONDS}, names={**names.JOBS, DUE: "Due"}, computed={DUE: _DUE},
     ),
     View(
         name="shipper", title="RQ: the shipper's own status", indices="rq-shipper-*", formats=_SHIPPER,

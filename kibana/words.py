@@ -42,6 +42,10 @@ RESOURCE_OR_NONE = "resource_or_none"
 REASON_OR_NONE = "reason_or_none"
 MAX_RSS = "max_rss_bytes"
 RELATIVE = "rq.relative_id"
+DUE = "due_at"
+"""When a job that is retried, or was scheduled, is due."""
+AGAIN, AGAIN_QUEUE, AGAIN_CUSTOMER = "run_again", "run_again_queue", "run_again_customer"
+"""A command that runs all dead jobs again that have the same function and error; and the same queue, or customer."""
 OF_OBJECTIVE = "of_objective"
 """How long a queue's oldest job has waited, as a share of the queue's objective."""
 
@@ -71,6 +75,7 @@ LAG_OBJECTIVE_MS = 60_000
 SAMPLED_NOW = "@timestamp >= now-6m"
 """Gauges of now: the watch samples four times a minute, and an idle queue each 20th time, which is each 5 minutes."""
 HEARD_NOW = "@timestamp >= now-5m"
+DUE_LATER = "rq.retry_at >= now or rq.scheduled_at >= now"
 IN_TIME = f"rq.lag_ms <= {LAG_OBJECTIVE_MS}"
 LATE = f"rq.lag_ms > {LAG_OBJECTIVE_MS}"
 

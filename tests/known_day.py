@@ -20,17 +20,20 @@ from shipper.emit import job_records
 from shipper.emit.events import ExceptionInfo, ExitStatus, Failure, Success
 from shipper.emit.snapshot import JobSnapshot
 from shipper.index import setup
+from shipper.job_fields import Progress
 from shipper.service import ServiceInfo
 from shipper.settings import Settings
 from shipper.ship.reader.document import Document, Place, document
 from shipper.watch import alert_records
 from shipper.watch.alarms import Alarm, Finding, Severity, Transition
+from tests import known_watch
 from tests.conftest import indices_of_their_own
 from tests.programs import patient
 
 LASTS = timedelta(hours=2)
 RETRY_AFTER = timedelta(seconds=30)
 RSS_KB = 900_000
+DUE_IN = timedelta(minutes=30)  # after the day's end, a scheduled job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,7 @@ PLANS = (
     Plan(function=_WAIT, queue="reports", minute=52, version="1.1", runs=_died(60, "timeout", "rq.JobTimeout")),
     Plan(function=_WAIT, queue="reports", minute=57, version="1.1", runs=_died(61, "abandoned")),
     Plan(function=_WAIT, queue="reports", minute=61, version="1.1", fate="expired"),
+    Plan(function=_LETTER, queue="mails", minute=119, customer="8", version="1.1", fate="scheduled"),
 )  # fmt: skip
 
 
@@ -132,6 +136,7 @@ class Happening:
     root: str | None = None
     depends_on: str | None = None
     before_now: float = 0.0
+    due_ms: float | None = None
     status: dict[str, Any] | None = None
 
     @property
@@ -172,7 +177,13 @@ def made(now: datetime) -> Day:
             plan.runs[-1].end if plan.runs else {"waiting": "queued", "running": "started"}.get(plan.fate, plan.fate)
         )
         day.states.append((plan, ended, last))
-    for happening, record in (*_audit(start), *_log_lines(day), *_statuses(start, now), *_gauges(now), *_alarms(now)):
+    for happening, record in (
+        *_audit(start),
+        *_log_lines(day),
+        *_statuses(start, now),
+        *_gauges(start, now),
+        *_alarms(now),
+    ):
         day.add(happening, record)
     return day
 
@@ -222,6 +233,11 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
             common, depends_on=plan.parent, at=pushed, action="job-enqueued", outcome="success", attempt=attempt
         ), record
 
+    if plan.fate == "scheduled":
+        due = start + LASTS + DUE_IN
+        happening = replace(common, at=pushed, action="job-scheduled", outcome="success", due_ms=due.timestamp() * 1000)
+        yield happening, job_records.scheduled(snapshot._replace(scheduled_at=due), "api", pushed, service)
+        return
     yield enqueued(1)
     if plan.fate == "canceled":
         at = pushed + timedelta(seconds=20)
@@ -235,7 +251,11 @@ def _job(number: int, plan: Plan, start: datetime) -> Iterator[tuple[Happening, 
         gone = Failure(execution_id=None, worker="", concluded=True, inferred=True, reason="expired", text="It waited.")
         yield happening, job_records.failed(snapshot, gone, at, service)
     if plan.fate == "running":
-        yield _started(snapshot, common, plan, pushed, f"{job}-1", service)[:2]
+        happening, record, began = _started(snapshot, common, plan, pushed, f"{job}-1", service)
+        yield happening, record
+        at, progress = began + timedelta(seconds=30), Progress(percent=40.0, message="", count=1)
+        report = job_records.progressed(snapshot, progress, f"{job}-1", at, service)
+        yield replace(happening, at=at, action="job-progressed", lag_ms=None, seconds=None), report
     for attempt, run in enumerate(plan.runs, start=1):
         if attempt > 1:
             yield enqueued(attempt)
@@ -391,25 +411,18 @@ def _statuses(start: datetime, now: datetime) -> Iterator[tuple[Happening, dict[
         yield happening, record
 
 
-# (minutes before now, queue, jobs that wait, seconds for which the oldest waits, objective, live workers)
-_SAMPLES = (
-    (60, "payments", 0, 0.0, 30.0, 2),
-    (60, "mails", 3, 12.0, 900.0, 1),
-    (2, "payments", 0, 0.0, 30.0, 2),
-    (2, "mails", 20, 2100.0, 900.0, 0),
-    (1, "mails", 25, 2160.0, 900.0, 0),
-)
-
-
-def _gauges(now: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
-    """What the watch saw of two queues: 25 jobs that nobody starts have waited for 36 minutes."""
-    for number, (before, queue, depth, age, objective, workers) in enumerate(_SAMPLES):
-        gauge = {"depth": depth, "oldest_age_s": age, "objective_s": objective, "workers": workers}
-        at = now - timedelta(minutes=before)
-        happening = Happening(at=at, dataset="rq.queue", action="queue-sampled", queue=queue, status=gauge)
-        record = _frame(happening, number) | {"rq": {"queue": gauge}, "messaging": {"destination": {"name": queue}}}
-        record["event"]["kind"] = "metric"
-        yield happening, record
+def _gauges(start: datetime, now: datetime) -> Iterator[tuple[Happening, dict[str, Any]]]:
+    for one in known_watch.seen(start, now):
+        happening = Happening(
+            at=one.at,
+            dataset=one.dataset,
+            queue=one.queue,
+            function=one.function,
+            job=one.job,
+            host=one.host,
+            status=one.figures,
+        )
+        yield happening, one.record
 
 
 # (its last record, rule, subject, severity, minutes before now since when it is so, and when that record was written)

@@ -184,6 +184,9 @@ def _group(name: str, columns: Mapping[str, State], interval: str) -> dict[str, 
     params, field = column["params"], column["sourceField"]
     if column["operationType"] == "date_histogram":
         return {"date_histogram": {"field": field, "fixed_interval": interval, "min_doc_count": 0}}
+    if column["operationType"] == "range":
+        ranges = [{edge: one[edge] for edge in ("from", "to") if one[edge] is not None} for one in params["ranges"]]
+        return {"range": {"field": field, "ranges": ranges}}
     assert column["operationType"] == "terms", column
     assert not params["missingBucket"], "Kibana calls it (missing value)"
     return {"terms": {"field": field, "size": params["size"], "order": _order(name, params, columns)}}
@@ -219,7 +222,17 @@ def _rows(layer: State, groups: list[str], found: State, keys: dict[str, Any], i
         yield keys | {name: _value(layer["columns"], name, found, interval_ms) for name in figures_of(layer)}
         return
     for bucket in found[groups[0]]["buckets"]:
-        yield from _rows(layer, groups[1:], bucket, keys | {groups[0]: bucket["key"]}, interval_ms)
+        yield from _rows(
+            layer, groups[1:], bucket, keys | {groups[0]: _key(layer["columns"][groups[0]], bucket)}, interval_ms
+        )
+
+
+def _key(column: State, bucket: State) -> Any:
+    """A group's value; of a range its label."""
+    if column["operationType"] != "range":
+        return bucket["key"]
+    (label,) = [one["label"] for one in column["params"]["ranges"] if one["from"] == bucket.get("from")]
+    return label
 
 
 def _value(columns: Mapping[str, State], name: str, found: State, interval_ms: int) -> Any:

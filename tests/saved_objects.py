@@ -67,6 +67,16 @@ class Placed:
         return view(self.reference(f"indexpattern-datasource-layer-{layer}")["id"])
 
 
+def annotations_of(one: Placed) -> list[dict[str, Any]]:
+    """The layers of a chart whose marks are records, such as alarms."""
+    layers = one.attributes["state"]["visualization"].get("layers", [])
+    return [layer for layer in layers if layer["layerType"] == "annotations"]
+
+
+def annotated_view(one: Placed, layer: dict[str, Any]) -> dict[str, Any]:
+    return view(one.reference(f"xy-visualization-layer-{layer['layerId']}")["id"])
+
+
 def panels(kind: str | None = None) -> list[Placed]:
     return [
         Placed(page, panel)

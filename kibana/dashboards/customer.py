@@ -18,6 +18,7 @@ from ..words import (
     RETRIED,
     USER,
 )
+from .again import OF_CUSTOMERS
 from .said import IN_RANGE, NO_ATTEMPT
 
 _THEIRS = f"{CUSTOMER} : *"
@@ -26,12 +27,12 @@ CUSTOMER_PAGE = Dashboard(
     name="customer",
     title="RQ: one customer",
     label="One customer",
-    description="A customer's audit records, jobs and application events in one table. Choose the customer above.",
+    description="What a customer did and what was done for them, first from the audit trail, then their jobs. "
+    "Choose the customer above.",
     since="now-7d",
     controls=(
         Control(field=CUSTOMER, title="Customer", view="records"),
         Control(field=USER, title="User", view="records"),
-        Control(field=DATASET, title="Kind of record", view="records"),
     ),
     rows=(
         Row(height=5, panels=(
@@ -43,7 +44,12 @@ CUSTOMER_PAGE = Dashboard(
             (8, figure("audit", count("Audited actions"), where=_THEIRS, subtitle=IN_RANGE)),
             (8, figure("records", distinct("Users seen", USER), where=_THEIRS, subtitle=IN_RANGE)),
         )),
-        Row(height=20, panels=((48, Shown(search="customer", title="Everything that happened")),)),
+        Row(height=17, panels=(
+            (26, Shown(search="customer-audit", title="What they did, and what was done for them (audit)")),
+            (22, Shown(search="customer-jobs", title="Their jobs that ended, the newest first")),
+        )),
+        Row(height=8, panels=((48, OF_CUSTOMERS),)),
+        Row(height=18, panels=((48, Shown(search="customer", title="Everything that happened, in one table")),)),
         Row(height=11, panels=(
             (24, chart("When, by kind of record", "records", [count("records")], split=by(DATASET, "kind"),
                        where=_THEIRS)),
@@ -62,7 +68,7 @@ CUSTOMER_PAGE = Dashboard(
                        [count("attempts", ATTEMPTED), total("time worked", DURATION), count("retried", RETRIED),
                         count("dead", DEAD, bands=ANY_IS_BAD),
                         ratio("failure rate", FAILED, whole=ATTEMPTED, bands=FAILURE_RATE_BANDS)],
-                       where=_THEIRS, goto=["functions"], description=NO_ATTEMPT)),
+                       where=_THEIRS, goto=["function"], description=NO_ATTEMPT)),
         )),
     ),
 )  # fmt: skip

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from ..colours import AMBER, ANY_IS_AMBER, ANY_IS_BAD, ANY_IS_RED, RED
+from ..drawings.happened import HAPPENED
+from ..drawings.releases import NEW_ERRORS
 from ..lens import among, by, chart, count, distinct, donut, figure, largest, newest, table
 from ..objects import Dashboard, Row, Shown
 from ..words import CUSTOMER, DEAD, FUNCTION, JOB, MAX_RSS, NOT_WELL, QUEUE, REASON, RETRIED, STATE_DEAD, WHAT_FAILED
+from .again import OF_FUNCTIONS
 from .controls import JOB_CONTROLS
 from .said import IN_RANGE, NOW
 
@@ -32,15 +35,17 @@ FAILURES = Dashboard(
             (14, donut("Why?", "jobs", by(REASON, "reason"), count("failed"), where=NOT_WELL)),
             (16, chart("When, by reason", "jobs", [count("failed")], split=by(REASON, "reason"), where=NOT_WELL)),
         )),
+        Row(height=6, panels=((48, HAPPENED),)),
         Row(height=13, panels=(
             (48, table("Error groups", "jobs",
                        [by(WHAT_FAILED, "what failed", size=50), by(FUNCTION, "function", size=20)],
                        [count("failed"), count("retried", RETRIED), count("dead", DEAD, bands=ANY_IS_BAD),
-                        distinct("jobs", JOB), newest("last seen")], where=NOT_WELL, goto=["functions"])),
+                        distinct("jobs", JOB), newest("last seen")], where=NOT_WELL, goto=["function"])),
         )),
+        Row(height=9, panels=((48, NEW_ERRORS),)),
         Row(height=10, panels=(
             (24, table("Which queues?", "jobs", [by(QUEUE, "queue", size=20)],
-                       [count("failed"), count("dead", DEAD)], where=NOT_WELL, goto=["queues"])),
+                       [count("failed"), count("dead", DEAD)], where=NOT_WELL, goto=["queue"])),
             (24, table("Which customers?", "jobs", [by(CUSTOMER, "customer", size=20)],
                        [count("failed"), count("dead", DEAD)], where=NOT_WELL, goto=["customer"])),
         )),
@@ -48,17 +53,18 @@ FAILURES = Dashboard(
             (24, table("Retries: how far did they get?", "jobs",
                        [by(FUNCTION, "function", size=20), by("rq.retry_verdict", "verdict")],
                        [count("attempts"), largest("furthest attempt", "rq.attempt")], where=NOT_WELL,
-                       goto=["functions"])),
+                       goto=["function"])),
             (24, table("Killed by which signal, with how much memory?", "jobs",
                        [by("rq.signal", "signal"), by(FUNCTION, "function", size=20)],
                        [count("killed"), largest("most memory", MAX_RSS), newest("last seen")],
-                       where="rq.signal : *", goto=["functions"])),
+                       where="rq.signal : *", goto=["function"])),
         )),
         Row(height=10, panels=(
             (48, table("Which jobs died?", "jobs",
                        [by(JOB, "job", size=50), by(FUNCTION, "function"), by(WHAT_FAILED, "what failed")],
                        [newest("died")], where=DEAD, goto=["job"])),
         )),
+        Row(height=9, panels=((48, OF_FUNCTIONS),)),
         Row(height=18, panels=((48, Shown(search="failures", title="Newest failures, with stack trace")),)),
     ),
 )  # fmt: skip

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..colours import ANY_IS_RED, OF_OBJECTIVE_BANDS
-from ..lens import by, computed, decimals, distinct, figure, largest, latest, less, newest, table
-from ..words import ALARM, ALARM_STATE, OF_OBJECTIVE, QUEUE, RULE, SAMPLED_NOW, SEVERITY, SUBJECT
+from ..colours import ANY_IS_RED, OF_OBJECTIVE_BANDS, RED, VIOLET
+from ..lens import Annotation, by, computed, decimals, distinct, figure, largest, latest, less, newest, table
+from ..words import ACTION, ACTOR, ALARM, ALARM_STATE, OF_OBJECTIVE, QUEUE, RULE, SAMPLED_NOW, SEVERITY, SUBJECT
 from .said import SAMPLED
 
 WORST_WAIT = figure(
@@ -22,10 +22,22 @@ WAITING_BY_QUEUE = table(
         latest("waiting", "rq.queue.depth", where=SAMPLED_NOW),
         latest("workers", "rq.queue.workers", where=SAMPLED_NOW),
     ],
-    where=f"{OF_OBJECTIVE} : *", goto=["queues"],
+    where=f"{OF_OBJECTIVE} : *", goto=["queue"],
     description="From RQ's Redis, sampled by `shipper watch` within the last 6 minutes. The objective is that of the "
     "setting `objectives`: 15 minutes by default.",
 )  # fmt: skip
+
+OVER_TIME = (
+    Annotation(
+        name="alarms", label="alarm", view="alarms", where=f'{ACTION} : "alarm-opened"', text=RULE, colour=RED,
+        icon="bell",
+    ),
+    Annotation(
+        name="operators", label="operator", view="audit", where=f'{ACTOR} : "operator"', text=ACTION, colour=VIOLET,
+        icon="editorComment",
+    ),
+)  # fmt: skip
+"""What stands as marks on charts over time: alarms that opened, and what operators did."""
 
 OPEN_ALARMS = figure(
     "alarms",

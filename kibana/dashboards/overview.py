@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..colours import ANY_IS_BAD, FAILURE_RATE_BANDS, LAG_BANDS, RED
+from ..drawings.happened import HAPPENED
 from ..lens import among, by, by_outcome, chart, count, figure, in_unit, lines, ranking, ratio, share, table, total
 from ..objects import Dashboard, Row, Text
 from ..words import (
@@ -22,7 +23,7 @@ from ..words import (
     WHAT_FAILED,
 )
 from .controls import JOB_CONTROLS
-from .now import ALARMS, OPEN_ALARMS, WAITING_BY_QUEUE, WORST_WAIT
+from .now import ALARMS, OPEN_ALARMS, OVER_TIME, WAITING_BY_QUEUE, WORST_WAIT
 from .said import IN_RANGE, NO_ATTEMPT, NOTHING_HERE, NOW
 
 OVERVIEW = Dashboard(
@@ -48,10 +49,12 @@ OVERVIEW = Dashboard(
         )),
         Row(height=3, panels=((48, Text(markdown=NOTHING_HERE)),)),
         Row(height=9, panels=((22, WAITING_BY_QUEUE), (26, ALARMS))),
+        Row(height=6, panels=((48, HAPPENED),)),
         Row(height=11, panels=(
-            (28, chart("Jobs a minute, by outcome", "jobs", by_outcome(per_minute=True), goto=["failures"])),
+            (28, chart("Jobs a minute, by outcome", "jobs", by_outcome(per_minute=True), goto=["failures"],
+                       annotated=OVER_TIME)),
             (20, lines("Failure rate over time", "jobs", [ratio("failed", FAILED, colour=RED)], where=ATTEMPTED,
-                       goto=["failures"], description=NO_ATTEMPT)),
+                       goto=["failures"], description=NO_ATTEMPT, annotated=OVER_TIME)),
         )),
         Row(height=11, panels=(
             (24, lines("How long jobs take (logarithmic)", "jobs",
@@ -64,9 +67,9 @@ OVERVIEW = Dashboard(
         )),
         Row(height=13, panels=(
             (24, ranking("Busiest queues, by time worked", "jobs", by(QUEUE, "queue"), [total("time worked", DURATION)],
-                         goto=["queues"])),
+                         goto=["queue"])),
             (24, ranking("Slowest functions, by p95", "jobs", by(FUNCTION, "function"), [share(95, DURATION)],
-                         goto=["functions"])),
+                         goto=["function"])),
         )),
         Row(height=11, panels=(
             (48, table("What is dead now", "states",

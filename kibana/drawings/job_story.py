@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..colours import AMBER, BLUE, GREEN, GREY, RED
 from ..vega import (
+    CLOCK,
     ENDINGS,
     MONOSPACE,
     Drawing,
@@ -51,7 +52,8 @@ ATTEMPTS = Drawing(
                      "rq.execution_id", "rq.attempt", "rq.retry_at", "rq.enqueued_at"],
         ),
         derived(
-            "records", "found", only("datum.aggregations.jobs.value == 1"), unfold("hits.hits", "hit"),
+            "records", "found", only("datum.aggregations && datum.aggregations.jobs.value == 1"),
+            unfold("hits.hits", "hit"),
             formula("s", "datum.hit._source"), formula("action", "datum.s.event.action"),
             formula("at", "toDate(datum.s['@timestamp'])"), formula("start", "toDate(datum.s.event.start)"),
             formula("end", "datum.s.event.end ? toDate(datum.s.event.end) : datum.at"),
@@ -109,7 +111,8 @@ ATTEMPTS = Drawing(
          "domain": {"data": "rows", "field": "row", "sort": {"op": "min", "field": "rank"}}},
         {"name": "colour", "type": "ordinal", "domain": list(_COLOURS), "range": list(_COLOURS.values())},
     ],
-    axes=[{"orient": "bottom", "scale": "x", "tickCount": 6, "labelOverlap": True}],
+    axes=[{"orient": "bottom", "scale": "x", "tickCount": 6, "labelOverlap": True,
+           "format": {**CLOCK, "seconds": "%H:%M:%S"}}],
     legends=[{"fill": "colour", "orient": "top", "symbolType": "square", "values": {"signal": "kinds"}}],
     marks=[
         mark("rect", "all bars", x=scaled("x", "from"),
@@ -193,7 +196,7 @@ STORY = Drawing(
         ]},
     ],
     signals=[
-        signal("one", "data('newest')[0] && data('newest')[0].aggregations.jobs.value == 1"),
+        signal("one", "data('newest')[0].aggregations && data('newest')[0].aggregations.jobs.value == 1"),
         signal("last", "one ? data('newest')[0].hits.hits[0]._source : null"),
         signal("fault", "one && data('faults')[0].hits.hits[0] ? data('faults')[0].hits.hits[0]._source.error : null"),
         signal("told_hit", "one && data('told')[0].hits.hits[0] ? data('told')[0].hits.hits[0] : null"),

@@ -24,6 +24,7 @@ from .columns import (
     count,
     decimals,
     distinct,
+    earliest,
     in_unit,
     kql,
     largest,
@@ -33,14 +34,17 @@ from .columns import (
     over_time,
     ratio,
     share,
+    spread,
     total,
 )
 from .formulas import less, over, times
-from .panels import SORTABLE, Panel, attributes
+from .panels import SORTABLE, Annotation, Panel, attributes
 from .pictures import chart, donut, figure, lines, ranking, table
 
 __all__ = [
-    "PERCENT", "PERCENTILES", "RECORDS", "SORTABLE", "Column", "Panel", "among", "attributes", "by", "by_outcome",
-    "chart", "computed", "count", "decimals", "distinct", "donut", "figure", "in_unit", "kql", "largest", "latest",
-    "less", "lines", "mean", "newest", "over", "over_time", "ranking", "ratio", "share", "table", "times", "total",
+    "PERCENT", "PERCENTILES", "RECORDS", "SORTABLE", "Annotation", "Column", "Panel", "among", "attributes", "by",
+    "by_outcome",
+    "chart", "computed", "count", "decimals", "distinct", "donut", "earliest", "figure", "in_unit", "kql", "largest",
+    "latest", "less", "lines", "mean", "newest", "over", "over_time", "ranking", "ratio", "share", "spread", "table",
+    "times", "total",
 ]  # fmt: skip

@@ -100,8 +100,8 @@ def total(label: str, of: str, where: str = "") -> Column:
     return Column(label=label, operation="sum", of=of, where=where, params={"emptyAsNull": True})
 
 
-def mean(label: str, of: str, where: str = "") -> Column:
-    return Column(label=label, operation="average", of=of, where=where, params={"emptyAsNull": True})
+def mean(label: str, of: str, where: str = "", *, colour: str | None = None) -> Column:
+    return Column(label=label, operation="average", of=of, where=where, colour=colour, params={"emptyAsNull": True})
 
 
 def largest(label: str, of: str, *, where: str = "", bands: Bands = (), colour: str | None = None) -> Column:
@@ -113,6 +113,11 @@ def largest(label: str, of: str, *, where: str = "", bands: Bands = (), colour: 
 def newest(label: str) -> Column:
     """The time of the last record."""
     return Column(label=label, operation="max", of=TIME, type="date", params={"emptyAsNull": True})
+
+
+def earliest(label: str, of: str = TIME) -> Column:
+    """The first of its times."""
+    return Column(label=label, operation="min", of=of, type="date", params={"emptyAsNull": True})
 
 
 def share(percent: int, of: str, *, label: str = "", where: str = "", bands: Bands = ()) -> Column:
@@ -212,6 +217,34 @@ def by(of: str, label: str, *, size: int = 10, width: int | None = None) -> Colu
     """
     params = {"size": size}
     return Column(label=label, operation="terms", of=of, type="string", bucketed=True, params=params, width=width)
+
+
+def spread(label: str, of: str) -> Column:
+    """A bar for each range of a duration: the field's name says whether it is in milliseconds or nanoseconds.
+
+    The ranges grow as durations do, each about three times the one before, and have names that people read.
+    """
+    unit = 1 if of.endswith("_ms") else 1_000_000
+    edges = [0, *(ms for ms, _ in _SPANS)]
+    ranges = [
+        {"from": start * unit, "to": end * unit, "label": f"< {name}"}
+        for start, (end, name) in zip(edges, _SPANS, strict=False)
+    ]
+    ranges.append({"from": edges[-1] * unit, "to": None, "label": f"≥ {_SPANS[-1][1]}"})
+    params = {
+        "type": "range",
+        "ranges": ranges,
+        "maxBars": "auto",
+        "parentFormat": {"id": "range", "params": {"template": "arrow_right", "replaceInfinity": True}},
+    }
+    return Column(label=label, operation="range", of=of, type="string", bucketed=True, params=params)
+
+
+_SPANS = (
+    (10, "10 ms"), (30, "30 ms"), (100, "100 ms"), (300, "300 ms"), (1_000, "1 s"), (3_000, "3 s"), (10_000, "10 s"),
+    (30_000, "30 s"), (60_000, "1 min"), (180_000, "3 min"), (600_000, "10 min"), (1_800_000, "30 min"),
+    (3_600_000, "1 h"),
+)  # fmt: skip
 
 
 def over_time(label: str = "time") -> Column:

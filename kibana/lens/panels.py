@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..words import TIME
 from .columns import Column, kql
 from .formulas import sortable_part
 
@@ -14,6 +15,47 @@ LINE_LAYER = "line"
 
 # By what Lens can order a group's values; a formula or a last value cannot be asked for within a terms aggregation.
 SORTABLE = frozenset({"count", "sum", "average", "max", "min", "percentile", "unique_count"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Annotation:
+    """Marks on a chart over time, one for each record of `view` that matches `where`, with the value of `text`.
+
+    What is chosen above the page does not apply to it: an alarm is about all jobs.
+    """
+
+    name: str
+    label: str
+    view: str
+    where: str
+    text: str
+    colour: str
+    icon: str
+
+    def layer(self) -> dict[str, Any]:
+        """The layer as Lens keeps it (event_annotation's QueryPointEventAnnotationConfig)."""
+        mark = {
+            "type": "query",
+            "id": self.name,
+            "label": self.label,
+            "key": {"type": "point_in_time"},
+            "timeField": TIME,
+            "filter": {"type": "kibana_query", **kql(self.where)},
+            "textVisibility": True,
+            "textField": self.text,
+            "color": self.colour,
+            "icon": self.icon,
+            "lineStyle": "dashed",
+            "lineWidth": 1,
+            "isHidden": False,
+        }
+        return {
+            "layerId": self.name,
+            "layerType": "annotations",
+            "persistanceType": "byValue",
+            "ignoreGlobalFilters": True,
+            "annotations": [mark],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +75,7 @@ class Panel:
     show_title: bool = True
     description: str = ""
     view_of: Mapping[str, str] | None = None
+    annotated: tuple[Annotation, ...] = ()
 
     def view_for(self, layer: str) -> str:
         return (self.view_of or {}).get(layer, self.view)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..colours import BLUE, RED, palette, stored
 from .columns import Column, over_time
-from .panels import LAYER, LINE_LAYER, Panel, columns_of
+from .panels import LAYER, LINE_LAYER, Annotation, Panel, columns_of
 
 TIME_WIDTH = 170  # pixels: a date and its time in one line
 
@@ -87,6 +87,7 @@ def chart(
     line_at: tuple[str, float] | None = None,
     log: bool = False,
     description: str = "",
+    annotated: Sequence[Annotation] = (),
 ) -> Panel:
     """Bars or lines: over time unless `x` says otherwise. `line_at` draws a labelled line at a value.
 
@@ -115,6 +116,7 @@ def chart(
         line, drawn = _reference_line(*line_at)
         layers[LINE_LAYER] = line.states()
         pictures.append(drawn)
+    pictures += [one.layer() for one in annotated]
     several = split is not None or len(figures) > 1
     picture = {
         "preferredSeriesType": series,
@@ -135,6 +137,7 @@ def chart(
         where=where,
         goto=tuple(goto),
         description=description,
+        annotated=tuple(annotated),
     )
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 from .controls import Control
 from .data import Computed, Query, Search, View
 from .links import to_value
-from .pages import GRID_COLUMNS, Dashboard, Row, Shown, Text
+from .pages import GRID_COLUMNS, LINKS_HEIGHT, Dashboard, Row, Shown, Text
 from .saved import PREFIX, TYPE_VERSIONS, Object, dashboard_id, tag
 
 __all__ = [
-    "GRID_COLUMNS", "PREFIX", "TYPE_VERSIONS", "Computed", "Control", "Dashboard", "Object", "Query", "Row", "Search",
-    "Shown", "Text", "View", "dashboard_id", "tag", "to_value",
+    "GRID_COLUMNS", "LINKS_HEIGHT", "PREFIX", "TYPE_VERSIONS", "Computed", "Control", "Dashboard", "Object", "Query",
+    "Row", "Search", "Shown", "Text", "View", "dashboard_id", "tag", "to_value",
 ]  # fmt: skip

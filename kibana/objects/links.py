@@ -26,12 +26,21 @@ VALUE = "{{value}}"
 
 # What is chosen on these pages means nothing on the others, and the other way round: that of one job would empty the
 # pages about many, and no other page's data has the fields of the shipper's status.
-ON_THEIR_OWN = frozenset({"job", "customer", "shipper", "start"})
+ON_THEIR_OWN = frozenset({"job", "customer", "shipper", "start", "queuesnow", "workers", "redis", "cron"})
+IN_A_ROW = 10
+"""Links in one row: more would not fit a window of 1280 pixels, as Kibana breaks no row."""
 
 
-def row(page: str, pages: Sequence[Dashboard]) -> tuple[dict[str, Any], list[Reference]]:
-    """A panel with a link to every page, this one among them: so the row looks the same everywhere."""
-    index, links, references = f"{page}-links", [], []
+def rows(page: str, pages: Sequence[Dashboard]) -> list[tuple[dict[str, Any], list[Reference]]]:
+    """Panels with a link to every page, this one among them: so the rows look the same everywhere."""
+    return [
+        _row(f"{page}-links-{start // IN_A_ROW}", page, pages[start : start + IN_A_ROW])
+        for start in range(0, len(pages), IN_A_ROW)
+    ]
+
+
+def _row(index: str, page: str, pages: Sequence[Dashboard]) -> tuple[dict[str, Any], list[Reference]]:
+    links, references = [], []
     for order, other in enumerate(pages):
         target = f"link_{other.name}_dashboard"
         links.append(

@@ -13,7 +13,7 @@ from .controls import Control
 from .saved import TAGGED, Object, Reference, dashboard_id, reference, saved, search_id, text, view_id
 
 GRID_COLUMNS = 48
-LINKS_HEIGHT = 3
+LINKS_HEIGHT = 2
 REFRESH_MS = 60_000
 
 
@@ -89,10 +89,14 @@ class Dashboard:
 
 def _placed(page: Dashboard, pages: Sequence[Dashboard]) -> tuple[list[dict[str, Any]], list[Reference]]:
     # Kibana keeps a panel on the screen as somebody goes from page to page, where both have one of that name.
-    row_of_links, references = links.row(page.name, pages)
-    grid = {"x": 0, "y": 0, "w": GRID_COLUMNS, "h": LINKS_HEIGHT, "i": row_of_links["panelIndex"]}
-    panels = [{**row_of_links, "gridData": grid}]
-    y = LINKS_HEIGHT
+    panels: list[dict[str, Any]] = []
+    references: list[Reference] = []
+    y = 0
+    for of_links, targets in links.rows(page.name, pages):
+        grid = {"x": 0, "y": y, "w": GRID_COLUMNS, "h": LINKS_HEIGHT, "i": of_links["panelIndex"]}
+        panels.append({**of_links, "gridData": grid})
+        references += targets
+        y += LINKS_HEIGHT
     for row in page.rows:
         x = 0
         for width, content in row.panels:
@@ -130,6 +134,9 @@ def _lens(panel: Panel, index: str) -> tuple[dict[str, Any], list[Reference]]:
     inner = [
         reference("index-pattern", view_id(panel.view_for(layer)), f"indexpattern-datasource-layer-{layer}")
         for layer in panel.layers
+    ]
+    inner += [
+        reference("index-pattern", view_id(one.view), f"xy-visualization-layer-{one.name}") for one in panel.annotated
     ]
     events, targets = links.drilldowns(index, panel.goto)
     outer = [*({**one, "name": f"{index}:{one['name']}"} for one in inner), *targets]

@@ -82,7 +82,7 @@ def shown(kibana_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             search.indices.delete(index=index)
 
 
-def browse(url: str, height: int, *what: str) -> str:
+def browse(url: str, height: int, *what: str, width: int = 1920) -> str:
     """What headless Chromium prints of a page, in the end."""
     browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     assert browser, f"none of {', '.join(BROWSERS)} is installed"
@@ -93,7 +93,7 @@ def browse(url: str, height: int, *what: str) -> str:
             "--no-sandbox",
             "--disable-gpu",
             "--hide-scrollbars",
-            f"--window-size=1920,{height}",
+            f"--window-size={width},{height}",
             f"--virtual-time-budget={SETTLE_MS}",
             *what,
             url,

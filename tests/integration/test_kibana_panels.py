@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,271 +13,92 @@ import pytest
 
 from kibana import build
 from kibana.words import LAG_OBJECTIVE_MS
-from tests import known_day
-from tests.known_day import Day, Happening, Shown
+from shipper.watch import options
+from tests import kibana_pages, known_day
+from tests.kibana_figures import (
+    INTERVAL,
+    INTERVAL_MS,
+    NS,
+    OUTCOMES,
+    WAITING_BY_QUEUE,
+    WORST_WAIT,
+    Expected,
+    Rows,
+    a_minute,
+    always,
+    among,
+    attempted,
+    attribute,
+    average,
+    by_outcome,
+    dead,
+    denied,
+    enqueued,
+    failed,
+    function,
+    given,
+    in_time,
+    in_unit,
+    kinds,
+    lag50,
+    lag95,
+    lag99,
+    last,
+    late,
+    minutes,
+    most,
+    n,
+    newest,
+    not_well,
+    of_late,
+    of_outcome,
+    of_state,
+    operator,
+    over,
+    p,
+    p50,
+    p95,
+    p99,
+    part,
+    queue,
+    rate,
+    reason,
+    retried,
+    seconds,
+    started,
+    states,
+    summed,
+    time,
+    timed,
+    version,
+    what_failed,
+    worked,
+)
+from tests.known_day import Day, Shown
 from tests.lens import dated, figures_of, groups_of, query_of, rows_of, search_of
-from tests.saved_objects import Placed, computed, of_type, panels, source_of, view_of_search
+from tests.saved_objects import (
+    Placed,
+    annotated_view,
+    annotations_of,
+    computed,
+    of_type,
+    panels,
+    source_of,
+    view_of_search,
+)
 
 pytestmark = pytest.mark.slow
 
-INTERVAL, INTERVAL_MS = "5m", 300_000
-NS = 1_000_000_000
 LENS = panels("lens")
 
 # On the pages about one job and one customer something is chosen, as a person would.
-JOB, CUSTOMER = "job-02", "42"
+JOB, CUSTOMER, FUNCTION, QUEUE = "job-02", "42", "shop.charge_card", "mails"
 CHOSEN = {
     "RQ: one job": ({"term": {"messaging.message.id": JOB}}, lambda one: one.job == JOB),
     "RQ: one customer": ({"term": {"organization.id": CUSTOMER}}, lambda one: one.customer == CUSTOMER),
+    "RQ: one function": ({"term": {"code.function.name": FUNCTION}}, lambda one: one.function == FUNCTION),
+    "RQ: one queue": ({"term": {"messaging.destination.name": QUEUE}}, lambda one: one.queue == QUEUE),
 }
-
-Rows = list[Happening]
-Figure = Callable[[Rows], Any]
-
-
-# --- what follows from the day ---
-
-
-@dataclass(frozen=True)
-class Between:
-    """A percentile of few values: an estimate by its nature, but never outside of its neighbours."""
-
-    low: float
-    high: float
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, float | int) and self.low - 1e-6 <= other <= self.high + 1e-6
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def n(where: Callable[[Happening], object] = lambda one: True) -> Figure:
-    return lambda rows: sum(1 for one in rows if where(one))
-
-
-def a_minute(where: Callable[[Happening], object]) -> Figure:
-    return lambda rows: n(where)(rows) * 60_000 / INTERVAL_MS
-
-
-def values(rows: Rows, name: str, scale: float) -> list[float]:
-    found = (_get(one, name) for one in rows)
-    return sorted(value * scale for value in found if value is not None)
-
-
-def _get(one: Happening, name: str) -> Any:
-    return one.status[name] if one.status and name in one.status else getattr(one, name, None)
-
-
-def summed(name: str, scale: float = 1) -> Figure:
-    return lambda rows: sum(values(rows, name, scale))
-
-
-def most(name: str, scale: float = 1) -> Figure:
-    return lambda rows: max(values(rows, name, scale), default=None)
-
-
-def in_unit(figure: Figure, divisor: float) -> Figure:
-    def divided(rows: Rows) -> Any:
-        found = figure(rows)
-        if isinstance(found, Between):
-            return Between(found.low / divisor, found.high / divisor)
-        return None if found is None else found / divisor
-
-    return divided
-
-
-def among(where: Callable[[Happening], object], whole: Callable[[Happening], object] = lambda one: True) -> Figure:
-    """A count, and none where nothing was there to be counted."""
-    return lambda rows: n(lambda one: where(one) and whole(one))(rows) if any(whole(one) for one in rows) else None
-
-
-def of_late(figure: Figure, minutes: int) -> Figure:
-    """A figure of what happened in the last minutes only. The day ends `known_day.LASTS` after its start."""
-
-    def late(rows: Rows) -> Any:
-        return figure([one for one in rows if one.before_now <= minutes * 60])
-
-    return late
-
-
-def average(name: str) -> Figure:
-    return lambda rows: sum(values(rows, name, 1)) / len(values(rows, name, 1))
-
-
-def part(where: Callable[[Happening], object], whole: Callable[[Happening], object] = lambda one: True) -> Figure:
-    def figure(rows: Rows) -> float | None:
-        of = [one for one in rows if whole(one)]
-        return sum(1 for one in of if where(one)) / len(of) if of else None
-
-    return figure
-
-
-def p(percent: int, name: str, scale: float = 1) -> Figure:
-    def figure(rows: Rows) -> Between | None:
-        found = values(rows, name, scale)
-        if not found:
-            return None
-        at = percent / 100 * len(found)
-        return Between(found[max(0, math.floor(at) - 1)], found[min(len(found) - 1, math.ceil(at))])
-
-    return figure
-
-
-def kinds(name: str) -> Figure:
-    return lambda rows: len({value for one in rows if (value := _get(one, name)) is not None})
-
-
-def last(name: str) -> Figure:
-    def figure(rows: Rows) -> Any:
-        there = [one for one in rows if _get(one, name) is not None]
-        return _get(max(there, key=lambda one: one.at), name) if there else None
-
-    return figure
-
-
-newest = most("ms")
-_OUTCOMES = {
-    "finished": lambda one: one.action == "job-finished",
-    "retried": lambda one: one.action == "job-retried",
-    "dead": lambda one: one.action == "job-dead",
-    "taken_away": lambda one: one.action in ("job-stopped", "job-canceled", "job-deleted"),
-}
-retried, dead = _OUTCOMES["retried"], _OUTCOMES["dead"]
-
-
-def not_well(one: Happening) -> bool:
-    return one.action in ("job-retried", "job-dead")
-
-
-def failed(one: Happening) -> bool:
-    """An attempt that failed: a job that expired in its queue never ran."""
-    return not_well(one) and one.reason != "expired"
-
-
-def attempted(one: Happening) -> bool:
-    return failed(one) or one.action == "job-finished"
-
-
-def started(one: Happening) -> bool:
-    return one.action == "job-started"
-
-
-def enqueued(one: Happening) -> bool:
-    return one.action == "job-enqueued"
-
-
-def timed(one: Happening) -> bool:
-    return one.seconds is not None
-
-
-def late(one: Happening) -> bool:
-    return one.lag_ms is not None and one.lag_ms > LAG_OBJECTIVE_MS
-
-
-def in_time(one: Happening) -> bool:
-    return not late(one)
-
-
-def denied(one: Happening) -> bool:
-    return one.outcome == "failure"
-
-
-def operator(one: Happening) -> bool:
-    return one.actor == "operator"
-
-
-def always(one: Happening) -> bool:
-    return True
-
-
-def attribute(name: str, missing: str | None = None) -> Callable[[Happening], Any]:
-    return lambda one: missing if (value := getattr(one, name)) is None else value
-
-
-def bucket(one: Happening) -> int:
-    return int(one.ms) // INTERVAL_MS * INTERVAL_MS
-
-
-def of_outcome(outcome: str) -> Callable[[Happening], bool]:
-    return lambda one: one.outcome == outcome
-
-
-@dataclass(frozen=True)
-class Expected:
-    """Which happenings a panel is about, what they are grouped by, and the figures of each group."""
-
-    of: str
-    figures: dict[str, Figure]
-    keys: Mapping[str, Callable[[Happening], Any]] = field(default_factory=dict)
-    where: Callable[[Happening], object] = always
-    chosen: Callable[[Happening], object] | None = None
-    """What is chosen above the page, where the panel's data view finds other records by it than that of their field."""
-
-
-time, function, queue, version = {"time": bucket}, attribute("function"), attribute("queue"), attribute("version")
-reason = attribute("reason")
-
-
-def what_failed(one: Happening) -> str:
-    return one.error or one.reason or "no error"
-
-
-worked = {"time_worked": summed("seconds", NS)}
-by_outcome = {name: n(where) for name, where in _OUTCOMES.items()}
-rate = {"failure_rate": part(failed, attempted)}
-p50, p95, p99 = ({f"p{percent}": p(percent, "seconds", NS)} for percent in (50, 95, 99))
-lag50, lag95, lag99 = ({f"p{percent}": p(percent, "lag_ms")} for percent in (50, 95, 99))
-
-
-def states(state: str) -> Callable[[Happening], bool]:
-    meant = {
-        "waiting": ("queued", "scheduled", "deferred", "retrying"),
-        "running": ("started", "busy"),
-        "dead": ("dead", "expired", "lost"),
-    }
-    return lambda one: one.action in meant[state]
-
-
-def seconds(figures: dict[str, Figure]) -> dict[str, Figure]:
-    return {name: in_unit(figure, NS) for name, figure in figures.items()}
-
-
-def minutes(figures: dict[str, Figure]) -> dict[str, Figure]:
-    return {name: in_unit(figure, 60_000) for name, figure in figures.items()}
-
-
-def of_state(one: Happening) -> str:
-    """What failed, as the states tell it: they have the error, and else only the state."""
-    return one.error or str(one.action)
-
-
-def given(name: str) -> Callable[[Happening], Any]:
-    return lambda one: _get(one, name)
-
-
-def over(one: Happening) -> bool:
-    return bool(_get(one, "state") == "closed")
-
-
-def of_objective(rows: Rows, pick: Callable[[list[float]], float]) -> float | None:
-    shares = [_get(one, "oldest_age_s") / _get(one, "objective_s") for one in sorted(rows, key=lambda one: one.at)]
-    return pick(shares) if shares else None
-
-
-WORST_WAIT = Expected(
-    "rq.queue",
-    {"oldest_waiting_job_of_its_objective": of_late(lambda rows: of_objective(rows, max), 6)},
-)
-WAITING_BY_QUEUE = Expected(
-    "rq.queue",
-    {
-        "of_its_objective": of_late(lambda rows: of_objective(rows, lambda shares: shares[-1]), 6),
-        "oldest_waits_for": of_late(last("oldest_age_s"), 6),
-        "waiting": of_late(last("depth"), 6),
-        "workers": of_late(last("workers"), 6),
-    },
-    {"queue": queue},
-)
 
 EXPECTED = {
     "RQ: overview": {
@@ -295,7 +116,7 @@ EXPECTED = {
             {"rule": given("rule"), "subject": given("subject")},
         ),
         "Jobs a minute, by outcome": Expected(
-            "rq.job", {name: a_minute(where) for name, where in _OUTCOMES.items()}, time
+            "rq.job", {name: a_minute(where) for name, where in OUTCOMES.items()}, time
         ),
         "Failure rate over time": Expected("rq.job", {"failed": part(failed)}, time, attempted),
         "How long jobs take (logarithmic)": Expected("rq.job", seconds(p50 | p95 | p99), time, timed),
@@ -383,6 +204,7 @@ EXPECTED = {
         ),
     },
     "RQ: failures": {
+        **kibana_pages.run_again("function", "error"),
         "Dead jobs": Expected("states", {"dead_jobs": n(states("dead"))}),
         "Died": Expected("rq.job", {"died": n(dead)}),
         "Retried": Expected("rq.job", {"retried": n(retried)}),
@@ -441,6 +263,7 @@ EXPECTED = {
         ),
     },
     "RQ: one customer": {
+        **kibana_pages.run_again("customer", "function"),
         "Jobs died": Expected("rq.job", {"jobs_died": n(dead)}),
         "Failure rate": Expected("rq.job", rate, where=attempted),
         "Jobs ended": Expected("rq.job", {"jobs_ended": n(lambda one: one.final)}),
@@ -525,9 +348,10 @@ EXPECTED = {
     "RQ: start here": {
         "Records of jobs": Expected("rq.job", {"records_of_jobs": of_late(n(), 5)}),
         "Status of the shipper": Expected("rq.shipper", {"status_of_the_shipper": of_late(n(), 5)}),
-        "Samples of the watch": Expected("rq.queue", {"samples_of_the_watch": of_late(n(), 5)}),
+        "Samples of the watch": Expected("gauges", {"samples_of_the_watch": of_late(n(), 5)}),
         "Newest record of a job": Expected("rq.job", {"newest_record_of_a_job": newest}),
     },
+    **kibana_pages.EXPECTED,
 }  # fmt: skip
 
 
@@ -551,6 +375,8 @@ def _happenings(day: Day, of: str) -> Rows:
         return [replace(happening, action=state) for _, state, happening in day.states]
     if of == "records":
         return day.of("rq.job") + day.of("rq.app") + day.of("rq.audit")
+    if of == "gauges":
+        return [one for name in ("rq.queue", "rq.worker", "rq.redis", "rq.cron") for one in day.of(name)]
     return day.of(of)
 
 
@@ -644,7 +470,8 @@ def test_the_objective_is_drawn_where_the_figures_count_it(shown: Shown) -> None
     assert lines
     for one in lines:
         (row,) = rows_of(one.layers["line"], {"aggregations": {}}, INTERVAL_MS)
-        assert row == {"objective": LAG_OBJECTIVE_MS / 60_000}
+        opens = options.RedisMemory().percent
+        assert row == ({"alarm_opens": opens} if "RQ: Redis" in one.name else {"objective": LAG_OBJECTIVE_MS / 60_000})
 
 
 # What each saved search is to find, as jobs or records; and by what it is sorted.
@@ -662,6 +489,8 @@ FOUND = {
     "RQ: newest failures with stack trace": not_well,
     "RQ: every record and log line of a job": lambda one: one.job,
     "RQ: a customer's timeline": lambda one: one.customer,
+    "RQ: what was done by and for customers": lambda one: one.customer,
+    "RQ: customers' jobs that ended": lambda one: one.customer and one.final,
     "RQ: audit trail": always,
 }
 DATASETS = {
@@ -723,5 +552,44 @@ def test_an_alert_rule_finds_what_its_threshold_is_about(rule: dict[str, Any], s
         assert found == [("oldest_job", "mails", 1)]
         assert (params["thresholdComparator"], params["threshold"]) == (">", [0])
     else:
-        assert answer["hits"]["total"]["value"] == 0  # the day's watch has not looked at Redis: silent
+        seen = [one for one in shown.day.of("rq.redis") if one.before_now <= 60 * params["timeWindowSize"]]
+        assert answer["hits"]["total"]["value"] == len(seen) > 0
         assert (params["thresholdComparator"], params["threshold"]) == ("<", [1])
+
+
+def test_a_command_to_copy_is_one_command_whatever_the_names_hold(shown: Shown) -> None:
+    (states,) = [one for one in of_type("index-pattern") if one["id"] == "rqship-view-states"]
+    odd = "a'; touch b #\n\x1b[201~ $(c)"
+    index = f"rq-state-odd-{shown.namespace}"
+    try:
+        shown.search.index(index=index, document={"state": "dead", "job_type": odd, "queue": "two words"}, refresh=True)
+        answer = shown.search.search(
+            index=index, body={"runtime_mappings": computed(states), "fields": ["run_again_queue"], "_source": False}
+        )
+    finally:
+        shown.search.indices.delete(index=index, ignore_unavailable=True)
+    ((command,),) = [hit["fields"]["run_again_queue"] for hit in answer["hits"]["hits"]]
+    harmless = odd.replace("\n", "?").replace("\x1b", "?")
+    assert shlex.split(command) == [
+        "shipper", "jobs", "--queue", "two words", "--function", harmless, "--requeue"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("one", [one for one in LENS if annotations_of(one)], ids=lambda one: one.name)
+def test_a_chart_is_annotated_with_each_alarm_and_each_act_of_an_operator(one: Placed, shown: Shown) -> None:
+    found = {}
+    for layer in annotations_of(one):
+        (mark,) = layer["annotations"]
+        answer = shown.search.search(
+            index=shown.indices(annotated_view(one, layer)["attributes"]["title"]),
+            query=query_of(mark["filter"]["query"]),
+            fields=[mark["textField"]],
+            source=False,
+        )
+        found[layer["layerId"]] = sorted(hit["fields"][mark["textField"]][0] for hit in answer["hits"]["hits"])
+    opened = [one for one in shown.day.of("rq.alert") if one.action == "alarm-opened"]
+    acts = [one for one in shown.day.of("rq.audit") if operator(one)]
+    assert found == {
+        "alarms": sorted(one.status["rule"] for one in opened if one.status),
+        "operators": sorted(str(one.action) for one in acts),
+    }

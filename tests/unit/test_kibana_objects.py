@@ -11,12 +11,14 @@ import pytest
 
 from kibana import build
 from kibana.lens import SORTABLE
-from kibana.objects import GRID_COLUMNS, PREFIX, TYPE_VERSIONS
+from kibana.objects import GRID_COLUMNS, LINKS_HEIGHT, PREFIX, TYPE_VERSIONS
 from shipper.service import ServiceInfo
 from shipper.ship import status
 from tests.lens import fields_of, figures_of, groups_of
 from tests.saved_objects import (
     Placed,
+    annotated_view,
+    annotations_of,
     known,
     kql_of,
     mapped,
@@ -38,6 +40,7 @@ SORTED_BY = {"long", "double", "date", "keyword"}
 TAKES = {
     "terms": {"keyword", "ip", "boolean", "long"},
     "date_histogram": {"date"},
+    "range": {"long", "double"},
     "sum": {"long", "double"},
     "average": {"long", "double"},
     "percentile": {"long", "double"},
@@ -151,6 +154,7 @@ def test_a_page_s_panels_have_names_of_their_own_and_all_its_references_are_used
             used.add(f"{index}:{one.panel['panelRefName']}")
         elif one.panel["type"] == "lens":
             used |= {f"{index}:indexpattern-datasource-layer-{layer}" for layer in one.layers}
+            used |= {f"{index}:xy-visualization-layer-{layer['layerId']}" for layer in annotations_of(one)}
             used |= {
                 f"{index}:drilldown:{event['action']['factoryId']}:{event['eventId']}:dashboardId"
                 for event in config["enhancements"]["dynamicActions"]["events"]
@@ -170,10 +174,16 @@ def test_no_two_pages_have_a_panel_or_a_control_of_one_name() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=titled)
 def test_links_lead_from_every_page_to_every_page(page: dict[str, Any]) -> None:
-    (links,) = [one for one in panels("links") if one.page is page]
-    assert links.panel["gridData"]["y"] == 0
-    order = [links.reference(link["destinationRefName"])["id"] for link in links.attributes["links"]]
+    rows = [one for one in panels("links") if one.page is page]
+    assert [one.panel["gridData"]["y"] for one in rows] == [LINKS_HEIGHT * number for number in range(len(rows))]
+    order = [one.reference(link["destinationRefName"])["id"] for one in rows for link in one.attributes["links"]]
     assert order == [other["id"] for other in PAGES]
+
+
+def test_a_row_of_links_fits_a_window_of_1280_pixels() -> None:
+    """Kibana breaks no row. A letter of its links is 7 pixels wide, and between two links are 24 (EuiListGroup)."""
+    for one in panels("links"):
+        assert sum(7 * len(link["label"]) + 24 for link in one.attributes["links"]) <= 1240
 
 
 @pytest.mark.parametrize("page", PAGES, ids=titled)
@@ -199,8 +209,8 @@ def test_what_is_chosen_above_a_page_means_something_to_each_of_its_panels() -> 
 
 def test_from_a_function_a_queue_a_customer_and_a_job_there_is_a_way_to_its_own_page() -> None:
     own = {
-        "code.function.name": "rqship-dashboard-functions",
-        "messaging.destination.name": "rqship-dashboard-queues",
+        "code.function.name": "rqship-dashboard-function",
+        "messaging.destination.name": "rqship-dashboard-queue",
         "organization.id": "rqship-dashboard-customer",
         "messaging.message.id": "rqship-dashboard-job",
     }
@@ -261,6 +271,8 @@ def _pictured(one: Placed) -> dict[str, list[str]]:
     assert kind == "lnsXY"
     found = {}
     for layer in picture["layers"]:
+        if layer["layerType"] == "annotations":
+            continue  # it asks for records, not for figures
         named = [*layer["accessors"], layer.get("xAccessor"), layer.get("splitAccessor")]
         found[layer["layerId"]] = [name for name in named if name]
         assert {style["forAccessor"] for style in layer["yConfig"]} <= set(layer["accessors"])
@@ -293,6 +305,16 @@ def _check_order(params: dict[str, Any], columns: dict[str, Any], fields: dict[s
     assert order["operationType"] in SORTABLE
     if order["operationType"] != "count":
         assert fields[order["sourceField"]] in TAKES[order["operationType"]]
+
+
+@pytest.mark.parametrize("one", [one for one in LENS if annotations_of(one)], ids=lambda one: one.name)
+def test_annotations_ask_mapped_fields_of_their_own_data_view(one: Placed) -> None:
+    for layer in annotations_of(one):
+        fields = known(annotated_view(one, layer))
+        for mark in layer["annotations"]:
+            assert fields[mark["timeField"]] == "date"
+            assert fields[mark["textField"]] == "keyword"
+            assert fields_of(mark["filter"]["query"]) <= set(fields)
 
 
 @pytest.mark.parametrize("one", LENS, ids=lambda one: one.name)
