@@ -71,7 +71,7 @@ def settings_file(given: Mapping[str, str]) -> str:
     """A shipper.toml in which every setting is a comment, but for those `given`: name → text."""
     parts = [
         "# Settings of rq-shipper. A line without # is in force; the environment variable beside a name overrides it.",
-        "# Everything about them: docs/settings.md.",
+        "# `shipper doctor` says what is wrong. Everything about them: docs/settings.md.",
     ]
     for group in groups():
         parts.append(f"\n\n# ---- {group.title}")

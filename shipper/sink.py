@@ -171,7 +171,7 @@ def _whose(path: Path) -> str:
     except OSError:
         return f"{path} cannot be looked at"
     mode = f"{stat.S_IMODE(found.st_mode):04o}"
-    return f"{path} is {account_name(found.st_uid)}'s, group {_group(found.st_gid)}, mode {mode}"
+    return f"{path} is {account_name(found.st_uid)}'s, group {group_name(found.st_gid)}, mode {mode}"
 
 
 def account_name(uid: int) -> str:
@@ -185,7 +185,8 @@ def account_name(uid: int) -> str:
         return str(uid)
 
 
-def _group(gid: int) -> str:
+def group_name(gid: int) -> str:
+    """The name of a group, or its number if it has none."""
     try:
         with no_fork:
             import grp

@@ -70,6 +70,7 @@ if [ "$level" != tools ]; then
 fi
 if [ "$level" = tests ]; then
     compose_is_here || missing="$missing docker-compose"
+    [ -n "$(PATH="$PATH:/usr/sbin" command -v logrotate)" ] || missing="$missing logrotate" # deploy/logrotate
     command -v curl >/dev/null || missing="$missing curl" # the compose file's health checks use it
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
         missing="$missing chromium"

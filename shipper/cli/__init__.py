@@ -28,6 +28,7 @@ COMMANDS = {
     "inspect": "Show what RQ keeps in Redis.",
     "watch": "Watch queues, workers and Redis; tell before users do.",
     "check": "Check the rules of `shipper watch` once, for monitoring.",
+    "doctor": "Find what is wrong, and say what to do about it.",
     "init": "Write a settings file that explains every setting.",
     "status": "Show the shipper's status.",
     "deadletter": "List, show, replay and purge dead letters.",

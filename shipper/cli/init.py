@@ -43,3 +43,4 @@ def command(file: Path, **flags: str | None) -> None:
     click.echo(f"Wrote {file}. Credentials are best kept out of it: set SHIPPER_API_KEY in the environment.")
     if file.name != "shipper.toml":
         click.echo(f"To use it: export {settings.CONFIG_VARIABLE}={file.absolute()}")
+    click.echo("Next: `shipper doctor` says what is missing.")

@@ -57,7 +57,9 @@ def command(once: bool, stdin: bool, **flags: str | None) -> None:
     logs.begin(config)
     reload_settings = partial(settings.load, flags)
     if stdin:
-        counts = daemon.run_stream(config)
+        from ..ship.stdin import run_stream
+
+        counts = run_stream(config)
     elif once:
         _seals_of(config).seal(Kind())
         counts = daemon.run_once(config)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,11 +124,21 @@ class Kibana:
         self._check_presence(wanted)
         return len(wanted)
 
-    def _check_presence(self, wanted: list[tuple[str, str]]) -> None:
+    def missing(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of the objects (type, id) that this space does not have. It reads them, and changes nothing."""
+        answer = self._export(wanted)
+        attributes = answer.body.get("attributes") if isinstance(answer.body, dict) else None
+        if answer.status == 400 and isinstance(attributes, dict):
+            failed = {(one["type"], one["id"]): one.get("error", {}) for one in attributes.get("objects", ())}
+            if failed and all(error.get("statusCode", 404) == 404 for error in failed.values()):
+                return [one for one in wanted if one in failed]
+        if not 200 <= answer.status < 300 or not isinstance(answer.body, list):
+            raise self._refusal(answer)
+        return _absent(wanted, answer)
+
+    def _check_presence(self, wanted: Sequence[tuple[str, str]]) -> None:
         """Raise Refused unless Kibana has all these objects (type, id) in this space."""
-        body = json.dumps({"objects": [{"type": kind, "id": one} for kind, one in wanted]}).encode()
-        path = "/api/saved_objects/_export"
-        answer = self._request("POST", path, body=body, content_type="application/json", is_ndjson=True)
+        answer = self._export(wanted)
         if answer.status == 400:  # what it answers if one of them does not exist
             raise Refused(
                 f"Kibana at {self.where} took the objects and does not have them in space {self.space}: "
@@ -136,13 +147,18 @@ class Kibana:
             )
         if not 200 <= answer.status < 300 or not isinstance(answer.body, list):
             raise self._refusal(answer)
-        there = {(one.get("type"), one.get("id")) for one in answer.body if isinstance(one, dict)}
-        if missing := [f"{kind} {one}" for kind, one in wanted if (kind, one) not in there]:
+        if missing := [f"{kind} {one}" for kind, one in _absent(wanted, answer)]:
             raise Refused(
                 f"Kibana at {self.where} took the objects and does not have {len(missing)} of {len(wanted)} in space "
                 f"{self.space}: {', '.join(missing[:5])}.",
                 answer.status,
             )
+
+    def _export(self, wanted: Sequence[tuple[str, str]]) -> Response:
+        """The objects (type, id), one on each line; 400 if one of them does not exist."""
+        body = json.dumps({"objects": [{"type": kind, "id": one} for kind, one in wanted]}).encode()
+        path = "/api/saved_objects/_export"
+        return self._request("POST", path, body=body, content_type="application/json", is_ndjson=True)
 
     def create_rule(self, identifier: str, payload: dict[str, Any]) -> bool:
         """Create an alert rule. False if it exists; then it is not changed."""
@@ -219,6 +235,12 @@ class Kibana:
             f"Kibana at {self.where} does not accept the credentials (401). Set SHIPPER_KIBANA_API_KEY, or "
             "SHIPPER_KIBANA_USERNAME and SHIPPER_KIBANA_PASSWORD; without them Elasticsearch's are used."
         )
+
+
+def _absent(wanted: Sequence[tuple[str, str]], answer: Response) -> list[tuple[str, str]]:
+    """Those that an export does not have."""
+    there = {(one.get("type"), one.get("id")) for one in answer.body if isinstance(one, dict)}
+    return [one for one in wanted if one not in there]
 
 
 def _connection(settings: Settings) -> Settings:

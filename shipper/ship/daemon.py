@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
@@ -34,7 +34,7 @@ from .source.discovery import Discovery, File, allow_many_files, check_folders
 from .source.idle import IdleFiles
 from .source.links import Links
 from .source.rotation import Rotation
-from .source.tail import Block, Source, Stream
+from .source.tail import Block, Source
 from .standby import open_registry
 from .status import Counts, Status, Watcher
 
@@ -94,34 +94,8 @@ def run_once(settings: Settings) -> Counts:
     with opened(settings, signals, RETRY_TIMEOUT_S) as (_, discovery, pipeline):
         pipeline.prepare()
         discovery.refresh()
-        pipeline.ship(_blocks(discovery.files, signals.stop, to_the_end=True))
+        pipeline.ship(blocks(discovery.files, signals.stop, to_the_end=True))
         pipeline.finish()
-    return pipeline.counts
-
-
-def run_stream(settings: Settings, descriptor: int = 0) -> Counts:
-    """Ship a stream, standard input by default, until its end. Keeps no positions.
-
-    Raises StateError, DestinationError.
-    """
-    counting = from_settings(settings, persistent=False)
-    dead_letters = DeadLetters(settings.state)
-    pipeline = Pipeline(
-        settings, dead_letters, threading.Event(), RETRY_TIMEOUT_S, reader=_reader(settings), counting=counting
-    )
-    stream = Stream(descriptor, multiline=settings.format == "legacy")
-    try:
-        pipeline.prepare()
-        if counting is not None:
-            counting.start()
-        while not stream.ended:
-            if (block := stream.read()) is not None:
-                pipeline.ship([block])
-        pipeline.finish()
-    finally:
-        pipeline.close()
-        if counting is not None:
-            counting.stop()
     return pipeline.counts
 
 
@@ -176,14 +150,14 @@ class _Daemon:
             if not self._pipeline.ship(self._blocks_of_a_turn(), REST_S):
                 self._stop.wait(REST_S)
         if self._seal(True):  # ships it, and what the workers write meanwhile
-            self._pipeline.ship(_blocks(self._idle.active(), threading.Event()), REST_S)
+            self._pipeline.ship(blocks(self._idle.active(), threading.Event()), REST_S)
         self._pipeline.finish()
 
     def _blocks_of_a_turn(self) -> Iterator[Block]:
         """New blocks. A turn may end after the first one: the next turn begins with the file after that one's."""
         files = self._idle.active()
         first = next((place + 1 for place, file in enumerate(files) if file is self._last_read), 0)
-        for block in _blocks(files[first:] + files[:first], self._stop):
+        for block in blocks(files[first:] + files[:first], self._stop):
             self._last_read = block.source
             yield block
 
@@ -374,10 +348,10 @@ def _give_up(_number: int, _frame: FrameType | None) -> None:
     raise Stopped("Elasticsearch did not answer in time; what was on its way is sent again at the next start.")
 
 
-def _blocks(reading: list[File], stop: threading.Event, *, to_the_end: bool = False) -> Iterator[Block]:
+def blocks(reading: Sequence[File], stop: threading.Event, *, to_the_end: bool = False) -> Iterator[Block]:
     """New blocks of the files, round-robin, so that a busy file does not delay the others."""
     while reading and not stop.is_set():
-        unfinished = []
+        unfinished: list[File] = []
         for tailed in reading:
             pulse.beat()
             if (block := tailed.read(to_the_end=to_the_end)) is not None:
@@ -418,7 +392,7 @@ def opened(
     discovery = Discovery(settings.files, registry.entries, multiline=settings.format == "legacy", links=links)
     dead_letters = DeadLetters(settings.state)
     pipeline = Pipeline(
-        settings, dead_letters, signals.stop, retry_timeout_s, counts, reader or _reader(settings), counting
+        settings, dead_letters, signals.stop, retry_timeout_s, counts, reader or reader_of(settings), counting
     )
     try:
         if counting is not None:
@@ -429,7 +403,7 @@ def opened(
         _close(registry, discovery, pipeline)
 
 
-def _reader(settings: Settings) -> Reader:
+def reader_of(settings: Settings) -> Reader:
     if settings.format != "legacy":
         return NdjsonReader(settings, counts=settings.counts)
     from .reader.legacy import LegacyReader  # which compiles RQ's text logs' grammar as it comes

@@ -1,4 +1,4 @@
-"""Serves `GET /metrics` for Prometheus and `GET /health` for liveness probes.
+"""Serves `GET /metrics` for Prometheus, `GET /health` for monitoring, and `GET /live` for liveness probes.
 
 Each client is answered in a thread of its own, for CLIENT_LIMIT_S at most, so that silent clients delay nobody.
 """
@@ -77,8 +77,10 @@ class MetricsServer:
                 return metrics(environ, start_response)
             if environ["PATH_INFO"] == "/health":
                 return _health(latest(), state, start_response)
+            if environ["PATH_INFO"] == "/live":
+                return _live(start_response)
             start_response("404 Not Found", [("content-type", "text/plain")])
-            return [b"There are /metrics and /health.\n"]
+            return [b"There are /metrics, /health and /live.\n"]
 
         self._server = make_server(
             host.strip("[]"), int(port), answer, server_class=_Server, handler_class=_SilentHandler
@@ -99,6 +101,13 @@ def _health(status: Status, state: Path | None, start_response: Callable[..., An
     start_response("200 OK" if how == "ok" else "503 Service Unavailable", [("content-type", "application/json")])
     content = {**orjson.loads(orjson.dumps(status)), "pulse_age_s": round(age_s, 1), "state_folder": str(state or "")}
     return [orjson.dumps({"status": how, **content}, option=orjson.OPT_APPEND_NEWLINE)]
+
+
+def _live(start_response: Callable[..., Any]) -> list[bytes]:
+    """Whether the main loop does something: what a restart may mend. It does not mend an Elasticsearch that is away."""
+    stuck = pulse.age_s() > pulse.STUCK_AFTER_S
+    start_response("503 Service Unavailable" if stuck else "200 OK", [("content-type", "text/plain")])
+    return [b"stuck\n" if stuck else b"ok\n"]
 
 
 class _Collector:

@@ -118,6 +118,10 @@ class Pipeline:
             else:
                 return attempts.done()
 
+    def end_within(self, retry_timeout_s: float) -> None:
+        """Retry no longer than this from now on. Thread-safe."""
+        self._retry_state.limit(retry_timeout_s)
+
     def ship(self, blocks: Iterable[Block], for_s: float = math.inf) -> bool:
         """Carry all of the blocks, and return when they are safe. False if there were none.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -209,6 +210,20 @@ def test_health_follows_the_pulse_of_the_main_loop(server: MetricsServer, tmp_pa
         status, body = asked(server, "/health")
         assert (status, orjson.loads(body)["status"], orjson.loads(body)["state"]) == (503, "stuck", "stuck")
         assert b"shipper_pulse_age_seconds 61.0" in asked(server, "/metrics")[1]
+
+
+def test_a_restart_is_asked_for_only_if_it_would_help(tmp_path: Path) -> None:
+    """While Elasticsearch is away it would not."""
+    pulse.beat()
+    counts = Counts(error="away", error_since=time.time() - 3600)
+    watcher = Watcher(counts, "http://es")
+    server = MetricsServer("127.0.0.1:0", lambda: watcher.look([]), None, tmp_path)
+    try:
+        assert (asked(server, "/health")[0], asked(server, "/live")[0]) == (503, 200)
+        with mock.patch.object(pulse, "age_s", return_value=pulse.STUCK_AFTER_S + 1):
+            assert asked(server, "/live")[0] == 503
+    finally:
+        server.close()
 
 
 def test_clients_that_say_nothing_delay_nobody_and_are_disconnected(server: MetricsServer) -> None:

@@ -32,6 +32,7 @@ class RetryState:
         self._counts = counts
         self._stop = stop
         self._retry_timeout_s = retry_timeout_s
+        self._limited_at = -math.inf
         self._lock = threading.Lock()
         self._failing: set[Attempts] = set()
         self._throttle = LogThrottle()
@@ -44,6 +45,10 @@ class RetryState:
         """The attempts of one batch or other unit of work."""
         return Attempts(self)
 
+    def limit(self, retry_timeout_s: float) -> None:
+        """From now on, retry for so long."""
+        self._retry_timeout_s, self._limited_at = retry_timeout_s, time.monotonic()
+
     def record_failure(self, attempts: Attempts, what: str, cause: Exception | None) -> None:
         """Count and log a failure. With a retry timeout, raises `cause` if Refused, or DestinationError at its end."""
         with self._lock:
@@ -55,7 +60,7 @@ class RetryState:
         if self._retry_timeout_s is not None:  # a run that ends by itself
             if isinstance(cause, Refused):
                 raise cause  # a retry would be refused, too
-            if time.monotonic() - attempts.first_failure >= self._retry_timeout_s:
+            if time.monotonic() - max(attempts.first_failure, self._limited_at) >= self._retry_timeout_s:
                 raise DestinationError(what) from cause
         if due:
             log.warning(

@@ -1,0 +1,1 @@
+"""Asks the machine, Redis, Elasticsearch and Kibana. Nothing is written, and nothing unpickled."""
