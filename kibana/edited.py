@@ -41,7 +41,15 @@ class Change:
 
     def __str__(self) -> str:
         at = ".".join(str(part) for part in self.path[2 if self.path[0] == "panelsJSON" else 0 :]) or "the panel"
-        return f"{self.where}: {at}: {_short(self.ours)} → {_short(self.theirs)}"
+        return f"{self.where}: {at}: {self._what()}"
+
+    def _what(self) -> str:
+        if not (isinstance(self.ours, list) and isinstance(self.theirs, list)):
+            return f"{_short(self.ours)} → {_short(self.theirs)}"
+        added = [one for one in self.theirs if one not in self.ours]
+        removed = [one for one in self.ours if one not in self.theirs]
+        said = [f"{word} {_short(some)}" for word, some in (("added", added), ("removed", removed)) if some]
+        return ", ".join(said) or "in another order"
 
 
 class _Gone:

@@ -64,6 +64,12 @@ def test_a_difference_names_the_panel_and_its_attribute(space: str) -> None:
     ]
 
 
+def test_a_list_says_what_came_and_went() -> None:
+    export = exported(nothing).replace('"columns": ["rq.signal", ', '"columns": ["user.id", ')
+    (found,) = edited.changes(build.from_sources(), export.replace('["user.id", ', '["user.id", "host.name", ', 1))
+    assert str(found) == 'RQ: killed by a signal: columns: added ["user.id"], removed ["rq.signal"]'
+
+
 def test_what_was_taken_back_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edited, "OVERRIDES", tmp_path / "overrides.json")
     export = exported(higher_and_red)
