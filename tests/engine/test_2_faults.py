@@ -16,7 +16,8 @@ BUSY = 40
 
 def finished(project: Project, jobs: list[str]) -> bool:
     """Whether each has its end on record, and no more than one."""
-    ends = [one["messaging"]["message"]["id"] for one in project.written() if "end" in one["event"]]
+    records = (one for one in project.written() if one["event"]["dataset"] == "rq.job")
+    ends = [one["messaging"]["message"]["id"] for one in records if "end" in one["event"]]
     return all(ends.count(job) == 1 for job in jobs)
 
 
