@@ -52,3 +52,27 @@ def test_every_page_is_described() -> None:
     described = (ROOT / "docs/kibana.md").read_text(encoding="utf-8")
     for label in labels():
         assert f"\n| {label} | " in described, label
+
+
+# What stands first on a page, below links and tiles.
+FIRST = {
+    "RQ: one job": "What became of it?",
+    "RQ: one customer": "What they did, and what was done for them (audit)",
+    "RQ: releases": "What became slower? (p95 of durations, the worst change first)",
+    "RQ: queues now": "Each queue now",
+    "RQ: workers": "What runs now, and for how long compared with its function's p95 of 7 days? (now)",
+    "RQ: cron jobs": "Each cron job now",
+}
+
+
+@pytest.mark.parametrize(("page", "title"), FIRST.items())
+def test_a_page_begins_with_what_it_is_asked_first(page: str, title: str) -> None:
+    below = [
+        one
+        for one in panels()
+        if one.page["attributes"]["title"] == page
+        and one.panel["type"] != "links"
+        and not (one.panel["type"] == "lens" and one.attributes["visualizationType"] == "lnsMetric")
+    ]
+    first = min(below, key=lambda one: (one.panel["gridData"]["y"], one.panel["gridData"]["x"]))
+    assert first.name == f"{page} / {title}"
