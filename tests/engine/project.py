@@ -168,6 +168,11 @@ class Project:
         return [one for one in self.written() if one.get("messaging", {}).get("message", {}).get("id") == job]
 
 
+def ends_job(record: dict[str, Any]) -> bool:
+    """Whether it is the closing record of a job's execution. Alarms and audit records end, too."""
+    return record["event"]["dataset"] == "rq.job" and "end" in record["event"]
+
+
 def wait_for(
     ready: Callable[[], object], what: str, *, every_s: float = 0.5, limit_s: float = LIMIT_S,
     tell: Callable[[], str] = str,

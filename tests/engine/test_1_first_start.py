@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 from elasticsearch import AuthorizationException, Elasticsearch
 
-from tests.engine.project import Project, wait_for
+from tests.engine.project import Project, ends_job, wait_for
 from tests.programs import BIN, ROOT
 
 JOBS = 298
@@ -40,7 +40,7 @@ def test_up_waits_until_all_is_healthy_and_succeeds(project: Project) -> None:
 
 def test_every_record_of_the_day_is_there_once(project: Project) -> None:
     def ended() -> bool:
-        return len({one["messaging"]["message"]["id"] for one in project.written() if "end" in one["event"]}) >= JOBS
+        return len({one["messaging"]["message"]["id"] for one in project.written() if ends_job(one)}) >= JOBS
 
     wait_for(ended, f"the ends of {JOBS} jobs")
     assert project.wait_until_all_is_indexed() > 2 * JOBS

@@ -9,15 +9,14 @@ from contextlib import contextmanager
 import pytest
 
 from stack.engine import Engine
-from tests.engine.project import Project, wait_for
+from tests.engine.project import Project, ends_job, wait_for
 
 BUSY = 40
 
 
 def finished(project: Project, jobs: list[str]) -> bool:
     """Whether each has its end on record, and no more than one."""
-    records = (one for one in project.written() if one["event"]["dataset"] == "rq.job")
-    ends = [one["messaging"]["message"]["id"] for one in records if "end" in one["event"]]
+    ends = [one["messaging"]["message"]["id"] for one in project.written() if ends_job(one)]
     return all(ends.count(job) == 1 for job in jobs)
 
 
