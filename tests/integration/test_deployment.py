@@ -109,10 +109,11 @@ def _rotated(configuration: Path, programs: Programs) -> bool:
 
 def test_states_are_made_again_from_the_records(programs: Programs, search: Elasticsearch, namespace: str) -> None:
     """The commands of docs/deployment.md, Rebuilding states."""
-    append(programs, lines(30))
+    for number, line in enumerate(lines(30).splitlines(keepends=True)):
+        append(programs, line.replace(b"0a1b2c3d4e5f", b"%012d" % number))  # jobs of their own
     programs.run("shipper", "run", "--once")
     index = f"rq-state-{namespace}"
-    search.indices.refresh(index=index)
+    search.indices.refresh(index=f"rq-*-{namespace}*")
     before = {hit["_id"]: hit for hit in search.search(index=index, size=100, version=True)["hits"]["hits"]}
     assert len(before) == 30
     search.indices.delete(index=index)
