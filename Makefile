@@ -1,5 +1,5 @@
 # The two commands to begin with: `make demo` and `make test`. Each target does its own set-up.
-.PHONY: demo demo-full-redis test test-compose lock test-rq check lint types unit kibana gallery pictures reference docs release-check up down soak bench bare clean setup tools
+.PHONY: demo demo-full-redis test test-compose test-examples lock test-rq check lint types unit kibana gallery pictures reference docs release-check up down soak bench bare clean setup tools
 
 PYTHON := .venv/bin/python
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
@@ -35,6 +35,9 @@ test-rq: setup  ## RQ's own test-suite, with the instrumentation loaded.
 test-compose: tools  ## docker-compose.yml on a real container engine: kills, restarts, security. SETUP=1 installs one (Debian, root).
 	@$(PYTHON) -m pytest -v --tb=short -o log_cli=false tests/engine $(ARGS)
 
+test-examples: setup  ## The examples in README and docs, as they stand, on a real Redis and a real Elasticsearch.
+	@$(PYTHON) -m pytest -q --tb=short tests/examples $(ARGS)
+
 lock: tools  ## The versions and hashes of what the image has, compose/*.lock, made anew.
 	@$(PYTHON) -m pip install -q uv
 	@.venv/bin/uv pip compile -q $(LOCK) pyproject.toml compose/requirements.in -o compose/requirements.lock
@@ -64,7 +67,7 @@ kibana: tools  ## Build what Kibana imports from kibana/. FROM=export.ndjson tak
 gallery: tools  ## Pictures of Kibana's pages on the known day, in docs/pictures/kibana. With KIBANA_URL and ELASTICSEARCH_URL.
 	@$(PYTHON) -m tests.gallery
 
-pictures: tools  ## The pictures in README and docs, docs/pictures, made anew.
+pictures: setup  ## The pictures in README and docs, docs/pictures, made anew.
 	@$(PYTHON) -m pictures
 
 reference: tools  ## The pages of docs/reference, made from the code.
@@ -72,7 +75,7 @@ reference: tools  ## The pages of docs/reference, made from the code.
 	@$(PYTHON) -m reference
 
 docs: tools  ## The docs site, in .run/site: every warning is an error.
-	@.venv/bin/mkdocs build --strict --quiet --site-dir .run/site
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet --site-dir .run/site
 
 release-check: setup  ## All that can be known of a release before it is published. What would be published is left in dist/.
 	@$(PYTHON) -m release

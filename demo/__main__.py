@@ -84,14 +84,14 @@ def _story(services: Services, addresses: Addresses) -> bool:
     pushed = load.push(connection)
     print(f"\n{pushed} jobs pushed to {', '.join(load.QUEUES)}; the workers are at it …", flush=True)
     with saying_how_long():
-        _wait_for_jobs(services, connection)
-    written, indexed = _wait_for_records(services, addresses, index)
+        wait_for_jobs(services, connection)
+    written, indexed = wait_for_records(services, addresses, index)
     freshness.stop()
     _answers(addresses)
     return _proof(services, addresses, index, written, indexed, freshness)
 
 
-def _wait_for_jobs(services: Services, connection: redis.Redis) -> None:
+def wait_for_jobs(services: Services, connection: redis.Redis) -> None:
     queues = [Queue(name, connection=connection) for name in load.QUEUES]
 
     def idle() -> bool:
@@ -101,7 +101,7 @@ def _wait_for_jobs(services: Services, connection: redis.Redis) -> None:
     wait_until(idle, RUN_LIMIT_S, "the shop's jobs to end", every_s=0.2)
 
 
-def _wait_for_records(services: Services, addresses: Addresses, index: str) -> tuple[int, int]:
+def wait_for_records(services: Services, addresses: Addresses, index: str) -> tuple[int, int]:
     """(lines in the file, documents in Elasticsearch), as soon as they are equal."""
     records = Path(addresses.environment["SHIPPER_LOG"])
     counts = (0, 0)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from . import commands, metrics, records
+from . import commands, figures, metrics, records
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
+    "README.md": figures.readme,
+    "docs/sizing.md": figures.sizing,
     "docs/reference/commands.md": commands.made,
     "docs/reference/fields.md": records.made,
     "docs/reference/metrics.md": metrics.made,

@@ -46,6 +46,7 @@ LIBRARIES = {
         "rq.cli.cli", "redis.sentinel",
     ),
 }  # fmt: skip
+FOLDER = "WARM_FOLDER"  # the variable with the folder to start a program in, if it is not the checkout's
 _MESSAGE_LIMIT = 1 << 20
 _PR_SET_PDEATHSIG = 1
 
@@ -211,6 +212,7 @@ def _become(request: _Request) -> None:
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(request.environment)
+    os.chdir(os.environ.pop(FOLDER, "."))
     time.tzset()
     program, *arguments = request.command
     sys.argv[:] = [str(BIN / program), *arguments]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from typing import Any
 
@@ -72,18 +73,20 @@ def _read(connection: Any, sections: Sequence[str]) -> Present:
 
 
 def _watch(connection: Any, sections: Sequence[str], every: float) -> None:
-    """Redis may go away and come back: then it says so, and goes on."""
-    with Live(console=console(), screen=sys.stdout.isatty(), auto_refresh=False) as live:
-        try:
-            while True:
-                try:
-                    shown: Any = show(present.read(connection, sections), sections)
-                except RedisError as error:
-                    shown = text(unreachable(error), "bold red", 1000)
+    """Redis may go away and come back: then it says so, and goes on. In a pipe each look is printed below the last."""
+    out = console()
+    live = Live(console=out, screen=True, auto_refresh=False) if out.is_terminal else None
+    with live or nullcontext(), suppress(KeyboardInterrupt):
+        while True:
+            try:
+                shown: Any = show(present.read(connection, sections), sections)
+            except RedisError as error:
+                shown = text(unreachable(error), "bold red", 1000)
+            if live:
                 live.update(shown, refresh=True)
-                time.sleep(every)
-        except KeyboardInterrupt:
-            return
+            else:
+                out.print(shown)
+            time.sleep(every)
 
 
 def _print_json(connection: Any, sections: Sequence[str], every: float | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from reference import commands, records
+from reference import commands, figures, records
 from reference.__main__ import ROOT, stale
 from shipper.cli import COMMANDS
 
@@ -44,3 +44,12 @@ def test_an_exit_status_is_what_the_help_says_of_it() -> None:
 )
 def test_the_unit_is_in_the_name(name: str, kind: str, unit: str) -> None:
     assert records.unit(name, kind) == unit
+
+
+@pytest.mark.parametrize("command", sorted({by for _, _, by in figures.COSTS}))
+def test_who_measures_a_figure_is_there(command: str) -> None:
+    assert (ROOT / f"benchmarks/{command}.py").is_file()
+
+
+def test_sizes_are_shown_with_a_unit() -> None:
+    assert [figures._bytes(size) for size in (999, 3273, 28_278_720_000)] == ["999 B", "3.3 kB", "28 GB"]
