@@ -20,7 +20,8 @@ from shipper import jobs
 
 from . import flow, page, terminal
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs/pictures"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs/pictures"
 COLUMNS = 132
 LINES = 26  # of a long output
 
@@ -60,7 +61,6 @@ def _of_the_day(addresses: Addresses) -> None:
     dead = next(jobs.find(state="dead"))
     _terminal("timeline", f"shipper timeline --customer {load.FAVOURITE}")
     _terminal("job", f"shipper job {dead.job_id}")
-    _terminal("top", "shipper top --size 4")
     html = addresses.folder / "day.html"
     terminal.printed([str(BIN / "shipper"), "timeline", "--customer", load.FAVOURITE, "--html", str(html)], {}, COLUMNS)
     page.screenshot(html, FOLDER / "page.png")
@@ -68,7 +68,8 @@ def _of_the_day(addresses: Addresses) -> None:
 
 def _terminal(name: str, command: str) -> None:
     program, *arguments = command.split()
-    said = terminal.printed([str(BIN / program), *arguments], {}, COLUMNS).splitlines()
+    printed = terminal.printed([str(BIN / program), *arguments], {}, COLUMNS)
+    said = printed.replace(str(ROOT), "/srv/application").splitlines()  # not where this picture was made
     shown = "\n".join([f"$ {command}", *said[:LINES], *(["…"] if len(said) > LINES else [])])
     (FOLDER / f"{name}.svg").write_text(terminal.svg(command, shown, COLUMNS), encoding="utf-8")
 
