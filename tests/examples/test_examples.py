@@ -37,6 +37,7 @@ PYTHON = [block for block in documented.of("python") if block.is_left_to_us]
 JOBS = """
 def charge_card(order): ...
 def fail(order): raise TimeoutError(f"order {order} timed out")
+def decline(order): raise ValueError(f"order {order} declined")
 def rebuild(user_id): ...
 """
 # What has happened in the shop before the examples. It prints the ids of two dead jobs.
@@ -48,7 +49,7 @@ connection = redis.Redis.from_url(os.environ["SHIPPER_REDIS"])
 with shipper.actor(id="ann"), shipper.log_context(user="ann", customer="42", plan="gold", trace_id="{TRACE}"):
     shipper.audit.record("address-changed", "customer:42", changes={{"city": ("Ulm", "Bonn")}})
     rq.Queue("payments", connection=connection).enqueue(jobs.charge_card, 42)
-    dead = [rq.Queue("payments", connection=connection).enqueue(jobs.fail, order) for order in (7, 8)]
+    dead = [rq.Queue("payments", connection=connection).enqueue(fails, 7) for fails in (jobs.fail, jobs.decline)]
     rq.Queue("old", connection=connection).enqueue(jobs.charge_card, 43)
     rq.Queue("low", connection=connection).enqueue(jobs.charge_card, 44)
 rq.SimpleWorker(["payments"], connection=connection).work(burst=True, logging_level="ERROR")
