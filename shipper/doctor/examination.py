@@ -107,7 +107,6 @@ class _Examination:
         try:
             with client.connect_reader(self._config) as search:
                 cluster = elastic.Cluster(search, self._config)
-                self.see(elasticsearch.SUBJECT, ())
                 with self._whatever(elasticsearch.SUBJECT):
                     self.see(elasticsearch.SUBJECT, elasticsearch.findings(cluster.facts()))
                 with self._whatever(clock.SUBJECT):

@@ -134,7 +134,8 @@ def test_it_writes_nothing(clinic: Programs, own_redis: Redis, own_search: Elast
     templates = own_search.cluster.state(metric="metadata", filter_path="metadata.index_templates").body
     with redis.Redis.from_url(own_redis.url) as connection:
         connection.set("x", "y")
-        doctor(clinic)
+        said = doctor(clinic)
+        assert "Elasticsearch" not in said["not_checked"]  # also before there is any index of ours
         assert connection.keys() == [b"x"]
     assert not Path(clinic.environment["SHIPPER_STATE"]).exists()
     assert not own_search.indices.get(index=f"rq-*-{clinic.environment['SHIPPER_NAMESPACE']}*", allow_no_indices=True)

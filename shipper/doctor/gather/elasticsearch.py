@@ -76,7 +76,6 @@ class Cluster:
         if self.flavor == SERVERLESS:
             return ElasticsearchFacts(security=True, **common)
         with translated_errors(self._config):
-            health = self._search.cluster.health(index=self._ours(), expand_wildcards="open")
             whole = self._search.cluster.health(filter_path="active_shards,unassigned_shards,number_of_data_nodes")
             limits = self._search.cluster.get_settings(include_defaults=True, flat_settings=True)
         limit = {**limits.get("defaults", {}), **limits.get("persistent", {}), **limits.get("transient", {})}
@@ -84,9 +83,7 @@ class Cluster:
         nodes = int(whole.get("number_of_data_nodes", 1))
         return ElasticsearchFacts(
             security=self._security(),
-            health=str(health["status"])
-            if health.get("active_primary_shards", 0) + health["unassigned_shards"]
-            else None,
+            health=self._health(),
             nodes=nodes,
             shards=shards,
             max_shards=int(limit.get("cluster.max_shards_per_node", 0)) * nodes,
@@ -199,6 +196,23 @@ class Cluster:
             *(indices(dataset, self._config.namespace) for dataset in PERIODS),
             state_index_name(self._config.namespace),
         ]
+
+    def _health(self) -> str | None:
+        """The worst status among our indices; None without any."""
+        records = [indices(dataset, self._config.namespace) for dataset in PERIODS]
+        # Of a name without a wildcard it waits until there is such an index: 408.
+        waiting = self._search.options(ignore_status=408)
+        with translated_errors(self._config):
+            answers = [
+                self._search.cluster.health(index=records, expand_wildcards="open"),
+                waiting.cluster.health(index=state_index_name(self._config.namespace), timeout="0s"),
+            ]
+        found = {
+            str(one["status"])
+            for one in answers
+            if not one.get("timed_out") and one["active_primary_shards"] + one["unassigned_shards"]
+        }
+        return next((status for status in ("red", "yellow", "green") if status in found), None)
 
     def _security(self) -> bool | None:
         """Whether security is on; None if it does not say."""
