@@ -2,7 +2,8 @@
 
     python -m tests.everything [pytest's arguments]
 
-All of them are there in the end, one after the other, with what they said. The exit status is 0 if all are green.
+All of them are there in the end, one after the other, with what they said, and what was not run. The exit status is 0
+if all are green.
 They share one Elasticsearch: each test's records are in indices of its own.
 """
 
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from stack.processes import StackError, ending_with_us
 from tests.warm import ROOT
 
 PROCESSES = 3
+NOT_HERE = {"LOGSTASH_HOME": "Logstash"}  # variable → the program that it tells the place of, which no package brings
 BESIDE = {
     "types": "mypy",
     "odd lines": "tests.fuzz",
@@ -55,8 +58,28 @@ def main(arguments: list[str]) -> int:
                 running.wait()
             if server:
                 server.stop()
-        print(f"{time.monotonic() - begun:.0f} s; " + (f"failed: {', '.join(failed)}" if failed else "all green"))
+        print(f"{time.monotonic() - begun:.0f} s; " + "; ".join([verdict(failed), *not_run()]))
     return 1 if failed else 0
+
+
+def verdict(failed: list[str]) -> str:
+    """What the summary says of those that failed."""
+    return f"failed: {', '.join(failed)}" if failed else "all green"
+
+
+def not_run(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What the summary says of the tests that need a program that is not here, with the number of their tests."""
+    said = []
+    for variable, program in NOT_HERE.items():
+        if not environment.get(variable):
+            number = sum(
+                line.startswith("def test_")
+                for file in sorted((ROOT / "tests/integration").glob("test_*.py"))
+                if variable in (text := file.read_text(encoding="utf-8"))
+                for line in text.splitlines()
+            )
+            said.append(f"not run: {number} tests, no {program} here ({variable})")
+    return said
 
 
 def _share_elasticsearch(told: Path) -> Elasticsearch | None:

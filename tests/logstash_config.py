@@ -82,6 +82,7 @@ def _parser() -> Lark:
     return Lark(GRAMMAR, parser="earley")
 
 
+@cache
 def plugins(text: str) -> list[Plugin]:
     """Every plugin of a configuration, those within conditions too. lark.LarkError if it is none."""
     tree = _Plain().transform(_parser().parse(text))

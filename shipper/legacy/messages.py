@@ -51,7 +51,7 @@ class Grammar:
 
 
 def meaning(captures: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """The `action`, `type`, `outcome`, `status`, … of a line about a job's start or end; None for any other line."""
+    """The parts `event` and `rq` of the record of a line about a job's start or end; None for any other line."""
     phrases = tables()["phrases"]
     if "phrase" not in captures:
         return phrases["started"] if "job_id" in captures and "queue" in captures else None

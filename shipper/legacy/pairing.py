@@ -96,7 +96,7 @@ class OpenJobs:
         if line.job_event is None and "took" not in captures:
             return None
         if line.job_event is not None and (
-            line.job_event["type"] != "end" or "task" in captures or "inferred" in line.job_event
+            line.job_event["event"]["type"] != ["end"] or "task" in captures or "inferred" in line.job_event["rq"]
         ):
             return None
         if "description" in captures:

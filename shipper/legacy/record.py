@@ -68,7 +68,7 @@ def build(line: ParsedLine, source: LogSource, identifier: str) -> Record:  # no
     if not line.is_dated:
         tags.append(UNDATED)
     first, _, rest = line.text.partition("\n") if "\n" in line.text else (line.text, "", "")
-    failed = job_event is not None and job_event["outcome"] == "failure"
+    failed = job_event is not None and job_event["event"]["outcome"] == "failure"
     log: Record = {"file": {"path": source.path}}
     if "level" in captures and (level := heads.log_level(captures["level"])):
         log["level"] = level
@@ -94,7 +94,10 @@ def build(line: ParsedLine, source: LogSource, identifier: str) -> Record:  # no
     if "retries_left" in captures:
         rq["retries_left"] = int(captures["retries_left"])
     if job_event:
-        _put_event(made["event"], rq, job_event, when)
+        made["event"] |= job_event["event"]
+        rq |= job_event["rq"]
+        if job_event["event"]["type"] == ["end"]:
+            made["event"]["end"] = when
         if "seconds" in captures:
             _put_duration(made["event"], tags, captures["seconds"], line.moment)
         if failed:
@@ -151,23 +154,6 @@ def raised(stack: str) -> Record:
                 error["message"] = shorten(message)
             break
     return error
-
-
-def _put_event(event: Record, rq: Record, job_event: Mapping[str, Any], when: str) -> None:
-    event |= {
-        "category": ["process"],
-        "type": [job_event["type"]],
-        "action": job_event["action"],
-        "outcome": job_event["outcome"],
-    }
-    if "reason" in job_event:
-        event["reason"] = job_event["reason"]
-    if job_event["type"] == "end":
-        event["end"] = when
-    rq["status"] = job_event["status"]
-    for name in ("final", "inferred", "cause"):
-        if name in job_event:
-            rq[name] = job_event[name]
 
 
 def _put_duration(event: Record, tags: list[str], text: str, moment: datetime) -> None:

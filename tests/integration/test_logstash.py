@@ -17,7 +17,7 @@ from tests import legacy_kinds
 from tests.programs import ROOT, Programs, count, wait_for
 
 HOME = os.environ.get("LOGSTASH_HOME", "")
-START_LIMIT_S = 180.0  # it takes a quarter of a minute where nothing else runs
+START_LIMIT_S = 600.0  # it takes a quarter of a minute where nothing else runs
 GOLDEN = [line for path in sorted((ROOT / "tests/golden").glob("*.jsonl")) for line in path.read_bytes().splitlines()]
 
 pytestmark = pytest.mark.skipif(
@@ -104,7 +104,7 @@ def logstash(programs: Programs, tmp_path: Path) -> Iterator[Logstash]:
 def test_every_kind_by_logstash(logstash: Logstash, search: Elasticsearch, namespace: str) -> None:
     """By the table in docs/legacy.md. Times are not compared: those without a date are of today."""
     kinds = set(legacy_kinds.documented("Logstash"))
-    cases = [one for one in legacy_kinds.CASES if one.kind in kinds and not one.settings and "Traceback" not in one.log]
+    cases = [one for one in legacy_kinds.CASES if one.kind in kinds and not one.settings]
     for number, case in enumerate(cases):
         (logstash.logs / f"{number}.log").write_bytes(case.data)
     wanted, index = sum(case.count or 0 for case in cases), f"rq-*-{namespace}-*"

@@ -140,7 +140,8 @@ def test_rqs_own_format_is_read_as_any_other() -> None:
 
 def test_what_a_phrase_means_is_said_for_every_phrase_of_an_ending() -> None:
     for meaning in tables()["phrases"].values():
-        assert {"action", "type", "outcome", "status"} <= set(meaning)
+        assert {"category", "type", "action", "outcome"} <= set(meaning["event"])
+        assert "status" in meaning["rq"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shipper import records, settings
-from shipper.legacy import carriers, grok
+from shipper.legacy import carriers, grok, messages
 from shipper.redact.rules import REDACTED, table
 from tests.logstash_config import FOLDER, Plugin, every, files, plugins, texts
 from tests.redaction_samples import RULES_OF_LOGSTASH, in_a_string, rules_of_logstash
@@ -58,18 +58,31 @@ def test_a_configuration_that_lost_a_brace_is_refused(path: Path) -> None:
         plugins(text.removesuffix("}"))
 
 
-def test_the_patterns_are_tried_in_the_order_of_their_file() -> None:
-    found = {one.settings["id"]: next(iter(one.settings["match"].values())) for one in every("grok")}
-    assert found.pop("time-of-json") == "(?u)%{RQ_SENT_TIME}"
-    prefixes = {"carrier": "RQ_CARRIER_", "head": "RQ_HEAD_", "line": "RQ_LINE_", "exception": "RQ_ERROR_"}
-    assert found == {name: [f"(?u)%{{{one}}}" for one in grok.names(prefix)] for name, prefix in prefixes.items()}
+def test_every_pattern_of_the_configuration_is_one_of_the_file() -> None:
+    used = {name for one in every("grok") for text in texts(one.settings["match"]) for name in re.findall(r"%\{(\w+)", text)}
+    assert used <= grok.patterns().keys()
+    assert {"RQ_CARRIER", "RQ_HEAD", "RQ_LINE", "RQ_ERROR"} <= used
+
+
+@pytest.mark.parametrize("name", ["RQ_CARRIER", "RQ_HEAD", "RQ_LINE", "RQ_ERROR"])
+def test_a_pattern_of_a_step_is_its_patterns_in_the_order_of_the_file(name: str) -> None:
+    assert grok.patterns()[name] == "|".join(f"%{{{one}}}" for one in grok.names(f"{name}_"))
 
 
 def test_the_fields_of_json_lines_are_those_of_the_import() -> None:
     (code,) = [one.settings["code"] for one in every("ruby") if one.settings["id"] == "line-of-json"]
-    for names in (carriers.MESSAGES, carriers.TIMES, carriers.STACKS, carriers.LEVELS):
-        wanted = ", ".join("[" + ", ".join(f"'{part}'" for part in name.split(".")) + "]" for name in names)
-        assert wanted in code.replace("['log', 'level'], ", "['log', 'level'], ")
+    for names in (
+        carriers.MESSAGES, carriers.TIMES, carriers.STACKS, carriers.LEVELS, carriers.LOGGERS, carriers.HOSTS, carriers.PIDS
+    ):  # fmt: skip
+        assert f"'{' '.join(names)}'" in code
+
+
+def test_the_loggers_whose_phrases_count_are_those_of_the_import() -> None:
+    (condition,) = re.findall(r"\[rq_logger\] =~ /\\A\((.*?)\)/ or", (FOLDER / "pipeline/20-rq-legacy.conf").read_text())
+    for logger in ("rq", "rq.worker", "django_rq.management", "rq_scheduler", "rqscheduler", "root", "__main__", "shop.rq", "rqx", "rooted"):
+        assert bool(re.match(f"(?:{condition[2:]})".replace(r"\z", r"\Z"), logger)) == bool(messages._RQ_LOGGER.match(logger)), logger
+    (phrases,) = re.findall(r"\[rq_phrase\] not in \[(.*?)\]", CONFIGURATION)
+    assert set(re.findall(r'"(.*?)"', phrases)) == messages.UNNAMED
 
 
 def test_every_filter_has_an_id_of_its_own() -> None:
@@ -90,8 +103,10 @@ def test_there_is_no_file_of_ruby_and_little_of_it() -> None:
     assert not list(FOLDER.rglob("*.rb"))
     assert not [one for one in every("ruby") if "path" in one.settings]
     code = [one.settings["code"] for one in _all() if "code" in one.settings]
-    assert sum(len(text.strip().splitlines()) for text in code) <= 45
-    assert sum(len(path.read_text().splitlines()) for path in files() if path != RULES_OF_LOGSTASH) <= 300
+    assert sum(len(text.strip().splitlines()) for text in code) <= 30
+    lines = [line for path in files() if path != RULES_OF_LOGSTASH for line in path.read_text().splitlines()]
+    assert len([line for line in lines if line.strip() and not line.lstrip().startswith("#")]) <= 270
+    assert max(len(line) for line in lines if "pattern =>" not in line) <= 280
 
 
 def test_nothing_of_logstash_s_own_files_is_read() -> None:
@@ -122,10 +137,24 @@ def test_filebeat_and_the_file_input_begin_records_with_the_same_lines() -> None
         "INFO a",
         "Feb 10 10:00:01 a",
         '{"log":',
-        "\x1b[32m10:",
+        "\x1b[32m10:00:01 a",
+        "\0\0\x1b[32m10:00:01 a",
+        "<30>1 2026-02-10T09:00:01Z web1 rq 1 - - a",
+        "<30>Feb 10 10:00:01 web1 rq[1]: a",
+        "[ 1234.567890] web1 rq[1]: a",
+        "worker-1  | 10:00:01 a",
+        "0|rq | 10:00:01 a",
+        "rq:rq_00 stdout | 10:00:01 a",
+        "[pod/rq-7d4b9c/worker] 10:00:01 a",
+        "rq-7d4b9c6f5-x2k4j worker › 10:00:01 a",
+        "rq.worker 2026-02-10 10:00:01 a",
+        "10 Feb 2026 10:00:01 a",
+        "[10/Feb/2026 10:00:01] a",
+        "I0210 10:00:01.000000 1 worker.py:45] a",
+        "1770714001010 a",
     ):
         assert begins.search(line), line
-    for line in ("Traceback (most", "  File", "ValueError: x", "DETAIL: x", "During handling", "", "[SQL: x]", "{"):
+    for line in ("Traceback (most", "  File", "ValueError: x", "DETAIL: x", "During handling", "", "[SQL: x]", "{", "worker-1  | Traceback (", "worker-1  |   File", "| x", "12 apples"):
         assert not begins.search(line), line
 
 
@@ -175,7 +204,7 @@ def test_a_document_is_created_once_where_the_templates_of_setup_hold() -> None:
         }.items()
     )
     assert records.PERIODS["rq.job"] == records.PERIODS["rq.app"] == "%Y.%m.%d"
-    assert output.settings["index"].endswith("-%{+yyyy.MM.dd}")
+    assert output.settings["index"].endswith("-%{+${LEGACY_INDEX_DATE:yyyy.MM.dd}}")
 
 
 def test_only_the_pairing_needs_one_worker() -> None:

@@ -18,7 +18,7 @@ from ...records import ECS_VERSION
 from ...redact.rules import REDACTED, table
 
 NAME = "rq-legacy"
-VERSION = 3
+VERSION = 4
 BODY = "rq_body"  # a line without its head, from the shipper: its secrets are redacted already
 
 CARD_START, CARD_END = "\ue000", "\ue001"  # for private use (Unicode 16, chapter 23.5)
