@@ -10,7 +10,8 @@ ShipperError
 ├── SectionBusy            a critical section is held by another job
 └── DestinationError       a request to Elasticsearch failed
     ├── Unreachable        no response, or overloaded; a retry may succeed
-    └── Refused            credentials, versions, privileges: fails until somebody changes something
+    ├── Refused            credentials, versions, privileges: fails until somebody changes something
+    └── LifecycleError     both ILM and the shipper would delete old indices, or neither can
 """
 
 from __future__ import annotations
@@ -93,3 +94,7 @@ class Unreachable(DestinationError):
 
 class Refused(DestinationError):
     """The request was rejected, and will be until somebody changes something."""
+
+
+class LifecycleError(DestinationError):
+    """Both ILM and the shipper would delete old indices, or the one that is to do it cannot."""

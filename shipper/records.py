@@ -18,6 +18,8 @@ from typing import Any
 
 import orjson
 
+from .settings import DAILY, IndexPeriod
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 ECS_VERSION = "9.5.0"
@@ -33,14 +35,15 @@ ID_AT = slice(59, 91)
 DATASET_MARK_AT, DATASET_MARK = slice(91, 104), b'","dataset":"'
 DATASET_START = 104
 
-# What indices are called by, and the strftime format of their suffix: daily or monthly indices.
+DAY, MONTH = "%Y.%m.%d", "%Y.%m"  # strftime formats of the suffix of an index
+# What indices are called by, and the format of their suffix. The setting `index_period` makes monthly ones of daily ones.
 PERIODS = {
-    "rq.job": "%Y.%m.%d",
-    "rq.app": "%Y.%m.%d",
-    "rq.metric": "%Y.%m.%d",
-    "rq.shipper": "%Y.%m.%d",
-    "rq.audit": "%Y.%m",
-    "rq.alert": "%Y.%m",
+    "rq.job": DAY,
+    "rq.app": DAY,
+    "rq.metric": DAY,
+    "rq.shipper": DAY,
+    "rq.audit": MONTH,
+    "rq.alert": MONTH,
 }
 # The datasets, and what their indices are called by: several kinds of gauges share the indices of `rq.metric`.
 METRICS = ("rq.queue", "rq.worker", "rq.redis", "rq.cron")
@@ -122,9 +125,11 @@ def period(dataset: str) -> str:
     return PERIODS[DATASETS[dataset]]
 
 
-def index_name(dataset: str, at: datetime, namespace: str) -> str:
+def index_name(dataset: str, at: datetime, namespace: str, index_period: IndexPeriod = DAILY) -> str:
     """The index of a record with this time: `rq-job-default-2026.11.21`. KeyError for an unknown dataset."""
-    return f"{alias(dataset)}-{namespace}-{at.astimezone(UTC).strftime(period(dataset))}"
+    moment = at.astimezone(UTC)
+    monthly = period(dataset) == MONTH or index_period.is_monthly(moment.year, moment.month)
+    return f"{alias(dataset)}-{namespace}-{moment.strftime(MONTH if monthly else DAY)}"
 
 
 def indices(dataset: str, namespace: str) -> str:

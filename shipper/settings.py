@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from .errors import SettingsError
@@ -24,6 +24,27 @@ DEFAULT_LINK_ROOTS = ("/var/log", "/var/lib/docker/containers")  # where contain
 DEFAULT_RETENTION_DAYS = MappingProxyType(
     {"job": 90, "app": 30, "metric": 30, "shipper": 30, "alert": 365, "audit": 1095, "state": 90}
 )
+
+
+class IndexPeriod(NamedTuple):
+    """How much one index of records holds: a month or a day. Before `since` (year, month) it was the other one.
+
+    So the index of a record follows from its time alone, and a line that is read again is found in the same one.
+    """
+
+    monthly: bool
+    since: tuple[int, int] | None = None
+
+    def is_monthly(self, year: int, month: int) -> bool:
+        """Whether records of this month are in an index of the month."""
+        return self.monthly == (self.since is None or (year, month) >= self.since)
+
+    def __str__(self) -> str:
+        name = "month" if self.monthly else "day"
+        return f"{name} since {self.since[0]}-{self.since[1]:02}" if self.since else name
+
+
+DAILY = IndexPeriod(monthly=False)
 
 
 def state_home(environment: Mapping[str, str]) -> Path:
@@ -124,6 +145,19 @@ class Settings:
     """Dataset without its `rq.` → days for which its indices are kept. `state`: the states of jobs that have ended."""
     prune: bool = True
     """`run` also deletes indices past their retention, once a day. False: something else does, such as `prune`."""
+    lifecycle: str = "prune"
+    """What deletes indices past their retention: `prune` (the shipper), or `ilm` (policies that `setup` installs).
+
+    It is never both. Ended states are deleted by the shipper in any case, if `prune` is true.
+    """
+    index_period: IndexPeriod = DAILY
+    """`day` or `month`: how much one index of records holds. `month since 2027-01`: daily indices before."""
+    shards: int = 1
+    """Primary shards of each new index of job and application records. Not on Serverless."""
+    replicas: str = "0-1"
+    """Replicas of each index, or a range that follows the number of nodes. Not on Serverless."""
+    logsdb: bool = False
+    """Store job and application records in the index mode `logsdb`: smaller, for more CPU. Never the audit trail."""
     standby: bool = False
     """While another shipper uses the state folder, `run` waits for it to end instead of refusing to start."""
     rotate_mb: int = 256
@@ -393,6 +427,26 @@ def _pairs(value: Any) -> dict[str, Any]:
     return dict(part.split("=", 1) for part in _list(value)) if isinstance(value, str) else dict(value)
 
 
+def _lifecycle(value: Any) -> str:
+    if value not in ("prune", "ilm"):
+        raise ValueError("must be prune or ilm")
+    return str(value)
+
+
+def _index_period(value: Any) -> IndexPeriod:
+    found = re.fullmatch(r"(day|month)(?: since (\d{4})-(0[1-9]|1[0-2]))?", _text(value).strip())
+    if found is None:
+        raise ValueError("must be day, month, or one of them with its first month: month since 2027-01")
+    return IndexPeriod(found[1] == "month", (int(found[2]), int(found[3])) if found[2] else None)
+
+
+def _replicas(value: Any) -> str:
+    text = str(value).strip()
+    if not re.fullmatch(r"\d+|\d+-(?:\d+|all)", text):
+        raise ValueError("must be a number such as 1, or a range such as 0-1 or 0-all")
+    return text
+
+
 def _services(value: Any) -> Mapping[str, str]:
     return MappingProxyType({prefix.strip(): _text(name).strip() for prefix, name in _pairs(value).items()})
 
@@ -489,6 +543,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "on_dead": _list,
     "retention": _retention,
     "prune": _flag,
+    "lifecycle": _lifecycle,
+    "index_period": _index_period,
+    "shards": _positive,
+    "replicas": _replicas,
+    "logsdb": _flag,
     "standby": _flag,
     "rotate_mb": _megabytes,
     "keep_days": _days,

@@ -32,7 +32,7 @@ def command(dry_run: bool, daily: bool, **flags: str | None) -> None:
     """Delete what is past its retention.
 
     Indices whose days are over, and the states of jobs that ended so long ago. The setting `retention` has the days for
-    each dataset, and for states.
+    each dataset, and for states. With `SHIPPER_LIFECYCLE=ilm`, only the states: Elasticsearch deletes the indices.
     """
     from .. import client
     from ..index import retention, state_retention
@@ -50,7 +50,9 @@ def command(dry_run: bool, daily: bool, **flags: str | None) -> None:
         states = state_retention.count(cluster, config, now) if dry_run else _prune_states(cluster, config, now)
     if states:
         click.echo(f"{verb} {states} states of jobs that ended more than {config.retention['state']} days ago")
-    if not past and not states:
+    if config.lifecycle == "ilm":
+        click.echo("Elasticsearch's ILM deletes the indices (SHIPPER_LIFECYCLE=ilm).")
+    elif not past and not states:
         kept = ", ".join(f"{name} {days}" for name, days in config.retention.items())
         click.echo(f"No index is past its days ({kept}).")
 

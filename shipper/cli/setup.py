@@ -57,6 +57,14 @@ def command(rules: bool, roles: bool, keys: Path | None, wait_s: int, dry_run: b
         if not dry_run:
             setup.apply(cluster, changes)
             setup.update_state_mapping(cluster, config)
+            setup.attach_policies(cluster, config)
+        if doubled := setup.doubled(cluster, config):
+            click.echo(
+                f"warning: {len(doubled)} indices, such as {doubled[0]}, hold records that go elsewhere by "
+                f"SHIPPER_INDEX_PERIOD={config.index_period}. A line that is read again will be there twice. Name the next "
+                f"month as the first one: {config.index_period} since 2027-01.",
+                err=True,
+            )
         for deviation in conformity.deviations_by(cluster, config):
             click.echo(f"warning: {deviation}", err=True)
     if roles and dry_run:

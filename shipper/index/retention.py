@@ -7,22 +7,25 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from ..client import Cluster
-from ..records import PERIODS, alias, indices
+from ..errors import LifecycleError
+from ..records import DAY, MONTH, PERIODS, alias, indices
 from ..settings import Settings
 
 
 def period_end(dataset: str, suffix: str) -> datetime | None:
-    """The end of the day or month in an index's suffix. None if the suffix is not one of the dataset's."""
-    layout = PERIODS[dataset]
-    try:
-        start = datetime.strptime(suffix, layout).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    if start.strftime(layout) != suffix:
-        return None  # strptime also accepts 2026.1.2, which the shipper never creates
-    if "%d" in layout:
-        return start + timedelta(days=1)
-    return (start + timedelta(days=32)).replace(day=1)
+    """The end of the day or month in an index's suffix. None if the suffix is not one of the dataset's.
+
+    Datasets with daily indices may have monthly ones, too, by the setting `index_period`.
+    """
+    for layout in {PERIODS[dataset], MONTH}:
+        try:
+            start = datetime.strptime(suffix, layout).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        if start.strftime(layout) != suffix:
+            continue  # strptime also accepts 2026.1.2, which the shipper never creates
+        return start + timedelta(days=1) if layout == DAY else (start + timedelta(days=32)).replace(day=1)
+    return None
 
 
 def expired(names: Iterable[str], settings: Settings, now: datetime) -> list[str]:
@@ -40,13 +43,21 @@ def expired(names: Iterable[str], settings: Settings, now: datetime) -> list[str
 
 
 def prune(cluster: Cluster, settings: Settings, now: datetime, *, dry_run: bool = False) -> list[str]:
-    """Delete expired indices, and return their names; with `dry_run` only return them. Raises DestinationError.
+    """Delete expired indices, and return their names; with `dry_run` only return them. None with `lifecycle=ilm`.
 
-    Needs `view_index_metadata` and `delete_index` on the indices.
+    Needs `view_index_metadata` and `delete_index` on the indices. Raises DestinationError, and LifecycleError if ILM
+    would delete them, too.
     """
+    if settings.lifecycle == "ilm":
+        return []
     patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
     options = "expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true"
-    existing = cluster.get(f"/{patterns}/_settings/index.uuid?{options}") or {}
+    existing = cluster.get(f"/{patterns}/_settings/index.uuid,index.lifecycle.name?{options}") or {}
+    if managed := sorted(name for name, found in existing.items() if "lifecycle" in found["settings"].get("index", {})):
+        raise LifecycleError(
+            f"The index {managed[0]} has an ILM policy ({len(managed)} indices in all), and only one may delete it. Set "
+            "SHIPPER_LIFECYCLE=ilm; or take the policies away: POST /rq-*/_ilm/remove, then `shipper setup`."
+        )
     past = expired(list(existing), settings, now)
     if not dry_run:
         for name in past:

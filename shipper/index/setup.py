@@ -10,12 +10,17 @@ from importlib.resources import files
 from typing import Any
 
 from ..client import Cluster
+from ..errors import LifecycleError, Refused
+from ..records import DAY, MONTH, PERIODS, alias, indices
 from ..settings import Settings
 from ..state import STATE_INDEX
 from ..state import index_name as state_index_name
 
 COMPONENTS = ("rq-common",)
 INDEX_TEMPLATES = ("rq-job", "rq-app", "rq-audit", "rq-metric", "rq-shipper", "rq-alert", "rq-state")
+LARGE = ("rq-job", "rq-app")  # which the settings `shards` and `logsdb` are about
+SERVERLESS = "serverless"  # the build flavour of Elastic Cloud Serverless
+_SERVERLESS_REFRESH = "5s"  # the shortest that it takes
 
 # A runtime field for one label, as Lens and controls cannot use keys of a flattened field. It is computed at search
 # time, and so also works for existing records.
@@ -24,7 +29,7 @@ _LABEL_SCRIPT = "for (def value : doc[params.field]) { emit(value); }"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A template or pipeline to install. `kind` is component_template, index_template, or ingest_pipeline."""
+    """What is installed. `kind` is component_template, index_template, ingest_pipeline, or ilm_policy."""
 
     kind: str
     name: str
@@ -32,7 +37,7 @@ class Part:
 
     @property
     def version(self) -> int:
-        return int(self.body["version"])
+        return int(self.body.get("version", 0))
 
     @property
     def fingerprint(self) -> str:
@@ -47,29 +52,93 @@ class Change:
     action: str
 
     def __str__(self) -> str:
-        return f"{self.action:6} {self.part.kind.replace('_', ' ')} {self.part.name} (version {self.part.version})"
+        version = f" (version {self.part.version})" if "version" in self.part.body else ""
+        return f"{self.action:6} {self.part.kind.replace('_', ' ')} {self.part.name}{version}"
 
 
-def wanted(settings: Settings, *, pipeline: bool = True) -> list[Part]:
-    """The templates, in the order of their installation, and with `pipeline` the ingest pipeline for text logs."""
+def wanted(settings: Settings, *, pipeline: bool = True, serverless: bool = False) -> list[Part]:
+    """What is to be installed, in that order: ILM policies, templates, and with `pipeline` that for text logs."""
     parts = [Part("component_template", name, template_of(name)) for name in COMPONENTS]
     parts += [Part("index_template", name, template_of(name)) for name in INDEX_TEMPLATES]
+    for part in parts:
+        configure(part.body["template"], part.name, settings, serverless=serverless)
     if settings.labels:
         parts[0].body["template"]["mappings"]["runtime"] = label_fields(settings.labels)
     if pipeline:
         from . import pipelines
 
         parts.append(Part("ingest_pipeline", pipelines.NAME, pipelines.body(settings.job_ids)))
-    return parts
+    return [*policies(settings), *parts]
+
+
+def configure(template: dict[str, Any], name: str, settings: Settings, *, serverless: bool) -> None:
+    """Set what the settings say of indices in the template or component of this name. Changes `template`."""
+    index = template.setdefault("settings", {}).setdefault("index", {})
+    if "number_of_shards" in index:  # rq-common, and rq-state, which is not made of it
+        if serverless:  # which has its own shards and replicas, and refuses settings of them
+            del index["number_of_shards"], index["auto_expand_replicas"]
+            index["refresh_interval"] = _SERVERLESS_REFRESH
+        elif settings.replicas.isdigit():
+            del index["auto_expand_replicas"]
+            index["number_of_replicas"] = int(settings.replicas)
+        else:
+            index["auto_expand_replicas"] = settings.replicas
+    if name in LARGE:
+        if settings.shards > 1 and not serverless:
+            index["number_of_shards"] = settings.shards
+        if settings.logsdb:
+            index["mode"] = "logsdb"
+    if settings.lifecycle == "ilm" and name in (alias(dataset) for dataset in PERIODS):
+        index["lifecycle"] = {"name": name}
+
+
+def policies(settings: Settings) -> list[Part]:
+    """With the setting `lifecycle=ilm` a policy for each dataset, which deletes its indices past their retention.
+
+    ILM counts from an index's creation, which is at the beginning of its day or month.
+    """
+    if settings.lifecycle != "ilm":
+        return []
+    found = []
+    for dataset, layout in PERIODS.items():
+        holds = 31 if layout == MONTH or settings.index_period.monthly or settings.index_period.since else 1
+        days = settings.retention[dataset.removeprefix("rq.")] + holds
+        phases = {"delete": {"min_age": f"{days}d", "actions": {"delete": {}}}}
+        found.append(Part("ilm_policy", alias(dataset), {"phases": phases}))
+    return found
+
+
+def is_serverless(cluster: Cluster) -> bool:
+    """Whether it is Elastic Cloud Serverless, by its build flavour. Raises DestinationError."""
+    version = (cluster.get("/") or {}).get("version", {})
+    return bool(version.get("build_flavor") == SERVERLESS)
 
 
 def plan(cluster: Cluster, settings: Settings, *, pipeline: bool = True) -> list[Change]:
     """Compare installed and wanted parts. Needs the cluster privilege `monitor`, and `read_pipeline` for `pipeline`.
 
-    Raises DestinationError; Refused if the server is not supported.
+    Raises DestinationError; Refused if the server is not supported, LifecycleError if it lacks ILM that the settings want.
     """
     cluster.check_version()
-    return [Change(part, _action(part, _installed(cluster, part))) for part in wanted(settings, pipeline=pipeline)]
+    serverless = is_serverless(cluster)
+    if settings.lifecycle == "ilm":
+        _require_ilm(cluster, serverless)
+    parts = wanted(settings, pipeline=pipeline, serverless=serverless)
+    return [Change(part, _action(part, _installed(cluster, part))) for part in parts]
+
+
+def _require_ilm(cluster: Cluster, serverless: bool) -> None:
+    try:
+        there = not serverless and cluster.get("/_ilm/status") is not None
+    except Refused as refused:
+        if refused.status != 400:  # "no handler found"
+            raise
+        there = False
+    if not there:
+        raise LifecycleError(
+            f"This Elasticsearch{' (Serverless)' if serverless else ''} has no ILM, which SHIPPER_LIFECYCLE=ilm asks for. "
+            "Set SHIPPER_LIFECYCLE=prune: the shipper then deletes old indices."
+        )
 
 
 def apply(cluster: Cluster, changes: list[Change]) -> None:
@@ -81,7 +150,35 @@ def apply(cluster: Cluster, changes: list[Change]) -> None:
         if change.action in ("create", "update"):
             part = change.part
             body = {**part.body, "_meta": {"managed_by": "rq-shipper", "fingerprint": part.fingerprint}}
-            cluster.put(_path(part), body)
+            cluster.put(_path(part), {"policy": body} if part.kind == "ilm_policy" else body)
+
+
+def attach_policies(cluster: Cluster, settings: Settings) -> None:
+    """With `lifecycle=ilm`: give the namespace's existing indices their policy; new ones have it from the templates.
+
+    Needs the index privilege `manage` on them. Raises DestinationError.
+    """
+    for part in policies(settings):
+        expression = indices(f"rq.{part.name.removeprefix('rq-')}", settings.namespace)
+        cluster.put(
+            f"/{expression}/_settings?ignore_unavailable=true&allow_no_indices=true",
+            {"index.lifecycle.name": part.name},
+        )
+
+
+def doubled(cluster: Cluster, settings: Settings) -> list[str]:
+    """Indices that hold days or months of which records go to other indices by the setting `index_period`.
+
+    A line that is read again is there twice then. Needs `view_index_metadata`. Raises DestinationError.
+    """
+    patterns = ",".join(indices(dataset, settings.namespace) for dataset, layout in PERIODS.items() if layout == DAY)
+    found = cluster.get(f"/{patterns}/_settings/index.uuid?ignore_unavailable=true&allow_no_indices=true") or {}
+    wrong = []
+    for name in sorted(found):
+        year, month, *day = name.rpartition("-")[2].split(".")
+        if settings.index_period.is_monthly(int(year), int(month)) == bool(day):
+            wrong.append(name)
+    return wrong
 
 
 def update_state_mapping(cluster: Cluster, settings: Settings) -> None:
@@ -115,21 +212,21 @@ def template_of(name: str) -> dict[str, Any]:
 
 def _installed(cluster: Cluster, part: Part) -> Mapping[str, Any] | None:
     found = cluster.get(_path(part)) or {}
-    if part.kind == "ingest_pipeline":
-        pipeline: Mapping[str, Any] | None = found.get(part.name)
-        return pipeline
+    if part.kind in ("ingest_pipeline", "ilm_policy"):
+        there_now: Mapping[str, Any] | None = found.get(part.name)
+        return there_now["policy"] if there_now and part.kind == "ilm_policy" else there_now
     there = found.get(f"{part.kind}s")  # a proxy may make an empty answer of a 404
     return there[0][part.kind] if there else None
 
 
 def _path(part: Part) -> str:
-    return f"/_{part.kind.replace('ingest_', 'ingest/')}/{part.name}"
+    return f"/_{part.kind.replace('ingest_', 'ingest/').replace('ilm_', 'ilm/')}/{part.name}"
 
 
 def _action(part: Part, installed: Mapping[str, Any] | None) -> str:
     if installed is None:
         return "create"
-    if installed.get("version", 0) > part.version:
+    if part.kind != "ilm_policy" and installed.get("version", 0) > part.version:
         return "leave"
     # Elasticsearch returns a template in normalised form, so the fingerprint is compared instead of the body.
     return "keep" if installed.get("_meta", {}).get("fingerprint") == part.fingerprint else "update"

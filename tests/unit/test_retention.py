@@ -33,7 +33,7 @@ def test_an_audit_index_holds_a_month() -> None:
     [
         "rq-job-other-2020.01.01",
         "rq-job-shop-eu-2020.01.01",
-        "rq-job-shop-2020.01",
+        "rq-job-shop-2020",
         "rq-job-shop-2020.1.1",
         "rq-job-shop-2020.02.31",
         "rq-job-shop-kept",
@@ -44,6 +44,10 @@ def test_an_audit_index_holds_a_month() -> None:
 )
 def test_what_is_not_exactly_ours_is_left_alone(name: str) -> None:
     assert past(name) == []
+
+
+def test_a_dataset_with_daily_indices_may_have_monthly_ones_too() -> None:
+    assert past("rq-job-shop-2026.10", "rq-job-shop-2026.11", now="2026-11-11T00:00") == ["rq-job-shop-2026.10"]
 
 
 def test_the_last_month_of_a_year_ends_with_it() -> None:

@@ -86,7 +86,7 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
     if not isinstance(identifier, str) or not 0 < len(identifier.encode("utf-8", "replace")) <= ID_LIMIT:
         identifier = line_id(line.decode(), place, stated)
     action = b'{"create":{"_index":"%b","_id":%b}}' % (
-        index_name(dataset, moment, settings.namespace).encode(),
+        index_name(dataset, moment, settings.namespace, settings.index_period).encode(),
         orjson.dumps(identifier),
     )
     state = state_from_mapping(content, settings.namespace) if settings.states and dataset == "rq.job" else None

@@ -10,7 +10,7 @@
 enum { DATASET_LIMIT = 16, STATE_LIMIT = 32, DAY_BITS = 4096, BOUND_LIMIT = 32, SAMPLE_LIMIT = 16 };
 #define MOST_US 315360000000000 /* ten years: tally.py */
 
-struct dataset { char *name, *prefix; Py_ssize_t name_length, prefix_length; int daily; };
+struct dataset { char *name, *prefix; Py_ssize_t name_length, prefix_length; int daily_before, daily_since, since; /* month: year * 12 + month */ };
 struct job_state { char *action, *state; Py_ssize_t action_length, state_length; int rank; };
 struct counted { char *action; Py_ssize_t length; int event, measures, fails; }; /* measures: a bit for each */
 struct counting { /* what is counted of jobs: tally.py */

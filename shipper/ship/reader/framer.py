@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ...index.mapping import Field, Kind, mapped
-from ...records import DATASETS, EPOCH, alias, period
-from ...settings import Settings
+from ...records import DATASETS, DAY, EPOCH, alias, period
+from ...settings import IndexPeriod, Settings
 from ...state import RANKS, STATES, action_start
 from ..counting.tally import NativeTally, for_native
 from ..source.tail import Block
@@ -80,7 +80,7 @@ class Framer:
                 (
                     name.encode(),
                     f'{{"create":{{"_index":"{alias(name)}-{settings.namespace}-'.encode(),
-                    "%d" in period(name),
+                    *_days(name, settings.index_period),
                 )
                 for name in DATASETS
             ],
@@ -144,3 +144,10 @@ def _node(name: str, paths: Mapping[str, Any], mapping: Field | None) -> tuple[b
     names = [inner for inner in {**paths, **fields} if inner != _SLOT]
     inner = tuple(_node(one, paths.get(one, {}), fields.get(one)) for one in names)
     return name.encode(), int(mapping.kind) if mapping else 0, paths.get(_SLOT, -1), inner
+
+
+def _days(dataset: str, index_period: IndexPeriod) -> tuple[bool, bool, int]:
+    """(whether an index is of a day before a month, since that month, the month as year * 12 + month)."""
+    daily = period(dataset) == DAY
+    year, month = index_period.since or (0, 0)
+    return daily and index_period.monthly, daily and not index_period.monthly, year * 12 + month

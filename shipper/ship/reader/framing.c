@@ -195,7 +195,7 @@ static int init_counting(struct counting *counting, PyObject *counted, PyObject 
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Framer(fields of jobs, fields of applications, [(dataset, prefix of the action line, daily)…], [(action, state, rank)…],
+/* Framer(fields of jobs, fields of applications, [(dataset, prefix of the action line, daily before, daily since, month)…], [(action, state, rank)…],
  * (ranks: rescheduled, lost, expired, retrying, inferred), host, action line of a state up to its id,
  * (number of events, that of timeouts, [(action, event, measures, whether it fails)…], [bound in microseconds…]),
  * StateStore, Body, Tally) */
@@ -220,7 +220,7 @@ static int init(PyObject *self, PyObject *args, PyObject *Py_UNUSED(kwargs))
     for (Py_ssize_t i = 0; i < PyList_Size(datasets); i++) {
         struct dataset *d = &f->datasets[i];
         PyObject *dataset, *prefix;
-        if (!PyArg_ParseTuple(PyList_GetItem(datasets, i), "SSp", &dataset, &prefix, &d->daily))
+        if (!PyArg_ParseTuple(PyList_GetItem(datasets, i), "SSppi", &dataset, &prefix, &d->daily_before, &d->daily_since, &d->since))
             return -1;
         f->dataset_count++;
         if (!(d->name = copy_of(dataset, &d->name_length)) || !(d->prefix = copy_of(prefix, &d->prefix_length)))

@@ -10,7 +10,7 @@ class Framer:
         self,
         jobs: _Field,
         applications: _Field,
-        datasets: list[tuple[bytes, bytes, bool]],
+        datasets: list[tuple[bytes, bytes, bool, bool, int]],
         states: list[tuple[bytes, bytes, int]],
         ranks: tuple[int, ...],
         host: bytes,
@@ -21,7 +21,8 @@ class Framer:
         tally_type: type[Tally],
         /,
     ) -> None:
-        """`datasets`: (name, action line up to the day, whether an index is of a day). `states`: (action, state, rank).
+        """`datasets`: (name, action line up to the day, whether an index is of a day before a month and since then, that
+        month as year * 12 + month). `states`: (action, state, rank).
 
         `state_action` is the action line of a state up to its id. `counting`: tally.for_native().
         """

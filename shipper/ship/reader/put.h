@@ -44,7 +44,7 @@ static char *put_head(char *out, const struct dataset *d, int64_t us)
     date_of(us / 86400000000, &year, &month, &day);
     out = put(out, d->prefix, d->prefix_length);
     out = put_digits(out, year, 4), *out++ = '.', out = put_digits(out, month, 2);
-    if (d->daily)
+    if (year * 12 + month < d->since ? d->daily_before : d->daily_since)
         *out++ = '.', out = put_digits(out, day, 2);
     return put_text(out, "\",\"_id\":\"");
 }
