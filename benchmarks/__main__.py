@@ -11,7 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import audit, counting, emission, growth, import_cost, legacy, real_server, sections, shipping, watching
+from . import (
+    audit,
+    counting,
+    emission,
+    growth,
+    import_cost,
+    index_size,
+    legacy,
+    real_server,
+    sections,
+    shipping,
+    watching,
+)
 from .promises import show
 
 figures: dict[str, Any] = {}
@@ -22,6 +34,7 @@ promises = [
     *shipping.main(report=figures),
     *growth.main(full=bool(os.environ.get("FULL"))),
     *real_server.main(),
+    *index_size.main(),
     *audit.main(),
     *sections.main(),
     *legacy.main(),

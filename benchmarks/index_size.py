@@ -62,10 +62,12 @@ def main(count: int = 60_000) -> list[Promise]:
             jobs, state_bytes, state_usage = sizes(search, "rq-state-size0")
     finally:
         server.stop()
-    print(f"{records:,} records of {jobs:,} jobs: {record_bytes / jobs:,.0f} bytes a job, and {state_bytes / jobs:,.0f} of states")
-    for title, usage in (("records", record_usage), ("states", state_usage)):
-        print(f"  {title}, bytes a job: " + ", ".join(f"{field} {used / jobs:.0f}" for field, used in by_field(usage).most_common(SHOWN)))
-    return [Promise("Elasticsearch: bytes a job, states included", (record_bytes + state_bytes) / jobs, most=MOST_BYTES, shown="{:,.0f}")]
+    print(f"{records:,} records of {jobs:,} jobs, bytes a job:")
+    for title, size, usage in (("records", record_bytes, record_usage), ("states", state_bytes, state_usage)):
+        fields = ", ".join(f"{field} {used / jobs:.0f}" for field, used in by_field(usage).most_common(SHOWN))
+        print(f"  {title} {size / jobs:,.0f}: {fields}")
+    both = (record_bytes + state_bytes) / jobs
+    return [Promise("Elasticsearch: bytes a job, states included", both, most=MOST_BYTES, shown="{:,.0f}")]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ DATASET_MARK_AT, DATASET_MARK = slice(91, 104), b'","dataset":"'
 DATASET_START = 104
 
 DAY, MONTH = "%Y.%m.%d", "%Y.%m"  # strftime formats of the suffix of an index
-# What indices are called by, and the format of their suffix. The setting `index_period` makes monthly ones of daily ones.
+# What indices are called by, and the format of their suffix. The setting `index_period` can make daily ones monthly.
 PERIODS = {
     "rq.job": DAY,
     "rq.app": DAY,

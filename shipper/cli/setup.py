@@ -58,13 +58,7 @@ def command(rules: bool, roles: bool, keys: Path | None, wait_s: int, dry_run: b
             setup.apply(cluster, changes)
             setup.update_state_mapping(cluster, config)
             setup.attach_policies(cluster, config)
-        if doubled := setup.doubled(cluster, config):
-            click.echo(
-                f"warning: {len(doubled)} indices, such as {doubled[0]}, hold records that go elsewhere by "
-                f"SHIPPER_INDEX_PERIOD={config.index_period}. A line that is read again will be there twice. Name the next "
-                f"month as the first one: {config.index_period} since 2027-01.",
-                err=True,
-            )
+        _warn_of_doubled(setup.doubled(cluster, config), config)
         for deviation in conformity.deviations_by(cluster, config):
             click.echo(f"warning: {deviation}", err=True)
     if roles and dry_run:
@@ -93,6 +87,16 @@ def _names(config: Settings) -> Mapping[str, Sequence[str]]:
     except DestinationError as error:
         click.echo(f"warning: Queues and releases have no colours of their own in Kibana: {error}", err=True)
         return {}
+
+
+def _warn_of_doubled(indices: list[str], config: Settings) -> None:
+    if indices:
+        click.echo(
+            f"warning: {len(indices)} indices, such as {indices[0]}, hold records that go elsewhere by "
+            f"SHIPPER_INDEX_PERIOD={config.index_period}. A line that is read again will be there twice. "
+            f"Name a month that has not begun as the first one: month since 2027-01.",
+            err=True,
+        )
 
 
 def _print_roles(config: Settings) -> None:

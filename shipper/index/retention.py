@@ -53,10 +53,11 @@ def prune(cluster: Cluster, settings: Settings, now: datetime, *, dry_run: bool 
     patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
     options = "expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true"
     existing = cluster.get(f"/{patterns}/_settings/index.uuid,index.lifecycle.name?{options}") or {}
-    if managed := sorted(name for name, found in existing.items() if "lifecycle" in found["settings"].get("index", {})):
+    managed = sorted(name for name, found in existing.items() if "lifecycle" in found["settings"].get("index", {}))
+    if managed:
         raise LifecycleError(
-            f"The index {managed[0]} has an ILM policy ({len(managed)} indices in all), and only one may delete it. Set "
-            "SHIPPER_LIFECYCLE=ilm; or take the policies away: POST /rq-*/_ilm/remove, then `shipper setup`."
+            f"The index {managed[0]} has an ILM policy ({len(managed)} indices in all), and only one may delete it. "
+            "Set SHIPPER_LIFECYCLE=ilm; or take the policies away: POST /rq-*/_ilm/remove, then `shipper setup`."
         )
     past = expired(list(existing), settings, now)
     if not dry_run:

@@ -87,7 +87,8 @@ def configure(template: dict[str, Any], name: str, settings: Settings, *, server
         if settings.shards > 1 and not serverless:
             index["number_of_shards"] = settings.shards
         if settings.logsdb:
-            index["mode"] = "logsdb"
+            # A synthetic source would lose the microseconds of all times, and give members in another order.
+            index |= {"mode": "logsdb", "mapping": {"source": {"mode": "stored"}}}
     if settings.lifecycle == "ilm" and name in (alias(dataset) for dataset in PERIODS):
         index["lifecycle"] = {"name": name}
 
@@ -117,7 +118,7 @@ def is_serverless(cluster: Cluster) -> bool:
 def plan(cluster: Cluster, settings: Settings, *, pipeline: bool = True) -> list[Change]:
     """Compare installed and wanted parts. Needs the cluster privilege `monitor`, and `read_pipeline` for `pipeline`.
 
-    Raises DestinationError; Refused if the server is not supported, LifecycleError if it lacks ILM that the settings want.
+    Raises DestinationError; Refused if the server is not supported, LifecycleError if the settings want ILM in vain.
     """
     cluster.check_version()
     serverless = is_serverless(cluster)
@@ -136,7 +137,7 @@ def _require_ilm(cluster: Cluster, serverless: bool) -> None:
         there = False
     if not there:
         raise LifecycleError(
-            f"This Elasticsearch{' (Serverless)' if serverless else ''} has no ILM, which SHIPPER_LIFECYCLE=ilm asks for. "
+            f"This Elasticsearch{' (Serverless)' if serverless else ''} has no ILM, which SHIPPER_LIFECYCLE=ilm needs. "
             "Set SHIPPER_LIFECYCLE=prune: the shipper then deletes old indices."
         )
 

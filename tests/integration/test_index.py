@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -214,3 +215,29 @@ def test_the_daemon_prunes_by_itself(programs: Programs, search: Elasticsearch, 
     search.indices.create(index=old)
     programs.start("shipper", "run")
     wait_for(lambda: not search.indices.exists(index=old), "the old index to be deleted")
+
+
+def test_lines_that_are_read_again_after_the_switch_to_monthly_indices_are_there_once(
+    programs: Programs, search: Elasticsearch, namespace: str
+) -> None:
+    line = next(path for path in GOLDEN if path.name.startswith("job")).read_bytes().splitlines()[0]
+    days = ("2026-10-31", "2026-11-01", "2026-11-20")
+    lines = [line.replace(line[15:25], day.encode()) for day in days]
+    programs.log.write_bytes(b"\n".join(lines) + b"\n")
+    programs.run("shipper", "run", "--once")
+    later = {"SHIPPER_INDEX_PERIOD": "month since 2026-12"}
+    shutil.rmtree(programs.folder / "state", ignore_errors=True)  # positions are lost
+    lines.append(line.replace(line[15:25], b"2026-12-01").replace(line[59:91], line[59:91][::-1]))
+    programs.log.write_bytes(b"\n".join(lines) + b"\n")
+    programs.run("shipper", "run", "--once", SHIPPER_FUTURE_DAYS="3650", **later)
+    search.indices.refresh(index=f"rq-job-{namespace}-*")
+    assert search.count(index=f"rq-job-{namespace}-*")["count"] == len(lines)
+    assert search.indices.exists(index=f"rq-job-{namespace}-2026.12")
+    assert "warning" not in programs.run("shipper", "setup", **later).stderr
+    assert "month since" in programs.run("shipper", "setup", SHIPPER_INDEX_PERIOD="month").stderr
+
+
+def test_a_server_without_ilm_is_told_before_anything_is_changed(programs: Programs) -> None:
+    failed = programs.run("shipper", "setup", check=False, SHIPPER_LIFECYCLE="ilm")
+    assert failed.returncode != 0
+    assert "has no ILM" in failed.stderr

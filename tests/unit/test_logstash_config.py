@@ -59,7 +59,9 @@ def test_a_configuration_that_lost_a_brace_is_refused(path: Path) -> None:
 
 
 def test_every_pattern_of_the_configuration_is_one_of_the_file() -> None:
-    used = {name for one in every("grok") for text in texts(one.settings["match"]) for name in re.findall(r"%\{(\w+)", text)}
+    used = {
+        name for one in every("grok") for text in texts(one.settings["match"]) for name in re.findall(r"%\{(\w+)", text)
+    }
     assert used <= grok.patterns().keys()
     assert {"RQ_CARRIER", "RQ_HEAD", "RQ_LINE", "RQ_ERROR"} <= used
 
@@ -71,16 +73,30 @@ def test_a_pattern_of_a_step_is_its_patterns_in_the_order_of_the_file(name: str)
 
 def test_the_fields_of_json_lines_are_those_of_the_import() -> None:
     (code,) = [one.settings["code"] for one in every("ruby") if one.settings["id"] == "line-of-json"]
-    for names in (
-        carriers.MESSAGES, carriers.TIMES, carriers.STACKS, carriers.LEVELS, carriers.LOGGERS, carriers.HOSTS, carriers.PIDS
-    ):  # fmt: skip
+    read = (carriers.MESSAGES, carriers.STACKS, carriers.TIMES, carriers.LEVELS)
+    for names in (*read, carriers.LOGGERS, carriers.HOSTS, carriers.PIDS):
         assert f"'{' '.join(names)}'" in code
 
 
 def test_the_loggers_whose_phrases_count_are_those_of_the_import() -> None:
-    (condition,) = re.findall(r"\[rq_logger\] =~ /\\A\((.*?)\)/ or", (FOLDER / "pipeline/20-rq-legacy.conf").read_text())
-    for logger in ("rq", "rq.worker", "django_rq.management", "rq_scheduler", "rqscheduler", "root", "__main__", "shop.rq", "rqx", "rooted"):
-        assert bool(re.match(f"(?:{condition[2:]})".replace(r"\z", r"\Z"), logger)) == bool(messages._RQ_LOGGER.match(logger)), logger
+    (condition,) = re.findall(
+        r"\[rq_logger\] =~ /\\A\((.*?)\)/ or", (FOLDER / "pipeline/20-rq-legacy.conf").read_text()
+    )
+    for logger in (
+        "rq",
+        "rq.worker",
+        "django_rq.management",
+        "rq_scheduler",
+        "rqscheduler",
+        "root",
+        "__main__",
+        "shop.rq",
+        "rqx",
+        "rooted",
+    ):
+        assert bool(re.match(f"(?:{condition[2:]})".replace(r"\z", r"\Z"), logger)) == bool(
+            messages._RQ_LOGGER.match(logger)
+        ), logger
     (phrases,) = re.findall(r"\[rq_phrase\] not in \[(.*?)\]", CONFIGURATION)
     assert set(re.findall(r'"(.*?)"', phrases)) == messages.UNNAMED
 
@@ -154,7 +170,20 @@ def test_filebeat_and_the_file_input_begin_records_with_the_same_lines() -> None
         "1770714001010 a",
     ):
         assert begins.search(line), line
-    for line in ("Traceback (most", "  File", "ValueError: x", "DETAIL: x", "During handling", "", "[SQL: x]", "{", "worker-1  | Traceback (", "worker-1  |   File", "| x", "12 apples"):
+    for line in (
+        "Traceback (most",
+        "  File",
+        "ValueError: x",
+        "DETAIL: x",
+        "During handling",
+        "",
+        "[SQL: x]",
+        "{",
+        "worker-1  | Traceback (",
+        "worker-1  |   File",
+        "| x",
+        "12 apples",
+    ):
         assert not begins.search(line), line
 
 

@@ -21,7 +21,7 @@ class Framer:
         tally_type: type[Tally],
         /,
     ) -> None:
-        """`datasets`: (name, action line up to the day, whether an index is of a day before a month and since then, that
+        """`datasets`: (name, action line up to the day, whether an index is of a day before a month, since then, that
         month as year * 12 + month). `states`: (action, state, rank).
 
         `state_action` is the action line of a state up to its id. `counting`: tally.for_native().

@@ -135,7 +135,9 @@ class LegacyReader:
         key = dataset, moment.toordinal()
         index = self._indices.get(key)
         if index is None:
-            index = self._indices[key] = index_name(dataset, moment, self._settings.namespace, self._settings.index_period).encode()
+            index = self._indices[key] = index_name(
+                dataset, moment, self._settings.namespace, self._settings.index_period
+            ).encode()
         action = b'{"create":{"_index":"%b","_id":"%b"%b}}' % (index, identifier.encode(), more)
         return Document(action, source, moment)
 
