@@ -11,6 +11,8 @@ Captures = dict[str, str]
 """What a pattern found, by the names of its captures without `rq_`. What is absent in the text is absent here."""
 
 OWN_ID = "RQ_OWN_ID"
+STEPS = ("RQ_CARRIER", "RQ_HEAD", "RQ_LINE", "RQ_ERROR")
+"""The patterns of each step in one, for Logstash. Names of groups come several times, which Python does not take."""
 
 _REFERENCE = re.compile(r"%\{(\w+)(?::(\w+))?\}")
 _NAMED_GROUP = re.compile(r"\(\?<(?=[a-z])")  # not (?<= and (?<!

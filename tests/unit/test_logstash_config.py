@@ -63,10 +63,10 @@ def test_every_pattern_of_the_configuration_is_one_of_the_file() -> None:
         name for one in every("grok") for text in texts(one.settings["match"]) for name in re.findall(r"%\{(\w+)", text)
     }
     assert used <= grok.patterns().keys()
-    assert {"RQ_CARRIER", "RQ_HEAD", "RQ_LINE", "RQ_ERROR"} <= used
+    assert set(grok.STEPS) <= used
 
 
-@pytest.mark.parametrize("name", ["RQ_CARRIER", "RQ_HEAD", "RQ_LINE", "RQ_ERROR"])
+@pytest.mark.parametrize("name", grok.STEPS)
 def test_a_pattern_of_a_step_is_its_patterns_in_the_order_of_the_file(name: str) -> None:
     assert grok.patterns()[name] == "|".join(f"%{{{one}}}" for one in grok.names(f"{name}_"))
 

@@ -19,7 +19,7 @@ FORBIDDEN = {_constants.POSSESSIVE_REPEAT, _constants.ATOMIC_GROUP}
 
 
 def _every_pattern() -> Iterator[tuple[str, re.Pattern[Any]]]:
-    for name in grok.patterns():
+    for name in grok.patterns().keys() - set(grok.STEPS):
         yield name, grok.Expression(name).pattern
     for found in pkgutil.walk_packages(shipper.__path__, "shipper.", onerror=lambda _: None):
         if found.name.startswith("shipper.django"):  # needs a configured Django, and has none of its own: below
