@@ -135,7 +135,8 @@ def test_a_job_of_years_ago_is_shown_though_no_redis_knows_it(
     assert len(records(search, namespace)) > 0
     for redis_url in (programs.environment["SHIPPER_REDIS"], "redis://127.0.0.1:1/0"):
         shown = programs.run("shipper", "job", JOB.format(5), SHIPPER_REDIS=redis_url)
-        assert [line.split()[2] for line in shown.stdout.splitlines()] == ["job-started", "job-dead"]
+        actions = [word for word in shown.stdout.split() if word in ("job-started", "job-dead")]
+        assert actions == ["job-started", "job-dead"]
         assert ("Redis cannot be asked" in shown.stderr) == redis_url.endswith(":1/0")
 
 
