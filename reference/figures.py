@@ -28,7 +28,7 @@ COSTS = (
     ("until it is found", "{lag} after it was written (median; p99 {lag_p99})", "lag"),
     ("Elasticsearch", "{indexed} records a second on two cores; the shipper adds {elasticsearch_share}", "real_server"),
     ("a job, in bytes", "{log_bytes} of log, {index_bytes} of index, {state_bytes} of state, without replicas",
-     "sizes"),
+     "index_size"),
     ("an audit event", "{audit} of CPU", "audit"),
 )  # fmt: skip
 
@@ -82,8 +82,8 @@ def sizing() -> str:
         "much to do. What matters is Elasticsearch: its cores, and days of retention instead of months. Count jobs in "
         "[Prometheus or StatsD](counting.md), and keep the records for as long as somebody asks for single jobs.",
         "Gauges of `shipper watch` and audit records are not included: the former are a few records each 15 seconds, "
-        "of the latter you decide how many there are. Measure your own records with `python -m benchmarks.sizes` and "
-        "`make bench`.",
+        "of the latter you decide how many there are. Measure your own records with "
+        "`python -m benchmarks.index_size` and `make bench`.",
     )
 
 
