@@ -160,7 +160,7 @@ class Project:
 
     def ending(self, job: str) -> dict[str, Any] | None:
         """The record of a job's end, in the log."""
-        ends = [one for one in self.records(job) if "end" in one["event"]]
+        ends = [one for one in self.records(job) if ends_job(one)]
         return ends[-1] if ends else None
 
     def records(self, job: str) -> list[dict[str, Any]]:
