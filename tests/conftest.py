@@ -44,7 +44,7 @@ hypothesis.settings.load_profile("thorough" if os.environ.get("THOROUGH") else "
 OWN_SERVER = {
     "tests/fault/test_elasticsearch_faults.py",
     "tests/integration/test_compose_keys.py",
-    "tests/integration/test_doctor.py",
+    "tests/integration/test_doctor_servers.py",
     "tests/integration/test_index.py",
     "tests/integration/test_role_attacks.py",
     "tests/integration/test_roles.py",

@@ -71,8 +71,8 @@ def test_an_empty_registry_doubles_nothing(programs: Programs, search: Elasticse
 
 def test_what_is_piped_in_is_shipped(programs: Programs, search: Elasticsearch, namespace: str) -> None:
     done = programs.run("shipper", "run", "--stdin", stdin=lines(10) + b'{"message":"hello"}\nnonsense')
-    assert done.stderr.startswith("11 records indexed, 0 were there already, 1 dead letter")
-    assert (indexed(search, namespace), indexed(search, namespace, "app")) == (10, 1)
+    assert done.stderr.startswith("12 records indexed, 0 were there already, 0 dead letters")
+    assert (indexed(search, namespace), indexed(search, namespace, "app")) == (10, 2)
 
 
 def test_a_shipper_that_is_killed_again_and_again_loses_and_doubles_nothing(
