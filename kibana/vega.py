@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .colours import AMBER, GREEN, GREY, RED
-from .words import TIME
+from shipper.state import CLOSING_ACTIONS
+
+from .colours import MEANINGS
+from .words import ACTION, TIME
 
 SCHEMA = "https://vega.github.io/schema/vega/v5.json"  # an identifier: no browser loads it
 # Kibana replaces each by the clauses of what is chosen above the page.
@@ -24,14 +26,8 @@ MUST, FILTER, MUST_NOT = (f"%dashboard_context-{name}_clause%" for name in ("mus
 CLOCK = {"hours": "%H:%M", "minutes": "%H:%M", "date": "%b %d", "day": "%b %d", "month": "%b", "year": "%Y"}
 """How an axis of times is written."""
 MONOSPACE = "Roboto Mono, Menlo, Consolas, monospace"
-ENDINGS = {
-    "job-finished": GREEN,
-    "job-retried": AMBER,
-    "job-dead": RED,
-    "job-stopped": GREY,
-    "job-canceled": GREY,
-    "job-deleted": GREY,
-}
+ENDINGS = {action: colour for action, colour in MEANINGS[ACTION].items() if action in CLOSING_ACTIONS}
+"""How executions end, and in which colour."""
 
 Spec = Mapping[str, Any]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 # Fields. What they mean: docs/records.md.
 JOB = "messaging.message.id"
 QUEUE = "messaging.destination.name"
@@ -49,6 +52,22 @@ AGAIN, AGAIN_QUEUE, AGAIN_CUSTOMER = "run_again", "run_again_queue", "run_again_
 OF_OBJECTIVE = "of_objective"
 """How long a queue's oldest job has waited, as a share of the queue's objective."""
 
+FAILED_ACTIONS = ("job-retried", "job-dead")
+ATTEMPTED_ACTIONS = ("job-finished", *FAILED_ACTIONS)
+_NO_ATTEMPT = "expired"  # the reason of a job that never ran
+
+
+def attempts(actions: Sequence[str]) -> str:
+    """In KQL: attempts that ended so."""
+    either = " or ".join(f'"{action}"' for action in actions)
+    return f'{ACTION} : ({either}) and not {REASON} : "{_NO_ATTEMPT}"'
+
+
+def attempts_query(actions: Sequence[str]) -> dict[str, Any]:
+    """The same as a query of Elasticsearch, for Vega."""
+    return {"bool": {"filter": [{"terms": {ACTION: [*actions]}}], "must_not": [{"term": {REASON: _NO_ATTEMPT}}]}}
+
+
 # Queries, in KQL.
 ENQUEUED = 'event.action : "job-enqueued"'
 STARTED = 'event.action : "job-started"'
@@ -56,9 +75,9 @@ FINISHED = 'event.action : "job-finished"'
 RETRIED = 'event.action : "job-retried"'
 DEAD = 'event.action : "job-dead"'
 TAKEN_AWAY = 'event.action : ("job-stopped" or "job-canceled" or "job-deleted")'
-FAILED = 'event.action : ("job-retried" or "job-dead") and not event.reason : "expired"'
+FAILED = attempts(FAILED_ACTIONS)
 """Attempts that failed. A job whose time to live ran out in the queue is dead, but no attempt: it never ran."""
-ATTEMPTED = 'event.action : ("job-finished" or "job-retried" or "job-dead") and not event.reason : "expired"'
+ATTEMPTED = attempts(ATTEMPTED_ACTIONS)
 """Attempts that ended by themselves, well or badly: what a failure rate is the share of."""
 NOT_WELL = 'event.action : ("job-retried" or "job-dead")'
 """Failed attempts and expired jobs: everything that a page about failures lists."""

@@ -106,8 +106,9 @@ def _needed(reason: str) -> str:
     who = next((who for start, who in _ROLE_FOR if action and action[1].startswith(start)), None)
     if who is None:
         return ""
-    made = " `shipper setup --roles` makes a key for each." if "role" in who else ""
-    return f" It needs the key of {who}.{made}" if "role" in who else f" It needs {who}."
+    if "role" not in who:
+        return f" It needs {who}."
+    return f" It needs the key of {who}. `shipper setup --roles` makes a key for each."
 
 
 def refusal(status: int, reason: str, where: str) -> DestinationError:

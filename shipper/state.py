@@ -56,6 +56,10 @@ STATES = {
     "job-canceled": "canceled",
     "job-deleted": "deleted",
 }
+WAITING_ACTIONS = frozenset(action for action, state in STATES.items() if RANKS[state] < RANKS["started"])
+"""Of records after which a job waits for a worker."""
+CLOSING_ACTIONS = frozenset(action for action, state in STATES.items() if RANKS[state] > RANKS["started"])
+"""Of records that close an execution, or end a job that never started."""
 _RANK_BITS, _SEQUENCE_BITS = 4, 16
 _SEQUENCE_MOST = (1 << _SEQUENCE_BITS) - 1
 # External versions are 0 to 2**63 - 1; one beyond has Elasticsearch refuse the whole request.

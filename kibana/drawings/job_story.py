@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shipper.state import CLOSING_ACTIONS, WAITING_ACTIONS
+
 from ..colours import AMBER, BLUE, GREEN, GREY, RED
 from ..vega import (
     CLOCK,
@@ -28,8 +30,11 @@ ROWS = 8  # attempts that are drawn, the newest
 TRACE_LINES = 16  # of a stack trace, the innermost
 WAITED, PAUSED, RUNNING = "#B0BCD0", "#E4D9A8", BLUE
 
-_ENDED = f"indexof({list(ENDINGS)!s}, datum.action) >= 0"
-_NOT_STARTED = "indexof(['job-enqueued', 'job-scheduled', 'job-deferred', 'job-rate-limited'], datum.action) >= 0"
+# A job that could not get into a critical section goes on unless it was put back: then it has a time for that.
+_ENDED = (
+    f"indexof({sorted(CLOSING_ACTIONS)!s}, datum.action) >= 0 && (datum.action != 'job-busy' || datum.s.rq.retry_at)"
+)
+_NOT_STARTED = f"indexof({sorted(WAITING_ACTIONS)!s}, datum.action) >= 0"
 _COLOURS = {action.removeprefix("job-"): colour for action, colour in ENDINGS.items()}
 _COLOURS |= {"waited": WAITED, "paused until the next attempt": PAUSED, "running": RUNNING}
 
@@ -49,13 +54,15 @@ ATTEMPTS = Drawing(
         ask(
             "found", JOBS, size=500, sort=[{TIME: "asc"}], aggs={"jobs": {"cardinality": {"field": JOB}}},
             _source=[TIME, "event.action", "event.start", "event.end", "event.reason", "error.type", "rq.lag_ms",
-                     "rq.execution_id", "rq.attempt", "rq.retry_at", "rq.enqueued_at"],
+                     "rq.execution_id", "rq.attempt", "rq.retry_at", "rq.enqueued_at", "rq.started_at"],
         ),
         derived(
             "records", "found", only("datum.aggregations && datum.aggregations.jobs.value == 1"),
             unfold("hits.hits", "hit"),
             formula("s", "datum.hit._source"), formula("action", "datum.s.event.action"),
-            formula("at", "toDate(datum.s['@timestamp'])"), formula("start", "toDate(datum.s.event.start)"),
+            formula("at", "toDate(datum.s['@timestamp'])"), formula(
+                "start", "toDate(datum.action == 'job-busy' ? datum.s.rq.started_at : datum.s.event.start)"
+            ),
             formula("end", "datum.s.event.end ? toDate(datum.s.event.end) : datum.at"),
             formula("is_end", f"{_ENDED} ? 1 : 0"),
             formula("row", "datum.s.rq.execution_id || 'not started'"),
@@ -71,7 +78,7 @@ ATTEMPTS = Drawing(
         _bar("never", "datum.is_end && !datum.start", "toDate(datum.s.rq.enqueued_at) || datum.at", "datum.at",
              "'waited'"),
         _bar("waiting", f"{_NOT_STARTED} && datum.at == datum.last_at", "datum.at", "now()", "'waited'"),
-        _bar("pauses", "datum.action == 'job-retried' && datum.s.rq.retry_at", "datum.end",
+        _bar("pauses", "datum.is_end && datum.s.rq.retry_at", "datum.end",
              "toDate(datum.s.rq.retry_at)", "'paused until the next attempt'"),
         derived(
             "all bars", ["waits", "runs", "running", "never", "waiting", "pauses"],

@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 from ..colours import GREEN, GREY, RED
 from ..vega import Drawing, ask, derived, formula, mark, only, scaled, signal, span, unfold, value
-from ..words import ACTION, ERROR, FUNCTION, JOB, SERVICE, TIME, VERSION
+from ..words import ATTEMPTED_ACTIONS, ERROR, FAILED_ACTIONS, FUNCTION, JOB, SERVICE, TIME, VERSION, attempts_query
 
 ENOUGH = 5
 """Executions on each side below which a comparison says little: such functions come last, and are pale."""
 ROWS = 12
-_ATTEMPTED = {"terms": {ACTION: ["job-finished", "job-retried", "job-dead"]}}
-_FAILED = {"terms": {ACTION: ["job-retried", "job-dead"]}}
+_ATTEMPTED, _FAILED = attempts_query(ATTEMPTED_ACTIONS), attempts_query(FAILED_ACTIONS)
 _FIRST = {"min": {"field": TIME}}
 NO_RELEASE = "No release began in this time range, or it has no release before it: choose a longer range."
 

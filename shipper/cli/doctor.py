@@ -11,7 +11,7 @@ import click
 
 from .. import settings
 from ..printable import printable, printable_json
-from . import options
+from . import options, terminal
 
 if TYPE_CHECKING:
     from ..doctor.finding import Report
@@ -60,10 +60,9 @@ def _content(report: Report) -> dict[str, object]:
 
 
 def _print(report: Report) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = terminal.console()
     for one in report.findings:
         head = Text.assemble((one.severity, _STYLES[one.severity]), f"  {one.subject}: {printable(one.what)}")
         console.print(head, soft_wrap=not console.is_terminal)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,9 +21,6 @@ from ..records import Record
 from ..state import INFERRED_STATES, STATES
 from . import options, terminal
 from .lines import Layout
-
-if TYPE_CHECKING:
-    pass
 
 _FIRST = 1000  # records that are looked at before the first is shown: what differs between them gets a column
 PAGE_LIMIT = 2000  # records of an HTML page: some 4 MB, which a browser opens at once

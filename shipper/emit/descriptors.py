@@ -11,6 +11,9 @@ from functools import wraps
 from types import FunctionType
 from typing import Any
 
+Wrapper = Callable[..., Any]
+"""Called with what it wraps, and then the arguments of the call."""
+
 
 def as_function(original: Any) -> Callable[..., Any]:
     """A class attribute as a function whose first argument is `self`."""

@@ -23,7 +23,7 @@ import rq.suspension
 from .. import settings
 from ..forking import no_fork
 from . import sentry
-from .descriptors import as_class_function, as_function, mark
+from .descriptors import Wrapper, as_class_function, as_function, mark
 from .events import observers
 from .patches import (
     enqueue,
@@ -45,7 +45,6 @@ from .recorder import Recorder
 
 log = logging.getLogger("shipper")
 
-Wrapper = Callable[..., Any]
 Version = tuple[int, ...]
 
 OLDEST: Version = (2, 6)

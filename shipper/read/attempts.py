@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from ..fields import moment, number, text, time_of, value
 from ..records import Record
+from ..state import CLOSING_ACTIONS, WAITING_ACTIONS
 
-_PUSHES = frozenset({"job-enqueued", "job-scheduled", "job-deferred", "job-rate-limited"})
-_CLOSINGS = frozenset(
-    {"job-finished", "job-retried", "job-dead", "job-stopped", "job-canceled", "job-deleted", "job-busy"}
-)
+Phase = Literal["waits", "runs", "ends"]
 _NS_PER_S = 1_000_000_000
 
 
@@ -39,22 +38,35 @@ class Attempt:
     error: str | None = None
 
 
+def phase(record: Record) -> Phase | None:
+    """What a job does from this record on. None if the record changes nothing, or is of no job.
+
+    A job that could not get into a critical section goes on unless it was put back: then it has a time for that.
+    """
+    if text(record, "event", "dataset") != "rq.job":
+        return None
+    action = text(record, "event", "action")
+    if action in WAITING_ACTIONS:
+        return "waits"
+    if action == "job-started":
+        return "runs"
+    if action not in CLOSING_ACTIONS or (action == "job-busy" and value(record, "rq", "retry_at") is None):
+        return None
+    return "ends"
+
+
 def attempts(records: Iterable[Record]) -> list[Attempt]:
     """The attempts in the order of their starts. `records` are those of one job, in order."""
     found: dict[str, Attempt] = {}
     since: datetime | None = None
     for record in records:
-        action = text(record, "event", "action")
-        if text(record, "event", "dataset") != "rq.job":
-            continue
-        if action in _PUSHES:
+        does, key = phase(record), _key(record)
+        if does == "waits":
             since = since or time_of(record)
-        elif action == "job-started":
-            key = _key(record)
+        elif does == "runs":
             found[key] = _started(found.get(key, Attempt()), record, since)
             since = None
-        elif action in _CLOSINGS and (value(record, "event", "start") or _key(record) in found):
-            key = _key(record)
+        elif does == "ends" and (value(record, "event", "start") or key in found):
             found[key] = _closed(found.get(key) or Attempt(waiting_since=since), record)
             since = found[key].ended
     return list(found.values())

@@ -8,6 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 from ..printable import printable
+from .attempts import Phase
 from .clock import Clock, time_of_day
 
 # Dimensions in units of the view box.
@@ -16,16 +17,12 @@ BARS = {"wait": 5, "run": 12}  # heights: they differ, so that they can be told 
 TICKS = 5
 NAME_LIMIT = 36  # characters of a lane's name that fit on its left
 
-_PUSHES = frozenset({"job-enqueued", "job-scheduled", "job-deferred"})
-_ENDINGS = frozenset({"job-finished", "job-retried", "job-dead", "job-stopped", "job-canceled", "job-deleted"})
-
 
 class Dot(NamedTuple):
-    """A record in the chart. `outcome` is success, failure or unknown."""
+    """A record in the chart. `phase`: what its job does from then on. `outcome` is success, failure or unknown."""
 
     at: datetime
-    dataset: str
-    action: str | None
+    phase: Phase | None
     outcome: str
     message: str
 
@@ -81,15 +78,13 @@ def _spans(dots: Sequence[Dot]) -> Iterator[tuple[str, datetime, datetime]]:
     """("wait" or "run", from, to) of a job, from its records."""
     pushed = started = None
     for one in dots:
-        if one.dataset != "rq.job":
-            continue
-        if one.action in _PUSHES:
+        if one.phase == "waits":
             pushed = pushed or one.at
-        elif one.action == "job-started":
+        elif one.phase == "runs":
             if pushed is not None:
                 yield "wait", pushed, one.at
             pushed, started = None, one.at
-        elif one.action in _ENDINGS:
+        elif one.phase == "ends":
             if started is not None:
                 yield "run", started, one.at
             elif pushed is not None:

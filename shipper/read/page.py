@@ -8,6 +8,7 @@ it is known which of them belong together, so that the memory does not grow with
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
@@ -16,13 +17,13 @@ from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from io import SEEK_END, BytesIO
-from itertools import islice
 from string import Template
 from typing import IO
 
 from ..fields import text
 from ..printable import printable, printable_json, printable_lines
 from ..records import Record
+from .attempts import phase
 from .chart import Dot, chart
 from .clock import Clock
 from .entry import TimelineEntry, entry
@@ -64,6 +65,7 @@ class Page:
     count: int = 0
     is_cut: bool = False
     rows: IO[bytes] = field(default_factory=BytesIO)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def lanes(self) -> list[Lane]:
@@ -76,9 +78,9 @@ class Page:
         group = self.groups.setdefault(key_of_group, Group(key_of_group, one.message))
         lane = group.lanes.get(key)
         if lane is None:
-            lane = group.lanes[key] = Lane(key, name, sum(len(other.lanes) for other in self.groups.values()))
+            lane = group.lanes[key] = Lane(key, name, next(self._numbers))
         lane.name = lane.name or name
-        lane.dots.append(Dot(one.at, one.dataset, one.action, _outcome(one), one.message[:DOT_LIMIT]))
+        lane.dots.append(Dot(one.at, phase(record), _outcome(one), one.message[:DOT_LIMIT]))
         self.count += 1
         row = _row(one, self.clock).encode("utf-8", "backslashreplace")
         lane.rows.append((self.rows.seek(0, SEEK_END), len(row)))
@@ -91,7 +93,7 @@ def lay_out(records: Iterable[Record], *, limit: int | None = None, clock: Clock
     rest = iter(records)
     with tempfile.TemporaryFile(prefix="shipper-page-") as rows:
         page = Page(clock or Clock.utc(), rows=rows)
-        for record in islice(rest, limit):
+        for record in itertools.islice(rest, limit):
             page.add(record)
         page.is_cut = limit is not None and next(rest, None) is not None
         yield page

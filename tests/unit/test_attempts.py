@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shipper.read.attempts import attempts
+from shipper.read.attempts import attempts, phase
+from shipper.read.chart import Dot, chart
+from shipper.read.clock import Clock
 
 START = datetime(2026, 11, 21, 3, 17, tzinfo=UTC)
 
@@ -72,6 +74,30 @@ def test_a_job_that_never_ran_has_no_attempt() -> None:
     expired = record(90, "job-dead", event={"reason": "expired"})
     assert attempts([RETRIED[0], expired]) == []
     assert attempts([]) == []
+
+
+PUT_BACK = [
+    record(0, "job-enqueued"),
+    record(3, "job-started", "e1"),
+    record(4, "job-busy", "e1", rq={"retry_at": (START + timedelta(seconds=9)).isoformat()}),
+    record(9, "job-enqueued"),
+    record(10, "job-started", "e2"),
+]
+GOES_ON = [*PUT_BACK[:2], record(4, "job-busy", "e1", rq={"section": {"on_busy": "skip"}})]
+
+
+def test_a_job_that_a_section_put_back_has_ended_its_attempt_and_one_that_goes_on_has_not() -> None:
+    first, second = attempts(PUT_BACK)
+    assert (first.end, first.ran_s, second.waited_s, second.end) == ("busy", 1, 6, None)
+    (one,) = attempts(GOES_ON)
+    assert (one.end, one.ran_s) == (None, None)
+
+
+def test_the_chart_of_a_job_that_was_put_back_has_a_bar_for_each_time_it_ran() -> None:
+    records = [*PUT_BACK, closing(12, "job-finished", "e2")]
+    dots = [Dot(datetime.fromisoformat(one["@timestamp"]), phase(one), "unknown", "") for one in records]
+    picture = "".join(chart([("lane-0", "transfer", dots)], Clock.utc()))
+    assert (picture.count('<rect class="wait"'), picture.count('<rect class="run"')) == (2, 2)
 
 
 def test_records_of_odd_types_end_nothing() -> None:

@@ -240,7 +240,7 @@ class Cluster:
         ]
 
     def _blocked(self) -> list[str]:
-        """Our indices with a block. None if the key may not look at them."""
+        """Our indices with a block. Empty if the key may not look at them."""
         try:
             answer = self._search.indices.get_settings(
                 index=self._ours(), name="index.blocks.*", flat_settings=True, ignore_unavailable=True

@@ -115,7 +115,7 @@ def shipping_facts(config: Settings) -> ShippingFacts:
         age_s=age_s,
         is_old=age_s >= status.STALE_S,
         log_bytes=sum(_size(Path(name)) for pattern in config.files for name in glob.glob(pattern, recursive=True)),
-        dead_letter_bytes=_size(config.state / "deadletters.jsonl"),
+        dead_letter_bytes=_size(config.state / dead_letters.FILE),
         dead_letter_limit=dead_letters.SIZE_LIMIT,
         elasticsearch=client.addresses_for_people(config),
     )

@@ -14,9 +14,8 @@ from ... import context
 from ...guard import never_raise
 from ...job_fields import CARRIED_FIELD
 from .. import snapshot
+from ..descriptors import Wrapper
 from ..events import observers
-
-Wrapper = Callable[..., Any]
 
 _cause: ContextVar[str] = ContextVar("shipper_enqueue_cause", default="api")
 

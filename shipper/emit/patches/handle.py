@@ -6,20 +6,18 @@ They are called in the work-horse, or in its parent if it was killed.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from rq.job import JobStatus
 
 from ...guard import never_raise
 from .. import ending, snapshot
+from ..descriptors import Wrapper
 from ..ending import Claim, ExecutionState
 from ..events import Failure, Success
 from ..raised import from_exc_info
 from ..snapshot import JobSnapshot
 from . import closing, stored
-
-Wrapper = Callable[..., Any]
 
 
 def handle_exception(original: Wrapper, worker: Any, job: Any, *exc_info: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -11,11 +11,10 @@ from rq.utils import as_text
 
 from ...guard import never_raise
 from .. import snapshot
+from ..descriptors import Wrapper
 from ..events import observers
 from .enqueue import after_execute, current_cause
 from .operate import fetch
-
-Wrapper = Callable[..., Any]
 
 _enqueued_id: ContextVar[str | None] = ContextVar("shipper_rate_limited_job", default=None)
 

@@ -16,12 +16,11 @@ from rq.job import Job
 
 from ...guard import never_raise
 from .. import snapshot
+from ..descriptors import Wrapper
 from ..events import Operation, observers
 from ..snapshot import JobSnapshot
 from . import remove
 from .enqueue import after_execute, with_cause
-
-Wrapper = Callable[..., Any]
 
 _reason: ContextVar[str | None] = ContextVar("shipper_operation_reason", default=None)
 

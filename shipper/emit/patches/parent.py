@@ -11,7 +11,6 @@ import os
 import sys
 import zlib
 from base64 import b64decode
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
@@ -22,14 +21,12 @@ from rq.results import Result
 
 from ...guard import never_raise
 from .. import ending, snapshot
-from ..descriptors import as_function, is_ours, mark
+from ..descriptors import Wrapper, as_function, is_ours, mark
 from ..ending import Claim, ExecutionState
 from ..events import ExitStatus, Failure, Success, observers
 from ..raised import from_exc_info, from_text
 from ..snapshot import JobSnapshot
 from . import closing
-
-Wrapper = Callable[..., Any]
 
 _UNKNOWN = ExitStatus(None, None)
 

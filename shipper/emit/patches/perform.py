@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,12 +17,11 @@ from rq.job import JobStatus
 from ... import context
 from ...guard import never_raise
 from .. import ending, sentry, snapshot
+from ..descriptors import Wrapper
 from ..ending import Claim, ExecutionState
 from ..events import Failure, Success, observers
 from ..raised import from_exc_info
 from . import closing, enqueue
-
-Wrapper = Callable[..., Any]
 
 _is_performing: ContextVar[bool] = ContextVar("shipper_is_performing", default=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,10 +14,9 @@ from rq.utils import as_text, utcformat
 
 from ...guard import never_raise
 from .. import ending, snapshot
+from ..descriptors import Wrapper
 from ..events import ExceptionInfo, Failure, Operation, observers
 from .enqueue import after_execute
-
-Wrapper = Callable[..., Any]
 
 # The statuses of a job that has not ended. RQ 3 has two more than 2.6.
 _OPEN = frozenset(

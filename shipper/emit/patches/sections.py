@@ -19,10 +19,9 @@ from ...sections import put_back, store
 from ...sections.caller import token_of
 from ...sections.section import DECLARED, critical_section, release_leftovers
 from .. import ending, snapshot
+from ..descriptors import Wrapper
 from ..ending import ExecutionState
 from ..events import Hooks
-
-Wrapper = Callable[..., Any]
 
 
 def checked(wrapped: Wrapper) -> Wrapper:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Wrapper = Callable[..., Any]
+from ..descriptors import Wrapper
 
 _FIRST = "import shipper; shipper.instrument()\n"
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ...guard import never_raise
-
-Wrapper = Callable[..., Any]
+from ..descriptors import Wrapper
 
 _sizes: dict[str, int] = {}  # job id → bytes, from RQ's storing of the result to our record
 _MAX_SIZES = 1000  # more than run at once in one process; bounds the memory

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from ... import context
 from ...guard import never_raise
 from .. import snapshot
+from ..descriptors import Wrapper
 from ..events import Failure, Success, observers
 from ..raised import from_exc_info
 from . import enqueue, stored
 from .perform import enqueuer_context
-
-Wrapper = Callable[..., Any]
 
 
 def run_sync(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:

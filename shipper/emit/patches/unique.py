@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from typing import Any
 
 from rq.exceptions import NoSuchJobError
@@ -13,11 +12,10 @@ from ...guard import never_raise
 from ...sections import unique
 from ...sections.unique import Unique
 from .. import snapshot
+from ..descriptors import Wrapper
 from ..events import observers
 from .enqueue import when_executed
 from .sections import function_of
-
-Wrapper = Callable[..., Any]
 
 # The process that enqueued the first job may not have saved it yet.
 _WAIT_S = 1.0

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from ...guard import never_raise
 from .. import snapshot
+from ..descriptors import Wrapper
 from ..events import observers
-
-Wrapper = Callable[..., Any]
 
 _sending: ContextVar[tuple[Any, Any] | None] = ContextVar("shipper_webhook", default=None)  # the webhook, its job
 

@@ -26,6 +26,7 @@ from ..reader.items import DeadLetter
 from ..source.checkpoints import make_folder
 from ..source.tail import Block
 
+FILE = "deadletters.jsonl"  # in the state folder
 SIZE_LIMIT = 1 << 28  # bytes of the file. What would make it larger stays where it is
 
 
@@ -49,7 +50,7 @@ class DeadLetters:
 
     def __init__(self, folder: Path) -> None:
         make_folder(folder)
-        self.file = folder / "deadletters.jsonl"
+        self.file = folder / FILE
         self._blobs = folder / "deadletters"
         self._lock = folder / "deadletters.lock"
 
