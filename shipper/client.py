@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,13 +73,18 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._transport.close()
 
-    def check_version(self) -> None:
-        """Raise Refused if it is an Elasticsearch that is not supported. Needs the cluster privilege `monitor`."""
-        version = (self.get("/") or {}).get("version")
-        number = str(version.get("number", "")) if isinstance(version, dict) else ""
+    def version(self) -> Mapping[str, Any]:
+        """What it says of itself: `number`, `build_flavor`, …. Needs the cluster privilege `monitor`.
+
+        Raises DestinationError; Refused if it is an Elasticsearch that is not supported.
+        """
+        said = (self.get("/") or {}).get("version")
+        version = said if isinstance(said, dict) else {}
+        number = str(version.get("number", ""))
         major = number.partition(".")[0]
         if major.isdigit() and int(major) < OLDEST:
             raise unsupported(f"Elasticsearch {number}", self._where)
+        return version
 
     def get(self, path: str) -> dict[str, Any] | None:
         """The response body; None for 404."""

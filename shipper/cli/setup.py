@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -69,11 +69,18 @@ def command(rules: bool, roles: bool, keys: Path | None, wait_s: int, dry_run: b
         from ..index import kibana
 
         client.patiently(lambda: kibana.check(config), wait_s)
-        names = _names(config)
-        for line in (kibana.planned if dry_run else kibana.install)(config, rules=rules, names=names):
+        for line in _of_kibana(config, rules=rules, dry_run=dry_run):
             click.echo(line)
     if dry_run:
         click.echo("Nothing was changed (--dry-run).")
+
+
+def _of_kibana(config: Settings, *, rules: bool, dry_run: bool) -> Iterator[str]:
+    from ..index import kibana
+
+    if dry_run:
+        return kibana.planned(config, rules=rules)
+    return kibana.install(config, rules=rules, names=_names(config))
 
 
 def _names(config: Settings) -> Mapping[str, Sequence[str]]:

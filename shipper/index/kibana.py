@@ -47,9 +47,8 @@ def install(settings: Settings, *, rules: bool, names: Names | None = None) -> I
         kibana.close()
 
 
-def planned(settings: Settings, *, rules: bool, names: Names | None = None) -> Iterator[str]:
-    """The lines of text of what `install` would do. `names` change none of them. Raises DestinationError."""
-    del names
+def planned(settings: Settings, *, rules: bool) -> Iterator[str]:
+    """The lines of text of what `install` would do. Raises DestinationError."""
     kibana = Kibana(settings)
     try:
         version = kibana.version()

@@ -132,9 +132,7 @@ class Kibana:
             failed = {(one["type"], one["id"]): one.get("error", {}) for one in attributes.get("objects", ())}
             if failed and all(error.get("statusCode", 404) == 404 for error in failed.values()):
                 return [one for one in wanted if one in failed]
-        if not 200 <= answer.status < 300 or not isinstance(answer.body, list):
-            raise self._refusal(answer)
-        return _absent(wanted, answer)
+        return self._absent(wanted, answer)
 
     def _check_presence(self, wanted: Sequence[tuple[str, str]]) -> None:
         """Raise Refused unless Kibana has all these objects (type, id) in this space."""
@@ -145,14 +143,19 @@ class Kibana:
                 f"{_reason(answer.body)}.",
                 answer.status,
             )
-        if not 200 <= answer.status < 300 or not isinstance(answer.body, list):
-            raise self._refusal(answer)
-        if missing := [f"{kind} {one}" for kind, one in _absent(wanted, answer)]:
+        if missing := [f"{kind} {one}" for kind, one in self._absent(wanted, answer)]:
             raise Refused(
                 f"Kibana at {self.where} took the objects and does not have {len(missing)} of {len(wanted)} in space "
                 f"{self.space}: {', '.join(missing[:5])}.",
                 answer.status,
             )
+
+    def _absent(self, wanted: Sequence[tuple[str, str]], answer: Response) -> list[tuple[str, str]]:
+        """Those that an export does not have. Raises Refused if it is none."""
+        if not 200 <= answer.status < 300 or not isinstance(answer.body, list):
+            raise self._refusal(answer)
+        there = {(one.get("type"), one.get("id")) for one in answer.body if isinstance(one, dict)}
+        return [one for one in wanted if one not in there]
 
     def _export(self, wanted: Sequence[tuple[str, str]]) -> Response:
         """The objects (type, id), one on each line; 400 if one of them does not exist."""
@@ -235,12 +238,6 @@ class Kibana:
             f"Kibana at {self.where} does not accept the credentials (401). Set SHIPPER_KIBANA_API_KEY, or "
             "SHIPPER_KIBANA_USERNAME and SHIPPER_KIBANA_PASSWORD; without them Elasticsearch's are used."
         )
-
-
-def _absent(wanted: Sequence[tuple[str, str]], answer: Response) -> list[tuple[str, str]]:
-    """Those that an export does not have."""
-    there = {(one.get("type"), one.get("id")) for one in answer.body if isinstance(one, dict)}
-    return [one for one in wanted if one not in there]
 
 
 def _connection(settings: Settings) -> Settings:

@@ -109,19 +109,12 @@ def policies(settings: Settings) -> list[Part]:
     return found
 
 
-def is_serverless(cluster: Cluster) -> bool:
-    """Whether it is Elastic Cloud Serverless, by its build flavour. Raises DestinationError."""
-    version = (cluster.get("/") or {}).get("version", {})
-    return bool(version.get("build_flavor") == SERVERLESS)
-
-
 def plan(cluster: Cluster, settings: Settings, *, pipeline: bool = True) -> list[Change]:
     """Compare installed and wanted parts. Needs the cluster privilege `monitor`, and `read_pipeline` for `pipeline`.
 
     Raises DestinationError; Refused if the server is not supported, LifecycleError if the settings want ILM in vain.
     """
-    cluster.check_version()
-    serverless = is_serverless(cluster)
+    serverless = cluster.version().get("build_flavor") == SERVERLESS
     if settings.lifecycle == "ilm":
         _require_ilm(cluster, serverless)
     parts = wanted(settings, pipeline=pipeline, serverless=serverless)

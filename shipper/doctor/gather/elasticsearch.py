@@ -18,7 +18,7 @@ from ...records import EPOCH, PERIODS, alias, indices
 from ...settings import Settings
 from ...state import index_name as state_index_name
 from ..subjects.context import ContextFacts, FunctionContext
-from ..subjects.elasticsearch import SERVERLESS, Disk, ElasticsearchFacts, Watermark
+from ..subjects.elasticsearch import Disk, ElasticsearchFacts, Watermark
 from ..subjects.privileges import NEEDED_CLUSTER, NEEDED_RECORDS, NEEDED_STATES, TOO_MUCH, PrivilegeFacts
 from ..subjects.settings import is_local
 from ..subjects.templates import TemplateFacts
@@ -53,7 +53,7 @@ class Cluster:
             # The header has whole seconds: on average it is half a second behind.
             offset = parsedate_to_datetime(self._date).timestamp() + 0.5 - self._between
             return {f"Elasticsearch at {client.addresses_for_people(self._config)}": offset}
-        if self.flavor == SERVERLESS:
+        if self.flavor == setup.SERVERLESS:
             return {}
         asked_at = time.time()
         nodes = self._node_stats()
@@ -73,7 +73,7 @@ class Cluster:
             "client": elasticsearch.__version__[0],
             "is_local": not self._config.cloud_id and all(map(is_local, self._config.elasticsearch)),
         }
-        if self.flavor == SERVERLESS:
+        if self.flavor == setup.SERVERLESS:
             return ElasticsearchFacts(security=True, **common)
         with translated_errors(self._config):
             whole = self._search.cluster.health(filter_path="active_shards,unassigned_shards,number_of_data_nodes")

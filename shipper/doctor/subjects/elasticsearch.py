@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ...index.setup import SERVERLESS
 from ..finding import Finding, error, note, warning
 
 SUBJECT = "Elasticsearch"
 OLDEST = (8, 19)  # the oldest that the tests run with
-SERVERLESS = "serverless"
 NEARLY_ALL = 0.9  # of the shards that a cluster takes
 NO_WATERMARK = 0.05  # of a disk has to be free where the cluster does not say how much
 GB = 1 << 30
