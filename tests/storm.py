@@ -66,9 +66,7 @@ class Storm:
         """Kill so many processes, then let the rest end, and check what was witnessed."""
         try:
             while len(self.killed) < kills:
-                while self.queue.count < 2 * SECTIONS:
-                    self.jobs.append(self._enqueue(len(self.jobs)))
-                self._keep_workers()
+                self._keep_going()
                 self._kill_one()
                 if self.dice.random() < 0.1:
                     self._declare_abandoned()
@@ -76,6 +74,12 @@ class Storm:
         finally:
             self.programs.stop()
         self.check()
+
+    def _keep_going(self) -> None:
+        """Have jobs that wait, and a worker of each kind."""
+        while self.queue.count < 2 * SECTIONS:
+            self.jobs.append(self._enqueue(len(self.jobs)))
+        self._keep_workers()
 
     def _keep_workers(self) -> None:
         for kind in self.kinds:
@@ -92,7 +96,7 @@ class Storm:
         holders: list[int] = []
 
         def are_there() -> bool:
-            self._keep_workers()  # one that was just killed may have looked alive before
+            self._keep_going()  # one that was just killed may have looked alive before, and all jobs may have ended
             holders[:] = self._holders()
             return bool(holders)
 
