@@ -6,10 +6,14 @@ keys, and if it continues the record before it: a line that somebody made, with 
 
 from __future__ import annotations
 
+import gzip
 import os
 import secrets
 import socket
+import zlib
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from glob import escape, glob
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +29,7 @@ LAST_SEQUENCE = 2**52
 """A chain does not grow beyond this number: canonical JSON ends at 2**53, and whoever counts to here has made it up."""
 
 BLOCK = 65_536  # bytes per read from the end of a log
+LAST_OF_COMPRESSED = 1000  # audit records; more are never needed to find the last one that continues another
 _AUDIT = b'"dataset":"rq.audit"'
 
 
@@ -83,9 +88,12 @@ def _last_linked(newest_first: Iterator[_Found]) -> Head | None:
 
 def _found(log: Path, keys: Keys, identifier: str | None) -> Iterator[_Found]:
     """The records in the log and its rotated files whose hash is right, newest first; of one chain, if it is given."""
-    names = [Path(name) for name in glob(f"{escape(str(log))}*")]
-    for path in sorted(names, key=lambda one: one.stat().st_mtime, reverse=True):
-        for line in _backwards(path):
+    changed: dict[Path, float] = {}
+    for path in map(Path, glob(f"{escape(str(log))}*")):
+        with suppress(FileNotFoundError):  # the shipper compresses and deletes rotated logs
+            changed[path] = path.stat().st_mtime
+    for path in sorted(changed, key=changed.__getitem__, reverse=True):
+        for line in _last_of_compressed(path) if path.suffix == ".gz" else _backwards(path):
             if _AUDIT in line and (found := _checked(line, keys)) and identifier in (None, found.head.id):
                 yield found
 
@@ -99,6 +107,14 @@ def _checked(line: bytes, keys: Keys) -> _Found | None:
     if checked is None or checked.verdict != "good" or not 0 < checked.head.sequence <= LAST_SEQUENCE:
         return None
     return _Found(checked.head, checked.previous)
+
+
+def _last_of_compressed(path: Path) -> Iterator[bytes]:
+    """The last audit records of a compressed log, last line first."""
+    last: deque[bytes] = deque(maxlen=LAST_OF_COMPRESSED)
+    with suppress(OSError, EOFError, zlib.error), os.fdopen(open_regular(path), "rb") as file:
+        last.extend(line for line in gzip.GzipFile(fileobj=file) if _AUDIT in line and line.endswith(b"\n"))
+    return reversed(last)
 
 
 def _backwards(path: Path) -> Iterator[bytes]:

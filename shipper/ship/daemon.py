@@ -129,6 +129,7 @@ class _Daemon:
             log.info("%s", reason)
         finally:
             self._signals.drained()
+            self._rotation.close()
             self._status_thread.stop()
 
     def _tail(self) -> None:

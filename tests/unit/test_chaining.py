@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import multiprocessing
 import os
 import resource
@@ -143,10 +144,14 @@ def test_after_a_restart_of_the_machine_the_log_is_believed_over_an_older_head(t
     assert follow(records_in(tmp_path)).sequence == 6
 
 
-def test_the_chain_goes_on_over_a_rotation_even_without_its_head(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_chain_goes_on_over_a_rotation_even_without_its_head(tmp_path: Path, *, compressed: bool) -> None:
     write(trail_in(tmp_path), 3)
     before = records_in(tmp_path)
-    (tmp_path / "records.jsonl").rename(tmp_path / "records.jsonl.1")
+    renamed = (tmp_path / "records.jsonl").rename(tmp_path / "records.jsonl.1")
+    if compressed:
+        renamed.with_name("records.jsonl.1.gz").write_bytes(gzip.compress(renamed.read_bytes()))
+        renamed.unlink()
     head_of(tmp_path).unlink()
     write(trail_in(tmp_path), 2)
     assert follow(before + records_in(tmp_path)).sequence == 5

@@ -27,6 +27,7 @@ class Run:
                 "SHIPPER_LOG": str(self.log),
                 "XDG_STATE_HOME": str(folder),
                 "SHIPPER_ROTATE_MB": "1",
+                "SHIPPER_COMPRESS_LOGS": "false",
                 **environment,
             }
         )
@@ -136,7 +137,9 @@ def test_a_torn_end_is_taken_before_the_file_is_deleted(tmp_path: Path) -> None:
     assert run.look() == []
 
 
-@pytest.mark.parametrize("name", ["records.jsonl", "records.jsonl.1", "records.jsonl.20261121T071502123456Z.gz"])
+@pytest.mark.parametrize(
+    "name", ["records.jsonl", "records.jsonl.1", "records.jsonl.1.gz", "records.jsonl.20261121T071502123456Z.bz2"]
+)
 def test_others_files_are_left_alone(tmp_path: Path, name: str) -> None:
     assert not is_renamed(tmp_path / name, tmp_path / "records.jsonl")
 

@@ -191,6 +191,11 @@ class Discovery:
         for key in self._waiting_since.keys() - found.keys():
             del self._waiting_since[key]
 
+    def remember(self, checkpoint: Checkpoint, *, as_compressed: CompressedFile) -> None:
+        """That the content of a file is to be found in this compressed one, and was read to its end."""
+        place = replace(checkpoint, device=as_compressed.device, inode=as_compressed.inode, whole=as_compressed.seal)
+        self._remembered.add(place)
+
     def forget(self, tailed: File) -> None:
         """Close a file that the shipper has deleted."""
         self._open.pop((tailed.device, tailed.inode), None)
