@@ -73,6 +73,11 @@ NAMES = frozenset({QUEUE, FUNCTION, VERSION, HOST, ERROR, WHAT_FAILED})
 """Fields whose values only an installation knows: `shipper setup` stores their colours (index/name_colours.py)."""
 
 
+WAITS, RUNS, DUE_LATER = (MEANINGS[STATE][state] for state in ("queued", "started", "scheduled"))
+"""Of jobs that wait for a worker, that run, and that wait for a time: a pause before a retry is one of those."""
+BY_OPERATOR = MEANINGS[ACTOR]["operator"]
+
+
 def stored(field: str) -> dict[str, Any]:
     """What Lens keeps for a panel that is split by this field (kbn-coloring's `ColorMapping.Config`).
 
@@ -102,6 +107,8 @@ ANY_IS_BAD: Bands = ((0.0, GREEN), (1.0, RED))
 MEMORY_LIMIT_PERCENT, MEMORY_CRITICAL_PERCENT = 80, 90
 """Where the alarm redis_memory opens, and where it is critical, unless shipper.toml says otherwise."""
 MEMORY_BANDS: Bands = ((0.0, GREEN), (MEMORY_LIMIT_PERCENT, AMBER), (MEMORY_CRITICAL_PERCENT, RED))
+ANY_IS_GOOD: Bands = ((0.0, NEUTRAL), (1.0, GREEN))
+"""Of what may not have begun: none is not wrong yet."""
 NONE_IS_BAD: Bands = ((0.0, RED), (1.0, GREEN))
 
 

@@ -98,8 +98,8 @@ _OF_JOBS: Names = {
     "rq.progress.percent": "Progress",
 }
 _OF_AUDIT: Names = {
-    ACTOR: "Kind of actor",
-    RESOURCE: "Kind of resource",
+    ACTOR: "Actor type",
+    RESOURCE: "Resource type",
     "audit.resource.id": "Resource",
     "audit.resource.name": "Resource's name",
     "user.roles": "Roles",

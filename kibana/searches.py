@@ -5,6 +5,7 @@ from __future__ import annotations
 from .objects import Query, Search
 from .words import (
     ACTION,
+    ACTOR,
     CUSTOMER,
     DATASET,
     DEAD,
@@ -107,17 +108,18 @@ SEARCHES = (
     Search(
         name="customer-audit", title="RQ: what was done by and for customers", view="audit", where=f"{CUSTOMER} : *",
         description="Audit records of customers, the newest first.",
-        columns=(ACTION, OUTCOME, USER, "audit.resource.type", "audit.resource.id", "message"),
+        columns=(ACTION, OUTCOME, USER, "audit.resource.id"), widths={ACTION: 155, OUTCOME: 90},
     ),
     Search(
         name="customer-jobs", title="RQ: customers' jobs that ended", view="jobs", where=f"{CUSTOMER} : * and {ENDED}",
         description="One record for each job of a customer that ended, the newest first.",
-        columns=(FUNCTION, ACTION, ERROR, DURATION, JOB),
+        columns=(FUNCTION, ACTION, JOB), widths={FUNCTION: 165, ACTION: 120},
     ),
     Search(
         name="audit", title="RQ: audit trail", view="audit",
         description="Who did what to what.",
-        columns=(USER, "audit.actor.type", ACTION, OUTCOME, "audit.resource.type", "audit.resource.id", "message"),
+        columns=(USER, ACTOR, ACTION, OUTCOME, "audit.resource.type", "audit.resource.id", "message"),
+        widths={OUTCOME: 110, USER: 130, ACTOR: 120},
     ),
 )  # fmt: skip
 

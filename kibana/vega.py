@@ -31,6 +31,11 @@ ENDINGS = {action: colour for action, colour in MEANINGS[ACTION].items() if acti
 
 Spec = Mapping[str, Any]
 
+_PADDING = 8
+_BELOW = 2 * _PADDING
+_AT_FIRST = 50
+_AXIS = 22  # pixels: its ticks and numbers
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
@@ -46,12 +51,24 @@ class Drawing:
     description: str = ""
 
     def spec(self) -> dict[str, Any]:
-        """The specification, as it stands in a saved object."""
+        """The specification, as it stands in a saved object.
+
+        Kibana puts an SVG into a line of text, which makes its box some pixels higher than the drawing. It draws again
+        as high as the box, and so on, until the lower end with the axis lies outside of the panel. So the drawing stays
+        lower than its box by a negative padding, and a mark that nobody sees keeps the others away from there. And it
+        begins small: without a size an SVG is 150 pixels high, which a low panel would be measured by.
+        """
+        below = _BELOW + (_AXIS if self.axes else 0)
+        edge = mark(
+            "rect", x=value(0), y=value(0), x2=f"width + {_PADDING}", y2=f"height + {below}", opacity=value(0)
+        )  # fmt: skip
         return {
             "$schema": SCHEMA,
             "description": self.description or self.title,
-            "padding": 8,
-            "autosize": {"type": "fit", "contains": "padding"},
+            "padding": {"left": _PADDING, "top": _PADDING, "right": -_PADDING, "bottom": -_BELOW},
+            "autosize": {"type": "fit", "contains": "content"},
+            "width": _AT_FIRST,
+            "height": _AT_FIRST,
             # As SVG, for text in it can be marked and copied.
             "config": {"kibana": {"renderer": "svg", "hideWarnings": True}},
             "signals": list(self.signals),
@@ -59,7 +76,7 @@ class Drawing:
             "scales": list(self.scales),
             "axes": list(self.axes),
             "legends": list(self.legends),
-            "marks": list(self.marks),
+            "marks": [edge, *self.marks],
         }
 
 

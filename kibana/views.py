@@ -18,6 +18,7 @@ from .words import (
     DURATION,
     FUNCTION,
     JOB,
+    KINDS_OF_KEYS,
     LAG,
     MAX_RSS,
     OF_OBJECTIVE,
@@ -86,8 +87,10 @@ _GAUGES: dict[str, dict[str, Any]] = {
     FUNCTION: _FUNCTION,
     "rq.redis.fattest.function": _FUNCTION,
     OF_OBJECTIVE: {"id": "percent", "params": {"pattern": "0%"}},
+    "rq.queue.utilization": {"id": "percent", "params": {"pattern": "0%"}},
     **{name: _duration("seconds") for name in names.GAUGES if name.endswith("_s") and not name.endswith("_per_s")},
     **{name: _BYTES for name in names.GAUGES if name.endswith(("_bytes", "bytes_per_s", ".bytes"))},
+    **{f"rq.redis.bytes_by_kind.{kind}": _BYTES for kind in KINDS_OF_KEYS},
     **{name: _SECONDS for name in names.GAUGES if name.endswith(("_at", "last_heartbeat"))},
 }
 _ALARMS = {

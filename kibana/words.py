@@ -52,6 +52,9 @@ AGAIN, AGAIN_QUEUE, AGAIN_CUSTOMER = "run_again", "run_again_queue", "run_again_
 OF_OBJECTIVE = "of_objective"
 """How long a queue's oldest job has waited, as a share of the queue's objective."""
 
+KINDS_OF_KEYS = ("job", "result", "queue", "registry", "dependents", "shipper", "other")
+"""What fills Redis: each has a field, `rq.redis.bytes_by_kind.job` and so on."""
+
 FAILED_ACTIONS = ("job-retried", "job-dead")
 ATTEMPTED_ACTIONS = ("job-finished", *FAILED_ACTIONS)
 _NO_ATTEMPT = "expired"  # the reason of a job that never ran
@@ -98,5 +101,5 @@ DUE_LATER = "rq.retry_at >= now or rq.scheduled_at >= now"
 IN_TIME = f"rq.lag_ms <= {LAG_OBJECTIVE_MS}"
 LATE = f"rq.lag_ms > {LAG_OBJECTIVE_MS}"
 
-SECOND_NS, SECOND_MS, MINUTE_MS = 1_000_000_000, 1_000, 60_000
-"""What a figure in nanoseconds or milliseconds is divided by where an axis has to show round numbers."""
+SECOND_NS, MINUTE_NS, SECOND_MS, MINUTE_MS, MINUTE_S = 1_000_000_000, 60_000_000_000, 1_000, 60_000, 60
+"""What a figure in nanoseconds, milliseconds or seconds is divided by where an axis has to show round numbers."""

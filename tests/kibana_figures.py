@@ -205,6 +205,7 @@ def what_failed(one: Happening) -> str:
 
 
 worked = {"time_worked": summed("seconds", NS)}
+minutes_worked = {"time_worked": in_unit(summed("seconds", NS), 60 * NS)}
 by_outcome = {name: n(where) for name, where in OUTCOMES.items()}
 rate = {"failure_rate": part(failed, attempted)}
 p50, p95, p99 = ({f"p{percent}": p(percent, "seconds", NS)} for percent in (50, 95, 99))
@@ -228,6 +229,10 @@ def minutes(figures: dict[str, Figure]) -> dict[str, Figure]:
     return {name: in_unit(figure, 60_000) for name, figure in figures.items()}
 
 
+def thousandths(figures: dict[str, Figure]) -> dict[str, Figure]:
+    return {name: in_unit(figure, 1000) for name, figure in figures.items()}
+
+
 def of_state(one: Happening) -> str:
     """What failed, as the states tell it: they have the error, and else only the state."""
     return one.error or str(one.action)
@@ -248,7 +253,7 @@ def of_objective(rows: Rows, pick: Callable[[list[float]], float]) -> float | No
 
 WORST_WAIT = Expected(
     "rq.queue",
-    {"oldest_waiting_job_of_its_objective": of_late(lambda rows: of_objective(rows, max), 6)},
+    {"oldest_job_of_its_objective": of_late(lambda rows: of_objective(rows, max), 6)},
 )
 WAITING_BY_QUEUE = Expected(
     "rq.queue",

@@ -32,7 +32,7 @@ AUDIT = Dashboard(
         Control(field=SERVICE, title="Service", view="audit"),
         Control(field=CUSTOMER, title="Customer", view="audit"),
         Control(field=USER, title="User", view="audit"),
-        Control(field=ACTOR, title="Kind of actor", view="audit"),
+        Control(field=ACTOR, title="Actor type", view="audit"),
         Control(field=OUTCOME, title="Outcome", view="audit"),
     ),
     rows=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..colours import ANY_IS_BAD
-from ..lens import by, distinct, figure, largest, latest, lines, table
+from ..lens import by, different, distinct, figure, largest, latest, lines, table
 from ..objects import Control, Dashboard, Row
 from ..words import DATASET, FUNCTION, QUEUE, SAMPLED_NOW, SERVICE
 from .said import SAMPLED
@@ -23,15 +23,16 @@ CRON = Dashboard(
     ),
     rows=(
         Row(height=6, panels=(
-            (16, figure("gauges", distinct("Late cron jobs", _NAME, f"rq.cron.is_late : true and {SAMPLED_NOW}",
-                                           bands=ANY_IS_BAD), subtitle=SAMPLED)),
+            (16, figure("gauges", different("Late cron jobs", _NAME, "rq.cron.is_late : true",
+                                            whole=f"{_NAME} : * and {SAMPLED_NOW}", bands=ANY_IS_BAD),
+                         subtitle=SAMPLED)),
             (16, figure("gauges", largest("Most runs that one missed", "rq.cron.missed", where=SAMPLED_NOW,
                                           bands=ANY_IS_BAD), subtitle=SAMPLED)),
             (16, figure("gauges", distinct("Cron jobs", _NAME, SAMPLED_NOW), subtitle=SAMPLED)),
         )),
         Row(height=16, panels=(
             (48, table("Each cron job now", "gauges",
-                       [by(_NAME, "cron job", size=200), by(FUNCTION, "function"), by(QUEUE, "queue")],
+                       [by(_NAME, "cron job", size=200), by(FUNCTION, "function", width=165), by(QUEUE, "queue")],
                        [largest("missed", "rq.cron.missed", where=SAMPLED_NOW, bands=ANY_IS_BAD),
                         latest("late", "rq.cron.is_late", type="boolean", where=SAMPLED_NOW),
                         latest("schedule", "rq.cron.schedule", type="string", where=SAMPLED_NOW),

@@ -45,8 +45,8 @@ CUSTOMER_PAGE = Dashboard(
             (8, figure("records", distinct("Users seen", USER), where=_THEIRS, subtitle=IN_RANGE)),
         )),
         Row(height=17, panels=(
-            (26, Shown(search="customer-audit", title="What they did, and what was done for them (audit)")),
-            (22, Shown(search="customer-jobs", title="Their jobs that ended, the newest first")),
+            (24, Shown(search="customer-audit", title="What they did, and what was done for them (audit)")),
+            (24, Shown(search="customer-jobs", title="Their jobs that ended, the newest first")),
         )),
         Row(height=8, panels=((48, OF_CUSTOMERS),)),
         Row(height=18, panels=((48, Shown(search="customer", title="Everything that happened, in one table")),)),
@@ -56,12 +56,12 @@ CUSTOMER_PAGE = Dashboard(
             (24, chart("Their jobs, by outcome", "jobs", by_outcome(), where=_THEIRS, goto=["failures"])),
         )),
         Row(height=11, panels=(
-            (16, table("Which customers?", "records", [by(CUSTOMER, "customer", size=50)],
+            (17, table("Which customers?", "records", [by(CUSTOMER, "customer", size=50)],
                        [count("records"), newest("last seen")], goto=["customer"])),
-            (16, table("Their users", "records", [by(USER, "user", size=50)], [count("records"), newest("last seen")],
+            (17, table("Their users", "records", [by(USER, "user", size=50)], [count("records"), newest("last seen")],
                        where=_THEIRS)),
-            (16, table("What was done", "records", [by(ACTION, "action", size=50)],
-                       [count("times"), newest("last seen")], where=_THEIRS)),
+            (14, table("What was done", "records", [by(ACTION, "action", size=50)],
+                       [count("times")], where=_THEIRS)),
         )),
         Row(height=10, panels=(
             (48, table("Their jobs, by function", "jobs", [by(FUNCTION, "function", size=50)],

@@ -13,6 +13,7 @@ from ..words import (
     FAILED,
     FUNCTION,
     JOB,
+    MINUTE_NS,
     NOT_WELL,
     PAYLOAD,
     RETRIED,
@@ -34,8 +35,9 @@ FUNCTIONS = Dashboard(
     rows=(
         Row(height=13, panels=(
             (24, ranking("Which take the most time in all?", "jobs", by(FUNCTION, "function"),
-                         [total("time in all", DURATION)])),
-            (24, ranking("Which are slowest? (p95)", "jobs", by(FUNCTION, "function"), [share(95, DURATION)])),
+                         [in_unit(total("time in all", DURATION), MINUTE_NS, "min")])),
+            (24, ranking("Which are slowest? (p95)", "jobs", by(FUNCTION, "function"),
+                         [in_unit(share(95, DURATION), SECOND_NS, "s")])),
         )),
         Row(height=13, panels=(
             (48, table("Every function", "jobs", [by(FUNCTION, "function", size=100)],

@@ -54,12 +54,12 @@ JOB_PAGE = Dashboard(
                        where=f"{PARENT} : * or {ROOT} : * or {DEPENDS_ON} : *")),
         )),
         Row(height=5, panels=(
-            (8, figure("jobs", latest("Last seen", ACTION, type="string"))),
-            (8, figure("jobs", largest("Attempts", "rq.attempt"))),
-            (8, figure("jobs", largest("Longest wait", LAG), where=STARTED)),
-            (8, figure("jobs", total("Time worked", DURATION))),
-            (8, figure("jobs", largest("Payload", PAYLOAD))),
-            (8, figure("logs", among("Log lines of its own", f"{JOB} : *"))),
+            (13, figure("jobs", latest("Last seen", ACTION, type="string"))),
+            (7, figure("jobs", largest("Attempts", "rq.attempt"))),
+            (7, figure("jobs", largest("Longest wait", LAG), where=STARTED)),
+            (7, figure("jobs", total("Time worked", DURATION))),
+            (7, figure("jobs", largest("Payload", PAYLOAD))),
+            (7, figure("logs", among("Own log lines", f"{JOB} : *"))),
         )),
         Row(height=10, panels=(
             (26, table("Each execution", "jobs", [by("rq.execution_id", "execution"), by(ACTION, "ending")],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ..colours import ANY_IS_RED, OF_OBJECTIVE_BANDS, RED, VIOLET
+from ..colours import ANY_IS_RED, BY_OPERATOR, OF_OBJECTIVE_BANDS, RED
 from ..lens import Annotation, by, computed, decimals, distinct, figure, largest, latest, less, newest, table
 from ..words import ACTION, ACTOR, ALARM, ALARM_STATE, OF_OBJECTIVE, QUEUE, RULE, SAMPLED_NOW, SEVERITY, SUBJECT
 from .said import SAMPLED
 
 WORST_WAIT = figure(
     "gauges",
-    largest("Oldest waiting job, of its objective", OF_OBJECTIVE, where=SAMPLED_NOW, bands=OF_OBJECTIVE_BANDS),
+    largest("Oldest job, of its objective", OF_OBJECTIVE, where=SAMPLED_NOW, bands=OF_OBJECTIVE_BANDS),
     subtitle=SAMPLED,
     description="For how long the oldest job of any queue has waited, as a share of the queue's objective.",
 )  # fmt: skip
@@ -33,8 +33,8 @@ OVER_TIME = (
         icon="bell",
     ),
     Annotation(
-        name="operators", label="operator", view="audit", where=f'{ACTOR} : "operator"', text=ACTION, colour=VIOLET,
-        icon="editorComment",
+        name="operators", label="operator", view="audit", where=f'{ACTOR} : "operator"', text=ACTION,
+        colour=BY_OPERATOR, icon="editorComment",
     ),
 )  # fmt: skip
 """What stands as marks on charts over time: alarms that opened, and what operators did."""
@@ -53,8 +53,8 @@ ALARMS = table(
     "Alarms in the time range", "alarms", [by(RULE, "rule", size=30), by(SUBJECT, "subject", size=30)],
     [
         newest("last"),
-        latest("state", ALARM_STATE, type="string"),
-        latest("severity", SEVERITY, type="string"),
+        latest("state", ALARM_STATE, type="string", width=84),
+        latest("severity", SEVERITY, type="string", width=96),
         distinct("times", ALARM),
     ],
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..colours import AMBER, ANY_IS_BAD, BLUE, FAILURE_RATE_BANDS, IN_TIME_BANDS, OF_OBJECTIVE_BANDS
+from ..colours import ANY_IS_BAD, FAILURE_RATE_BANDS, IN_TIME_BANDS, OF_OBJECTIVE_BANDS, RUNS, WAITS
 from ..drawings.happened import HAPPENED
 from ..lens import (
     among,
@@ -36,11 +36,12 @@ from ..words import (
     JOB,
     LAG,
     LAG_OBJECTIVE_MS,
-    MINUTE_MS,
+    MINUTE_S,
     NOT_WELL,
     OF_OBJECTIVE,
     QUEUE,
     SAMPLED_NOW,
+    SECOND_MS,
     SERVICE,
     STARTED,
     STATE_DEAD,
@@ -64,7 +65,7 @@ QUEUE_PAGE = Dashboard(
     ),
     rows=(
         Row(height=6, panels=(
-            (8, figure("gauges", latest("Oldest waiting job, of its objective", OF_OBJECTIVE, where=SAMPLED_NOW,
+            (8, figure("gauges", latest("Oldest job, of its objective", OF_OBJECTIVE, where=SAMPLED_NOW,
                                         bands=OF_OBJECTIVE_BANDS), subtitle=SAMPLED)),
             (8, figure("gauges", latest("Jobs waiting", "rq.queue.depth", where=SAMPLED_NOW), subtitle=SAMPLED)),
             (8, figure("gauges", latest("Workers", "rq.queue.workers", where=SAMPLED_NOW), subtitle=SAMPLED)),
@@ -76,17 +77,17 @@ QUEUE_PAGE = Dashboard(
         Row(height=6, panels=((48, HAPPENED),)),
         Row(height=12, panels=(
             (24, lines("In and out (jobs a minute)", "jobs",
-                       [count("enqueued", ENQUEUED, colour=AMBER, per_minute=True),
-                        count("started", STARTED, colour=BLUE, per_minute=True)])),
-            (24, lines("Oldest waiting job (seconds, from the watch)", "gauges",
-                       [largest("oldest waits for", "rq.queue.oldest_age_s")])),
+                       [count("enqueued", ENQUEUED, colour=WAITS, per_minute=True),
+                        count("started", STARTED, colour=RUNS, per_minute=True)])),
+            (24, lines("Oldest waiting job (minutes, from the watch)", "gauges",
+                       [in_unit(largest("oldest waits for", "rq.queue.oldest_age_s"), MINUTE_S, "min")])),
         )),
         Row(height=12, panels=(
             (24, chart("How long do jobs wait? (how many of each lag)", "jobs", [count("jobs")],
                        x=spread("lag", LAG), where=STARTED)),
-            (24, lines("Lag over time, and the objective", "jobs",
-                       [in_unit(share(percent, LAG), MINUTE_MS, "min") for percent in (50, 95, 99)], where=STARTED,
-                       log=True, line_at=("objective", LAG_OBJECTIVE_MS / MINUTE_MS), annotated=OVER_TIME)),
+            (24, lines("Lag over time, and the objective (logarithmic)", "jobs",
+                       [in_unit(share(percent, LAG), SECOND_MS, "s") for percent in (50, 95, 99)], where=STARTED,
+                       log=True, line_at=("objective", LAG_OBJECTIVE_MS / SECOND_MS), annotated=OVER_TIME)),
         )),
         Row(height=12, panels=(
             (28, table("What is in it? (by function)", "jobs", [by(FUNCTION, "function", size=50)],
@@ -106,7 +107,7 @@ QUEUE_PAGE = Dashboard(
             (24, table("Waited longest", "jobs", [by(JOB, "job", size=50)],
                        [largest("waited", LAG), newest("started")], where=STARTED)),
             (24, table("Latest jobs", "jobs", [by(JOB, "job", size=50)],
-                       [newest("ended"), latest("how", ACTION, type="string"), largest("took", DURATION)],
+                       [newest("ended"), latest("how", ACTION, type="string", width=120)],
                        where=ENDED)),
         )),
         Row(height=9, panels=((48, OF_QUEUES),)),

@@ -5,7 +5,7 @@ What waits now, and for how long, is what the watch samples. All else follows fr
 
 from __future__ import annotations
 
-from ..colours import ANY_IS_BAD, BLUE, FAILURE_RATE_BANDS, IN_TIME_BANDS, VIOLET
+from ..colours import ANY_IS_BAD, FAILURE_RATE_BANDS, IN_TIME_BANDS, RUNS, WAITS
 from ..lens import among, by, chart, count, figure, in_unit, largest, lines, ranking, ratio, share, table, total
 from ..objects import Dashboard, Row
 from ..words import (
@@ -18,6 +18,7 @@ from ..words import (
     LAG_OBJECTIVE_MS,
     LATE,
     MINUTE_MS,
+    MINUTE_NS,
     QUEUE,
     SECOND_NS,
     STARTED,
@@ -39,16 +40,15 @@ QUEUES = Dashboard(
     description="Which queues accrue the most demand, how long jobs wait against the objective, and who keeps up.",
     controls=JOB_CONTROLS,
     rows=(
-        Row(height=5, panels=(
-            (16, WORST_WAIT),
-            (16, figure("states", among("Jobs waiting", STATE_WAITING), subtitle=NOW)),
-            (16, figure("states", among("Jobs running", STATE_RUNNING), subtitle=NOW)),
-        )),
-        Row(height=5, panels=(
-            (24, figure("jobs", ratio(f"Started within {_OBJECTIVE}", IN_TIME, bands=IN_TIME_BANDS), where=STARTED,
+        # Each so narrow that Kibana writes its figure small enough to leave room for when it is of.
+        Row(height=6, panels=(
+            (10, WORST_WAIT),
+            (9, figure("states", among("Jobs waiting", STATE_WAITING), subtitle=NOW)),
+            (9, figure("states", among("Jobs running", STATE_RUNNING), subtitle=NOW)),
+            (10, figure("jobs", ratio(f"Started within {_OBJECTIVE}", IN_TIME, bands=IN_TIME_BANDS), where=STARTED,
                         subtitle=IN_RANGE)),
             # Without a colour: one late job among thousands is no trouble. The share beside it says whether it is.
-            (24, figure("jobs", among(f"Started later than {_OBJECTIVE}", LATE, whole=STARTED), subtitle=IN_RANGE)),
+            (10, figure("jobs", among(f"Started later than {_OBJECTIVE}", LATE, whole=STARTED), subtitle=IN_RANGE)),
         )),
         Row(height=10, panels=((24, WAITING_BY_QUEUE), (
             24, table("What lies where now?", "states", [by(QUEUE, "queue", size=50)],
@@ -57,7 +57,7 @@ QUEUES = Dashboard(
         ))),
         Row(height=12, panels=(
             (24, ranking("Which queues accrue the most demand? (jobs × duration)", "jobs", by(QUEUE, "queue"),
-                         [total("time worked", DURATION)])),
+                         [in_unit(total("time worked", DURATION), MINUTE_NS, "min")])),
             (24, chart("Demand over time, by queue", "jobs",
                        [in_unit(total("time worked", DURATION), SECOND_NS, "s", digits=0)],
                        split=by(QUEUE, "queue", size=8))),
@@ -74,8 +74,8 @@ QUEUES = Dashboard(
         )),
         Row(height=12, panels=(
             (48, lines("Do the workers keep up? (jobs a minute)", "jobs",
-                       [count("enqueued", ENQUEUED, colour=VIOLET, per_minute=True),
-                        count("started", STARTED, colour=BLUE, per_minute=True)])),
+                       [count("enqueued", ENQUEUED, colour=WAITS, per_minute=True),
+                        count("started", STARTED, colour=RUNS, per_minute=True)])),
         )),
         Row(height=10, panels=(
             (48, table("Every queue", "jobs", [by(QUEUE, "queue", size=50)],

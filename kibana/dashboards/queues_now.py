@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..colours import AMBER, BLUE, NONE_IS_BAD, OF_OBJECTIVE_BANDS
-from ..lens import by, count, distinct, earliest, figure, largest, latest, lines, mean, table
+from ..colours import NONE_IS_BAD, OF_OBJECTIVE_BANDS, RUNS, WAITS
+from ..lens import by, count, different, distinct, earliest, figure, largest, latest, lines, mean, table
 from ..objects import Control, Dashboard, Row
 from ..words import (
     DATASET,
@@ -23,7 +23,7 @@ from .now import ALARMS, OPEN_ALARMS, WORST_WAIT
 from .said import SAMPLED
 
 OF_QUEUES = f'{DATASET} : "rq.queue"'
-_LIVE = f"rq.worker.is_live : true and {SAMPLED_NOW}"
+_LIVE, _SAMPLED = "rq.worker.is_live : true", f"rq.worker.is_live : * and {SAMPLED_NOW}"
 
 QUEUES_NOW = Dashboard(
     name="queuesnow",
@@ -37,14 +37,15 @@ QUEUES_NOW = Dashboard(
         Control(field=QUEUE, title="Queue", view="gauges"),
     ),
     rows=(
-        Row(height=6, panels=(
+        Row(height=5, panels=(
             (12, WORST_WAIT),
             (12, OPEN_ALARMS),
             (12, figure("gauges", largest("Most jobs waiting in a queue", "rq.queue.depth", where=SAMPLED_NOW),
                         subtitle=SAMPLED)),
-            (12, figure("gauges", distinct("Live workers", WORKER, _LIVE, bands=NONE_IS_BAD), subtitle=SAMPLED)),
+            (12, figure("gauges", different("Live workers", WORKER, _LIVE, whole=_SAMPLED, bands=NONE_IS_BAD),
+                        subtitle=SAMPLED)),
         )),
-        Row(height=14, panels=(
+        Row(height=8, panels=(
             (48, table("Each queue now", "gauges", [by(QUEUE, "queue", size=100)],
                        [latest("of its objective", OF_OBJECTIVE, where=SAMPLED_NOW, bands=OF_OBJECTIVE_BANDS),
                         latest("oldest waits for", "rq.queue.oldest_age_s", where=SAMPLED_NOW),
@@ -61,15 +62,7 @@ QUEUES_NOW = Dashboard(
                        description="Sampled within the last 6 minutes. No time to empty: it grows, stands still, or "
                                    "its rates are not known.")),
         )),
-        Row(height=12, panels=(
-            (24, lines("In and out of all queues (jobs a minute)", "jobs",
-                       [count("enqueued", ENQUEUED, colour=AMBER, per_minute=True),
-                        count("started", STARTED, colour=BLUE, per_minute=True)])),
-            (24, lines("How long has the oldest job waited? (share of the objective)", "gauges",
-                       [largest("of its objective", OF_OBJECTIVE)], split=by(QUEUE, "queue", size=8),
-                       line_at=("objective", 1))),
-        )),
-        Row(height=10, panels=(
+        Row(height=7, panels=(
             (48, table("What is retried or due next, and when?", "due", [by(FUNCTION, "function", size=50)],
                        [distinct("jobs", JOB), distinct("within 5 minutes", JOB, f"{DUE} < now+5m"),
                         distinct("within an hour", JOB, f"{DUE} < now+1h"),
@@ -77,6 +70,14 @@ QUEUES_NOW = Dashboard(
                        where=DUE_LATER,
                        description="Jobs whose retry or scheduled time lies ahead, whenever that was recorded. One "
                                    "that was cancelled since is among them.")),
+        )),
+        Row(height=12, panels=(
+            (24, lines("In and out of all queues (jobs a minute)", "jobs",
+                       [count("enqueued", ENQUEUED, colour=WAITS, per_minute=True),
+                        count("started", STARTED, colour=RUNS, per_minute=True)])),
+            (24, lines("How long has the oldest job waited? (share of the objective)", "gauges",
+                       [largest("of its objective", OF_OBJECTIVE)], split=by(QUEUE, "queue", size=8),
+                       line_at=("objective", 1))),
         )),
         Row(height=12, panels=(
             (24, lines("How busy are the workers? (mean utilisation)", "gauges",

@@ -8,13 +8,12 @@ from ..colours import ANY_IS_BAD, MEMORY_BANDS, MEMORY_LIMIT_PERCENT
 from ..drawings.fattest import FATTEST
 from ..lens import by, chart, figure, largest, latest, lines, mean, table
 from ..objects import Control, Dashboard, Row
-from ..words import DATASET, SAMPLED_NOW, SERVICE
+from ..words import DATASET, KINDS_OF_KEYS, SAMPLED_NOW, SERVICE
 from .said import SAMPLED
 
 OF_REDIS = f'{DATASET} : "rq.redis"'
 _ADDRESS = "rq.redis.address"
 _SINCE_START = "in the time range: since Redis's start"
-_KINDS = ("job", "result", "queue", "registry", "dependents", "shipper", "other")
 
 REDIS = Dashboard(
     name="redis",
@@ -43,13 +42,13 @@ REDIS = Dashboard(
         Row(height=13, panels=(
             (28, lines("Used of its limit (%), and where the alarm opens", "gauges",
                        [largest("used", "rq.redis.used_percent")], where=OF_REDIS,
-                       line_at=("alarm opens", MEMORY_LIMIT_PERCENT))),
+                       line_at=("alarm", MEMORY_LIMIT_PERCENT))),
             (20, FATTEST),
         )),
         Row(height=12, panels=(
             (24, chart("What fills it? (estimated from a sample of keys)", "gauges",
                        [mean(kind, f"rq.redis.bytes_by_kind.{kind}", colour=colour)
-                        for kind, colour in zip(_KINDS, NAMED, strict=False)],
+                        for kind, colour in zip(KINDS_OF_KEYS, NAMED, strict=False)],
                        series="area_stacked", where=OF_REDIS)),
             (24, lines("Used, and its limit", "gauges",
                        [largest("used", "rq.redis.used_bytes", colour=NAMED[0]),

@@ -22,12 +22,12 @@ SHIPPER = Dashboard(
     controls=(Control(field=HOST, title="Host", view="shipper"),),
     rows=(
         Row(height=5, panels=(
-            (10, figure("shipper", largest("Retrying for", _RETRYING, where=HEARD_NOW, bands=ANY_IS_BAD),
+            (8, figure("shipper", largest("Retrying for", _RETRYING, where=HEARD_NOW, bands=ANY_IS_BAD),
                         subtitle=_NOW)),
-            (10, figure("shipper", largest("Backlog", _BACKLOG, where=HEARD_NOW), subtitle=_NOW)),
-            (10, figure("shipper", largest("Dead letters", _DEAD, bands=ANY_IS_BAD), subtitle=IN_RANGE)),
-            (9, figure("shipper", largest("Longest lag", _LAG), subtitle=IN_RANGE)),
-            (9, figure("shipper", newest("Last status"), subtitle=IN_RANGE)),
+            (8, figure("shipper", largest("Backlog", _BACKLOG, where=HEARD_NOW), subtitle=_NOW)),
+            (8, figure("shipper", largest("Dead letters", _DEAD, bands=ANY_IS_BAD), subtitle=IN_RANGE)),
+            (8, figure("shipper", largest("Longest lag", _LAG), subtitle=IN_RANGE)),
+            (16, figure("shipper", newest("Last status"), subtitle=IN_RANGE)),
         )),
         Row(height=9, panels=(
             (24, table("Shippers: last heard of, by host", "shipper", [by(HOST, "host", size=100)],

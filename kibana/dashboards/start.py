@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..colours import NONE_IS_BAD
+from ..colours import ANY_IS_GOOD
 from ..lens import count, figure, newest
 from ..objects import Control, Dashboard, Row, Text
 from ..words import HEARD_NOW, SERVICE
@@ -32,10 +32,10 @@ START = Dashboard(
     controls=(Control(field=SERVICE, title="Service", view="records"),),
     rows=(
         Row(height=6, panels=(
-            (12, figure("jobs", count("Records of jobs", HEARD_NOW), subtitle=_RECENT)),
-            (12, figure("shipper", count("Status of the shipper", HEARD_NOW, bands=NONE_IS_BAD), subtitle=_RECENT)),
-            (12, figure("gauges", count("Samples of the watch", HEARD_NOW, bands=NONE_IS_BAD), subtitle=_RECENT)),
-            (12, figure("jobs", newest("Newest record of a job"), subtitle="in the time range")),
+            (10, figure("jobs", count("Records of jobs", HEARD_NOW, bands=ANY_IS_GOOD), subtitle=_RECENT)),
+            (10, figure("shipper", count("Status of the shipper", HEARD_NOW, bands=ANY_IS_GOOD), subtitle=_RECENT)),
+            (10, figure("gauges", count("Samples of the watch", HEARD_NOW, bands=ANY_IS_GOOD), subtitle=_RECENT)),
+            (18, figure("jobs", newest("Newest record of a job"), subtitle="in the time range")),
         )),
         Row(height=15, panels=((48, Text(markdown=_CHECKS.strip())),)),
     ),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from ..colours import ANY_IS_BAD, NONE_IS_BAD
 from ..drawings.running import RUNNING_NOW
-from ..lens import by, distinct, figure, largest, latest, lines, mean, table
+from ..lens import by, different, distinct, figure, largest, latest, lines, mean, table
 from ..objects import Control, Dashboard, Row
 from ..words import DATASET, FUNCTION, HOST, JOB, QUEUE, SAMPLED_NOW, SERVICE, WORKER
 from .said import SAMPLED
 
 OF_WORKERS = f'{DATASET} : "rq.worker"'
-_LIVE, _SILENT = (f"rq.worker.is_live : {alive} and {SAMPLED_NOW}" for alive in ("true", "false"))
-_BUSY = f"rq.worker.running_jobs > 0 and {SAMPLED_NOW}"
+_LIVE, _SILENT = "rq.worker.is_live : true", "rq.worker.is_live : false"
+_SAMPLED = f"rq.worker.is_live : * and {SAMPLED_NOW}"
+_BUSY = "rq.worker.running_jobs > 0"
 
 WORKERS = Dashboard(
     name="workers",
@@ -26,27 +27,27 @@ WORKERS = Dashboard(
         Control(field=FUNCTION, title="Function", view="gauges"),
     ),
     rows=(
-        Row(height=6, panels=(
-            (12, figure("gauges", distinct("Live workers", WORKER, _LIVE, bands=NONE_IS_BAD), subtitle=SAMPLED)),
-            (12, figure("gauges", distinct("Silent workers", WORKER, _SILENT, bands=ANY_IS_BAD), subtitle=SAMPLED,
+        Row(height=5, panels=(
+            (12, figure("gauges", different("Live workers", WORKER, _LIVE, whole=_SAMPLED, bands=NONE_IS_BAD),
+                        subtitle=SAMPLED)),
+            (12, figure("gauges", different("Silent workers", WORKER, _SILENT, whole=_SAMPLED, bands=ANY_IS_BAD),
+                        subtitle=SAMPLED,
                         description="They neither ended in order nor are they heard of: killed, hung, or their host "
                                     "is gone.")),
-            (12, figure("gauges", distinct("Busy workers", WORKER, _BUSY), subtitle=SAMPLED)),
+            (12, figure("gauges", different("Busy workers", WORKER, _BUSY, whole=_SAMPLED), subtitle=SAMPLED)),
             (12, figure("gauges", largest("Runs for the longest time", "rq.worker.busy_s", where=SAMPLED_NOW),
                         subtitle=SAMPLED)),
         )),
-        Row(height=13, panels=((48, RUNNING_NOW),)),
+        Row(height=9, panels=((48, RUNNING_NOW),)),
         Row(height=14, panels=(
             (48, table("Each worker now", "gauges", [by(WORKER, "worker", size=200), by(HOST, "host")],
                        [latest("silent for", "rq.worker.heartbeat_age_s", where=SAMPLED_NOW),
                         latest("alive", "rq.worker.is_live", type="boolean", where=SAMPLED_NOW),
-                        latest("state", "rq.worker.state", type="string", where=SAMPLED_NOW),
                         latest("queues", "rq.worker.queues", type="string", where=SAMPLED_NOW),
                         latest("runs for", "rq.worker.busy_s", where=SAMPLED_NOW),
-                        latest("last function", FUNCTION, type="string"), latest("last job", JOB, type="string"),
-                        latest("memory", "rq.worker.rss_bytes", where=SAMPLED_NOW),
-                        latest("succeeded", "rq.worker.successes", where=SAMPLED_NOW),
-                        latest("failed", "rq.worker.failures", where=SAMPLED_NOW)], where=OF_WORKERS)),
+                        latest("last function", FUNCTION, type="string", width=160),
+                        latest("last job", JOB, type="string"),
+                        latest("memory", "rq.worker.rss_bytes", where=SAMPLED_NOW)], where=OF_WORKERS)),
         )),
         Row(height=12, panels=(
             (16, lines("How busy are they? (mean utilisation, by queue)", "gauges",

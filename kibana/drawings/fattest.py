@@ -7,8 +7,8 @@ from ..vega import Drawing, ask, derived, formula, mark, only, scaled, signal, u
 from ..words import DATASET, TIME
 
 _BYTES = (
-    "{0} < 1048576 ? format({0} / 1024, '.1f') + ' KiB' : {0} < 1073741824 ? format({0} / 1048576, '.1f') + ' MiB' : "
-    "format({0} / 1073741824, '.2f') + ' GiB'"
+    "{0} < 1024 ? format({0}, '.0f') + 'B' : {0} < 1048576 ? format({0} / 1024, '.1f') + 'KB' : "
+    "{0} < 1073741824 ? format({0} / 1048576, '.1f') + 'MB' : format({0} / 1073741824, '.2f') + 'GB'"
 )
 
 FATTEST = Drawing(

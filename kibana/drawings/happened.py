@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..colours import AMBER, BLUE, RED, VIOLET
+from ..colours import AMBER, BLUE, BY_OPERATOR, RED
 from ..vega import CLOCK, Drawing, ask, derived, formula, mark, only, signal, unfold, value
 from ..words import SERVICE, TIME, VERSION
 
@@ -28,7 +28,7 @@ _FITS_LEFT = (
     "!datum.next && scale('x', datum.at) - scale('x', datum.before || begin) > 250 "
     "&& width - scale('x', datum.at) < 200"
 )
-_SHOWN = f"({_FITS} > 30 || {_FITS_LEFT}) ? 1 : 0"
+_SHOWN = f"({_FITS} > 60 || {_FITS_LEFT})"
 
 
 def _text(source: str, middle: str, beside: int) -> dict[str, object]:
@@ -36,7 +36,7 @@ def _text(source: str, middle: str, beside: int) -> dict[str, object]:
     return mark(
         "text", source, x=f"scale('x', datum.at) + ({left} ? -{beside} : {beside})", y=middle,
         align=f"{left} ? 'right' : 'left'", baseline=value("middle"), fontSize=value(11),
-        limit=f"{left} ? 240 : {_FITS}", opacity=_SHOWN, text="datum.text",
+        limit=f"{left} ? 240 : {_FITS}", text=f"{_SHOWN} ? datum.text : ''",
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ HAPPENED = Drawing(
              y=value(int(_lane("alarms"))), height=value(18), fill="datum.colour", fillOpacity=value(0.75),
              tooltip="datum.s.message", description="datum.text"),
         _text("alarms", f"{_lane('alarms')} + 9", 5),
-        *_labelled("operators", VIOLET, "diamond"),
+        *_labelled("operators", BY_OPERATOR, "diamond"),
         *_labelled("releases", BLUE, "triangle-right"),
     ],
 )  # fmt: skip

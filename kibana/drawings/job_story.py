@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shipper.state import CLOSING_ACTIONS, WAITING_ACTIONS
 
-from ..colours import AMBER, BLUE, GREEN, GREY, RED
+from ..colours import DUE_LATER, GREY, MEANINGS, RUNS, WAITS
 from ..vega import (
     CLOCK,
     ENDINGS,
@@ -22,13 +22,12 @@ from ..vega import (
     unfold,
     value,
 )
-from ..words import JOB, TIME
+from ..words import ACTION, JOB, TIME
 
 JOBS = "rq-job-*"
 NO_ONE_JOB = "Choose one job above, or follow a job's id from another page."
 ROWS = 8  # attempts that are drawn, the newest
 TRACE_LINES = 16  # of a stack trace, the innermost
-WAITED, PAUSED, RUNNING = "#B0BCD0", "#E4D9A8", BLUE
 
 # A job that could not get into a critical section goes on unless it was put back: then it has a time for that.
 _ENDED = (
@@ -36,7 +35,7 @@ _ENDED = (
 )
 _NOT_STARTED = f"indexof({sorted(WAITING_ACTIONS)!s}, datum.action) >= 0"
 _COLOURS = {action.removeprefix("job-"): colour for action, colour in ENDINGS.items()}
-_COLOURS |= {"waited": WAITED, "paused until the next attempt": PAUSED, "running": RUNNING}
+_COLOURS |= {"waited": WAITS, "paused until the next attempt": DUE_LATER, "running": RUNS}
 
 
 def _bar(name: str, where: str, start: str, end: str, kind: str) -> dict[str, object]:
@@ -120,7 +119,8 @@ ATTEMPTS = Drawing(
     ],
     axes=[{"orient": "bottom", "scale": "x", "tickCount": 6, "labelOverlap": True,
            "format": {**CLOCK, "seconds": "%H:%M:%S"}}],
-    legends=[{"fill": "colour", "orient": "top", "symbolType": "square", "values": {"signal": "kinds"}}],
+    legends=[{"fill": "colour", "orient": "top", "direction": "horizontal", "symbolType": "square",
+              "values": {"signal": "kinds"}}],
     marks=[
         mark("rect", "all bars", x=scaled("x", "from"),
              # A run of milliseconds beside a wait of hours is seen, too.
@@ -177,7 +177,7 @@ _STATES = {action: action.removeprefix("job-") for action in ENDINGS} | {
     "job-rate-limited": "waiting for its rate limit", "job-refused": "refused",
 }  # fmt: skip
 _FAULT = "fault ? fault.type + (fault.message ? ': ' + split(fault.message, '\\n')[0] : '') : ''"
-_STATE_COLOURS = {"finished": GREEN, "retried": AMBER, "dead": RED, "running": BLUE}
+_STATE_COLOURS = {_STATES[action]: colour for action, colour in MEANINGS[ACTION].items()}
 _LINES = ", ".join(
     (
         _line("function", "last.code ? last.code.function.name : '-'"),
@@ -215,9 +215,11 @@ STORY = Drawing(
         signal("half", "floor(width * 0.4)"),
     ],
     marks=[
-        mark("text", x=value(0), y=value(18), fontSize=value(22), fontWeight=value("bold"), limit="width",
-             text=f"one ? upper(slice(state, 0, 1)) + slice(state, 1) : \"{NO_ONE_JOB}\"", description="state",
-             fill=f"one ? {either(_STATE_COLOURS, 'state', GREY)} : '{GREY}'"),
+        # In the colour of text, with a spot of the state's own: yellow letters on white cannot be read.
+        mark("symbol", x=value(9), y=value(10), size=value(260), opacity="one ? 1 : 0",
+             fill=either(_STATE_COLOURS, "state", GREY)),
+        mark("text", x="one ? 26 : 0", y=value(18), fontSize=value(22), fontWeight=value("bold"), limit="width - 26",
+             text=f"one ? upper(slice(state, 0, 1)) + slice(state, 1) : \"{NO_ONE_JOB}\"", description="state"),
         mark("text", x=value(0), y=value(42), fontSize=value(14), limit="width", description=_FAULT,
              text=_FAULT),
         mark("text", "facts", x=value(0), y="68 + datum.n * 18", fontSize=value(12), opacity=value(0.7),

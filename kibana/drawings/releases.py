@@ -32,8 +32,8 @@ _FUNCTIONS = {
     "terms": {"field": FUNCTION, "size": 200},
     "aggs": {"p95": {"percentiles": {"field": "event.duration", "percents": [95]}}, "failed": {"filter": _FAILED}},
 }
-_COLUMNS = {"name": 0.0, "values": 0.36, "middle": 0.74}  # where they begin, of the width
-_BAR = 0.14  # of the width, to each side of the middle
+_COLUMNS = {"name": 0.0, "values": 0.34, "middle": 0.68}  # where they begin, of the width
+_BAR = 0.13  # of the width, to each side of the middle
 
 
 def _comparison(
@@ -110,15 +110,16 @@ def _comparison(
         ],
         scales=[
             {"name": "y", "type": "band", "paddingInner": 0.25,
-             "range": [26, {"signal": "min(height, 26 + 34 * length(data('compared')))"}],
+             "range": [36, {"signal": "min(height, 36 + 34 * length(data('compared')))"}],
              "domain": {"data": "compared", "field": "function", "sort": {"op": "min", "field": "rank"}}},
             {"name": "length", "type": "linear", "domain": [0, {"signal": "most"}],
              "range": [0, {"signal": f"width * {_BAR}"}]},
         ],
         marks=[
             mark("text", x=value(0), y=value(12), fontSize=value(13), fontWeight=value("bold"), limit="width",
-                 text=f"headline + (length(data('few')) ? '  (pale: fewer than {ENOUGH} executions)' : '')",
-                 description="headline"),
+                 text="headline", description="headline"),
+            mark("text", x=value(0), y=value(28), fontSize=value(11), opacity=value(0.8), limit="width",
+                 text=f"length(data('few')) ? 'pale: fewer than {ENOUGH} executions in one of them' : ''"),
             {**mark("text", "compared", x=value(0), y=scaled("y", "function", band=0.5), baseline=value("middle"),
                     fontSize=value(12), opacity="datum.enough ? 1 : 0.55", limit="values_x - 10",
                     # From its last part: what tells functions apart stands there.
@@ -209,8 +210,8 @@ NEW_ERRORS = Drawing(
         }]},
     ],
     scales=[
-        {"name": "y", "type": "band", "range": "height", "domain": {"data": "errors", "field": "e.key",
-                                                                  "sort": {"op": "min", "field": "rank"}}},
+        {"name": "y", "type": "band", "range": [0, {"signal": "min(height, 44 * any)"}],
+         "domain": {"data": "errors", "field": "e.key", "sort": {"op": "min", "field": "rank"}}},
     ],
     marks=[
         {**mark("text", "errors", x=value(0), y="scale('y', datum.e.key) + 16", fontSize=value(13),

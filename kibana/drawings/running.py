@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..colours import AMBER, BLUE, GREY, RED
+from ..colours import AMBER, RED, RUNS
 from ..vega import Drawing, ask, derived, formula, mark, only, scaled, signal, span, unfold, value
 from ..words import ACTION, DATASET, DURATION, FUNCTION, JOB, TIME
 
@@ -61,8 +61,7 @@ RUNNING_NOW = Drawing(
              "ops": ["row_number"], "as": ["rank"]},
             only(f"datum.rank <= {ROWS}"),
             formula("text", f"({span('datum.ms')}) + ' (' + {_USUAL} + '), ' + {_DONE} + datum.w.key"),
-            formula("colour", f"!datum.p95 ? '{GREY}' : datum.times >= {OVERDUE} ? '{RED}' : "
-                              f"datum.times >= {LATE} ? '{AMBER}' : '{BLUE}'"),
+            formula("colour", f"datum.times >= {OVERDUE} ? '{RED}' : datum.times >= {LATE} ? '{AMBER}' : '{RUNS}'"),
         ),
     ],
     signals=[

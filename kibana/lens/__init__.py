@@ -23,6 +23,7 @@ from .columns import (
     computed,
     count,
     decimals,
+    different,
     distinct,
     earliest,
     in_unit,
@@ -44,7 +45,7 @@ from .pictures import chart, donut, figure, lines, ranking, table
 __all__ = [
     "PERCENT", "PERCENTILES", "RECORDS", "SORTABLE", "Annotation", "Column", "Panel", "among", "attributes", "by",
     "by_outcome",
-    "chart", "computed", "count", "decimals", "distinct", "donut", "earliest", "figure", "in_unit", "kql", "largest",
-    "latest", "less", "lines", "mean", "newest", "over", "over_time", "ranking", "ratio", "share", "spread", "table",
-    "times", "total",
+    "chart", "computed", "count", "decimals", "different", "distinct", "donut", "earliest", "figure", "in_unit",
+    "kql", "largest", "latest", "less", "lines", "mean", "newest", "over", "over_time", "ranking", "ratio",
+    "share", "spread", "table", "times", "total",
 ]  # fmt: skip

@@ -140,7 +140,9 @@ def distinct(label: str, of: str, where: str = "", *, bands: Bands = ()) -> Colu
     return Column(label=label, operation="unique_count", of=of, where=where, bands=bands, params={"emptyAsNull": False})
 
 
-def latest(label: str, of: str, *, type: str = "number", where: str = "", bands: Bands = ()) -> Column:
+def latest(
+    label: str, of: str, *, type: str = "number", where: str = "", bands: Bands = (), width: int | None = None
+) -> Column:
     """The value of the last record that has one."""
     return Column(
         label=label,
@@ -150,6 +152,7 @@ def latest(label: str, of: str, *, type: str = "number", where: str = "", bands:
         params={"sortField": TIME},
         where=both(f'"{of}" : *', where) if where else f'"{of}" : *',
         bands=bands,
+        width=width,
     )
 
 
@@ -165,8 +168,11 @@ def computed(
 
 
 def decimals(number: int, suffix: str = "") -> dict[str, Any]:
-    """A number's format: so many decimals, and a unit."""
-    return {"id": "number", "params": {"decimals": number, **({"suffix": suffix} if suffix else {})}}
+    """A number's format: so many decimals, zeros at the end apart, and a unit."""
+    params: dict[str, Any] = {"decimals": number, **({"suffix": suffix} if suffix else {})}
+    if not number:
+        return {"id": "number", "params": params}
+    return {"id": "custom", "params": {**params, "pattern": f"0,0.[{'0' * number}]"}}
 
 
 PERCENT = {"id": "percent", "params": {"decimals": 1}}
@@ -180,12 +186,20 @@ def ratio(label: str, part: str, *, whole: str = "", bands: Bands = (), colour: 
 
 def among(label: str, part: str, *, whole: str = "", bands: Bands = (), colour: str | None = None) -> Column:
     """How many records match `part`, and no answer where none matches `whole`: no data is not zero, nor good."""
-    any_at_all = over(count("some", whole), count("as many", whole))
-    figure = times(count("part", both(part, whole)), any_at_all)
-    return computed(label, figure, format=decimals(0), bands=bands, colour=colour)
+    return _if_any(label, count("part", both(part, whole)), whole, bands=bands, colour=colour)
 
 
-def in_unit(figure: Column, divisor: float, unit: str, *, digits: int = 2) -> Column:
+def different(label: str, of: str, part: str, *, whole: str, bands: Bands = ()) -> Column:
+    """How many values of a field there are where `part` matches, and no answer where nothing matches `whole`."""
+    return _if_any(label, distinct("values", of, both(part, whole)), whole, bands=bands)
+
+
+def _if_any(label: str, figure: Column, whole: str, *, bands: Bands = (), colour: str | None = None) -> Column:
+    one = over(count("some", whole), count("as many", whole))
+    return computed(label, times(figure, one), format=decimals(0), bands=bands, colour=colour)
+
+
+def in_unit(figure: Column, divisor: float, unit: str, *, digits: int = 3) -> Column:
     """A figure in a unit whose round numbers an axis can be divided by, such as minutes instead of milliseconds."""
     return computed(
         figure.label,

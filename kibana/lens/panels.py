@@ -41,7 +41,8 @@ class Annotation:
             "key": {"type": "point_in_time"},
             "timeField": TIME,
             "filter": {"type": "kibana_query", **kql(self.where)},
-            "textVisibility": True,
+            # Names that stand close together would lie upon each other: they are shown as the mouse rests on a mark.
+            "textVisibility": False,
             "textField": self.text,
             "color": self.colour,
             "icon": self.icon,

@@ -6,10 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..colours import BLUE, RED, palette, stored
+from ..words import DEPENDS_ON, JOB, PARENT, RELATIVE, ROOT
 from .columns import Column, over_time
 from .panels import LAYER, LINE_LAYER, Annotation, Panel, columns_of
 
-TIME_WIDTH = 170  # pixels: a date and its time in one line
+# Widths of columns in pixels. Figures have what their numbers and the longest word of their heading need, so that names
+# have all the rest: Kibana would give each column the same, and cut the names.
+TIME_WIDTH = 170  # a date and its time in one line
+TO_THE_MILLISECOND = 200
+BOOLEAN_WIDTH = 84
+ID_WIDTH = 272  # a UUID
+NUMBER_WIDTH = 90
+_CHARACTER, _AROUND, _ARROW = 8, 36, 24  # of a heading: a bold character, space with its menu, the arrow of the order
+
+IDS = frozenset({JOB, PARENT, ROOT, DEPENDS_ON, RELATIVE})
 
 
 def figure(view: str, column: Column, *, where: str = "", subtitle: str = "", description: str = "") -> Panel:
@@ -46,7 +56,8 @@ def table(
     description: str = "",
 ) -> Panel:
     """A table, ordered by its first figure. `across` sets its values side by side, each with all figures."""
-    columns = [_table_column(column) for column in (*groups, *figures)]
+    alone = sum(1 for one in (*groups, *figures) if one.type == "string" and not one.width) == 1
+    columns = [_table_column(column, view, ordered=column is figures[0], alone=alone) for column in (*groups, *figures)]
     picture: dict[str, Any] = {
         "layerId": LAYER,
         "layerType": "data",
@@ -118,16 +129,18 @@ def chart(
         pictures.append(drawn)
     pictures += [one.layer() for one in annotated]
     several = split is not None or len(figures) > 1
+    many = split is not None or len(figures) > 3  # below a chart are two lines of names, others have to be scrolled to
     picture = {
         "preferredSeriesType": series,
-        "legend": {"isVisible": several, "position": "bottom", "shouldTruncate": False},
+        "legend": {"isVisible": several, "position": "right" if many else "bottom", "shouldTruncate": False},
         "valueLabels": "show" if series == "bar_horizontal" else "hide",
         "fittingFunction": "Linear" if series == "line" else "None",
         "axisTitlesVisibilitySettings": {"x": False, "yLeft": False, "yRight": False},
         "layers": pictures,
     }
     if log:
-        picture["yLeftScale"] = "log"
+        # By the values alone: an axis that has to hold 0 begins at 1 instead, and hides whatever is less.
+        picture |= {"yLeftScale": "log", "yLeftExtent": {"mode": "dataBounds"}}
     return Panel(
         title=title,
         view=view,
@@ -188,12 +201,20 @@ def donut(title: str, view: str, group: Column, of: Column, *, where: str = "", 
     )
 
 
-def _table_column(column: Column) -> dict[str, Any]:
+def _table_column(column: Column, view: str, *, ordered: bool, alone: bool) -> dict[str, Any]:
     state: dict[str, Any] = {"columnId": column.id}
-    if column.type == "date" and not column.bucketed:
-        state["width"] = TIME_WIDTH
-    elif column.width:
-        state["width"] = column.width
+    if width := column.width or _width(column, view, ordered, alone):
+        state["width"] = width
     if column.bands:
         state |= {"colorMode": "cell", "palette": palette(column.bands)}
     return state
+
+
+def _width(column: Column, view: str, ordered: bool, alone: bool) -> int | None:
+    if column.bucketed or column.type == "string":
+        return None if alone or column.of not in IDS else ID_WIDTH
+    if column.type == "date":
+        return TO_THE_MILLISECOND if view == "records" else TIME_WIDTH
+    word = max(len(one) for one in column.label.split())
+    heading = word * _CHARACTER + _AROUND + (_ARROW if ordered else 0)
+    return max(heading, BOOLEAN_WIDTH if column.type == "boolean" else NUMBER_WIDTH)

@@ -20,7 +20,7 @@ from ..diagnosis import unreachable
 from ..errors import DestinationError, Refused, Unreachable
 from ..settings import Settings
 
-OLDEST = (8, 19)
+OLDEST = (8, 12)
 """The oldest Kibana that can import the objects: (major, minor)."""
 REQUEST_TIMEOUT_S = 120.0  # the import takes a second or two, and longer if Kibana has just started
 

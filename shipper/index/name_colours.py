@@ -24,13 +24,13 @@ NAMED = (
 )  # fmt: skip
 """All different also to people who are colour-blind, and unlike the colours of the outcomes (kibana/colours.py)."""
 
-# Field → the dataset in whose records its names are looked for.
+# Field → the datasets in whose records its names are looked for.
 FIELDS = {
-    "messaging.destination.name": "rq.job",
-    "service.version": "rq.job",
-    "code.function.name": "rq.job",
-    "error.type": "rq.job",
-    "host.name": "rq.shipper",
+    "messaging.destination.name": ("rq.job",),
+    "service.version": ("rq.job",),
+    "code.function.name": ("rq.job",),
+    "error.type": ("rq.job",),
+    "host.name": ("rq.shipper", "rq.metric"),
 }
 LOOK_BACK = "now-30d"
 SIZE = 50
@@ -64,8 +64,8 @@ def found(client: Elasticsearch, settings: Settings) -> dict[str, list[str]]:
     """The names of the last 30 days, by field: those with the most records. Raises DestinationError."""
     recent = {"range": {"@timestamp": {"gte": LOOK_BACK}}}
     names: dict[str, list[str]] = {}
-    for dataset in sorted(set(FIELDS.values())):
-        fields = [field for field, its in FIELDS.items() if its == dataset]
+    for dataset in sorted({dataset for its in FIELDS.values() for dataset in its}):
+        fields = [field for field, its in FIELDS.items() if dataset in its]
         with translated_errors(settings):
             answer = client.search(
                 index=indices(dataset, settings.namespace),
@@ -75,7 +75,7 @@ def found(client: Elasticsearch, settings: Settings) -> dict[str, list[str]]:
                 aggs={field: {"terms": {"field": field, "size": SIZE}} for field in fields},
             )
         for field, one in answer.get("aggregations", {}).items():
-            names[field] = [str(bucket["key"]) for bucket in one["buckets"]]
+            names.setdefault(field, []).extend(str(bucket["key"]) for bucket in one["buckets"])
     return names
 
 

@@ -179,9 +179,10 @@ def running(day: Day) -> list[str]:
 
 
 def fattest(day: Day) -> list[str]:
-    return [
-        f"{function}: {size / 1024:.1f} KiB, {jobs} jobs" for function, (jobs, size, _) in known_watch.FATTEST.items()
-    ]
+    def written(size: int) -> str:
+        return f"{size}B" if size < 1024 else f"{size / 1024:.1f}KB"
+
+    return [f"{function}: {written(size)}, {jobs} jobs" for function, (jobs, size, _) in known_watch.FATTEST.items()]
 
 
 SAID: dict[str, Callable[[Day], list[str]]] = {

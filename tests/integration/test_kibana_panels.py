@@ -46,6 +46,7 @@ from tests.kibana_figures import (
     last,
     late,
     minutes,
+    minutes_worked,
     most,
     n,
     newest,
@@ -68,6 +69,7 @@ from tests.kibana_figures import (
     started,
     states,
     summed,
+    thousandths,
     time,
     timed,
     version,
@@ -108,7 +110,7 @@ EXPECTED = {
         "Jobs waiting": Expected("states", {"jobs_waiting": n(states("waiting"))}),
         "Duration, p95": Expected("rq.job", {"duration_p95": p(95, "seconds", NS)}),
         "Wait before the start, p95": Expected("rq.job", {"wait_before_the_start_p95": p(95, "lag_ms")}, where=started),
-        "Oldest waiting job, of its objective": WORST_WAIT,
+        "Oldest job, of its objective": WORST_WAIT,
         "Open alarms": Expected("rq.alert", {"open_alarms": lambda rows: kinds("alarm")(rows) - n(over)(rows)}),
         "Oldest waiting job, by queue, now": WAITING_BY_QUEUE,
         "Alarms in the time range": Expected(
@@ -121,19 +123,19 @@ EXPECTED = {
         "Failure rate over time": Expected("rq.job", {"failed": part(failed)}, time, attempted),
         "How long jobs take (logarithmic)": Expected("rq.job", seconds(p50 | p95 | p99), time, timed),
         "How long jobs wait, and the objective (logarithmic)": Expected(
-            "rq.job", minutes(lag50 | lag95 | lag99), time, started
+            "rq.job", thousandths(lag50 | lag95 | lag99), time, started
         ),
-        "Busiest queues, by time worked": Expected("rq.job", worked, {"queue": queue}, timed),
-        "Slowest functions, by p95": Expected("rq.job", p95, {"function": function}, timed),
+        "Busiest queues, by time worked": Expected("rq.job", minutes_worked, {"queue": queue}, timed),
+        "Slowest functions, by p95": Expected("rq.job", seconds(p95), {"function": function}, timed),
         "What is dead now": Expected(
             "states", {"dead": n()}, {"function": function, "what_failed": of_state, "queue": queue}, states("dead")
         ),
     },
     "RQ: functions": {
         "Which take the most time in all?": Expected(
-            "rq.job", {"time_in_all": summed("seconds", NS)}, {"function": function}, timed
+            "rq.job", {"time_in_all": in_unit(summed("seconds", NS), 60 * NS)}, {"function": function}, timed
         ),
-        "Which are slowest? (p95)": Expected("rq.job", p95, {"function": function}, timed),
+        "Which are slowest? (p95)": Expected("rq.job", seconds(p95), {"function": function}, timed),
         "Every function": Expected(
             "rq.job",
             {"time_in_all": summed("seconds", NS), "attempts": n(attempted), **p50, **p95,
@@ -178,8 +180,10 @@ EXPECTED = {
         ),
         "Jobs waiting": Expected("states", {"jobs_waiting": n(states("waiting"))}),
         "Jobs running": Expected("states", {"jobs_running": n(states("running"))}),
-        "Which queues accrue the most demand? (jobs × duration)": Expected("rq.job", worked, {"queue": queue}, timed),
-        "Oldest waiting job, of its objective": WORST_WAIT,
+        "Which queues accrue the most demand? (jobs × duration)": Expected(
+            "rq.job", minutes_worked, {"queue": queue}, timed
+        ),
+        "Oldest job, of its objective": WORST_WAIT,
         "Oldest waiting job, by queue, now": WAITING_BY_QUEUE,
         "Demand over time, by queue": Expected("rq.job", seconds(worked), {"queue": queue, **time}, timed),
         "How long do jobs wait before they start?": Expected(
@@ -244,7 +248,7 @@ EXPECTED = {
         "Longest wait": Expected("rq.job", {"longest_wait": most("lag_ms")}, where=started),
         "Time worked": Expected("rq.job", worked),
         "Payload": Expected("rq.job", {"payload": most("size")}),
-        "Log lines of its own": Expected("rq.app", {"log_lines_of_its_own": n(lambda one: one.job)}),
+        "Own log lines": Expected("rq.app", {"own_log_lines": n(lambda one: one.job)}),
         "Each execution": Expected(
             "rq.job", {"attempt": most("attempt"), "took": summed("seconds", NS), "waited": most("lag_ms")},
             {"execution": attribute("execution"), "ending": attribute("action")}, timed,
@@ -276,7 +280,7 @@ EXPECTED = {
             "records", {"records": n(), "last_seen": newest}, {"customer": attribute("customer")}
         ),
         "Their users": Expected("records", {"records": n(), "last_seen": newest}, {"user": attribute("user")}),
-        "What was done": Expected("records", {"times": n(), "last_seen": newest}, {"action": attribute("action")}),
+        "What was done": Expected("records", {"times": n()}, {"action": attribute("action")}),
         "Their jobs, by function": Expected(
             "rq.job", {"attempts": n(attempted), **worked, "retried": n(retried), "dead": n(dead), **rate},
             {"function": function},
@@ -470,8 +474,13 @@ def test_the_objective_is_drawn_where_the_figures_count_it(shown: Shown) -> None
     assert lines
     for one in lines:
         (row,) = rows_of(one.layers["line"], {"aggregations": {}}, INTERVAL_MS)
-        opens = options.RedisMemory().percent
-        assert row == ({"alarm_opens": opens} if "RQ: Redis" in one.name else {"objective": LAG_OBJECTIVE_MS / 60_000})
+        if "RQ: Redis" in one.name:
+            assert row == {"alarm": options.RedisMemory().percent}
+        elif "share of the objective" in one.name:
+            assert row == {"objective": 1}
+        else:
+            of_a_unit = 1000 if "logarithmic" in one.name else 60_000
+            assert row == {"objective": LAG_OBJECTIVE_MS / of_a_unit}
 
 
 # What each saved search is to find, as jobs or records; and by what it is sorted.

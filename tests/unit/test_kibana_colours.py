@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import combinations
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 
 from kibana import colours
 from kibana.colours import AMBER, GREEN, GREY, MEANINGS, NAMES, NEUTRAL, RED
+from kibana.drawings.happened import HAPPENED
+from kibana.drawings.job_story import ATTEMPTS, STORY
+from kibana.drawings.running import RUNNING_NOW
+from kibana.words import ACTION, ACTOR, STATE
 from shipper.index import kibana, name_colours
 from shipper.index.name_colours import NAMED, assigned
 from tests.saved_objects import Placed, panels
@@ -77,6 +82,45 @@ def test_an_outcome_has_one_colour_everywhere() -> None:
                     assert style["color"] == meant[label], one.name
                     seen.add(label)
     assert seen == set(meant)
+
+
+ONE_ACTION = re.compile(r'event\.action : "(job-[a-z]+)"')
+
+
+def test_an_action_has_the_colour_of_the_table() -> None:
+    """What waits is blue on each page, and not yellow on one and violet on another."""
+    seen = set()
+    for one in LENS:
+        for layer in one.attributes["state"]["visualization"].get("layers", []):
+            for style in layer.get("yConfig", []):
+                column = one.layers[layer["layerId"]]["columns"][style["forAccessor"]]
+                if action := ONE_ACTION.fullmatch(column.get("filter", {}).get("query", "")):
+                    assert style["color"] == MEANINGS[ACTION][action[1]], one.name
+                    seen.add(action[1])
+    assert {"job-enqueued", "job-started"} <= seen
+
+
+def test_a_drawing_has_the_colours_of_the_table() -> None:
+    states = MEANINGS[STATE]
+    bars = dict(zip(*(ATTEMPTS.scales[2][part] for part in ("domain", "range")), strict=True))
+    meant = {"waited": "queued", "running": "started", "paused until the next attempt": "scheduled"}
+    meant |= {"retried": "retrying"} | {name: name for name in ("finished", "dead", "stopped", "canceled", "deleted")}
+    assert {name: bars[name] for name in meant} == {name: states[state] for name, state in meant.items()}
+    assert f"'running' ? '{states['started']}'" in json.dumps(STORY.spec())
+    assert f"'waiting' ? '{states['queued']}'" in json.dumps(STORY.spec())
+    assert states["started"] in json.dumps(RUNNING_NOW.spec())
+    operators = [one for one in HAPPENED.marks if one.get("from") == {"data": "operators"} and one["type"] == "symbol"]
+    assert operators[0]["encode"]["update"]["fill"] == {"value": MEANINGS[ACTOR]["operator"]}
+
+
+def test_a_mark_on_a_chart_has_the_colour_of_who_acted() -> None:
+    marks = {
+        mark["id"]: mark["color"]
+        for one in LENS
+        for layer in one.attributes["state"]["visualization"].get("layers", [])
+        for mark in layer.get("annotations", [])
+    }
+    assert marks == {"operators": MEANINGS[ACTOR]["operator"], "alarms": RED}
 
 
 def _layers(one: Placed) -> list[dict[str, Any]]:
@@ -169,4 +213,5 @@ def test_no_tile_is_coloured_where_there_is_no_data() -> None:
         assert picture["palette"]["params"]["colorStops"][0]["color"] == NEUTRAL, one.name
         column = one.layers["data"]["columns"][picture["metricAccessor"]]
         zero = picture["palette"]["params"]["stops"][1]["color"]
-        assert column["operationType"] != "count" or zero != GREEN, one.name
+        if column["operationType"] in ("count", "unique_count"):
+            assert zero == NEUTRAL, f"{one.name}: nothing at all is 0, too"

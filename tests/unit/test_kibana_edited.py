@@ -60,7 +60,7 @@ def test_a_difference_names_the_panel_and_its_attribute(space: str) -> None:
         'RQ: overview: timeFrom: "now-24h" → "now-6h"',
         "RQ: overview / Failure rate over time: "
         'embeddableConfig.attributes.state.visualization.layers.0.yConfig.0.color: "#C1351D" → "#123456"',
-        "RQ: overview / Failure rate over time: gridData.h: 11 → 20",
+        "RQ: overview / Failure rate over time: gridData.h: 9 → 20",
     ]
 
 

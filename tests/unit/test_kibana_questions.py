@@ -48,6 +48,19 @@ def test_a_question_is_answered_by_a_panel_that_there_is(one: Question) -> None:
     assert f"{labels()[one.page]} / {one.panel}" in names
 
 
+# What is seen of a page on a screen of 1280 x 900 pixels without scrolling, in units of the grid: Kibana's own rows and
+# the controls take 245 pixels, a unit takes 28.
+SEEN = (900 - 245) // 28
+READABLE = 4  # units of a panel: its title and its first row
+
+
+@pytest.mark.parametrize("one", questions(), ids=lambda one: one.question)
+def test_a_question_is_answered_without_scrolling(one: Question) -> None:
+    (panel,) = [placed for placed in panels() if placed.name == f"{labels()[one.page]} / {one.panel}"]
+    grid = panel.panel["gridData"]
+    assert grid["y"] + min(grid["h"], READABLE) <= SEEN
+
+
 def test_every_page_is_described() -> None:
     described = (ROOT / "docs/kibana.md").read_text(encoding="utf-8")
     for label in labels():

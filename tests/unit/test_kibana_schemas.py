@@ -26,8 +26,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         },
     },
     "search": {
-        "title": str, "description": str, "columns": [str], "sort": [[str]], "grid": {}, "hideChart": bool,
-        "isTextBasedQuery": bool, "rowHeight": int, "timeRestore": bool, "timeRange": {"from": str, "to": str},
+        "title": str, "description": str, "columns": [str], "sort": [[str]], "grid": {"columns": dict},
+        "hideChart": bool, "isTextBasedQuery": bool, "rowHeight": int, "timeRestore": bool,
+        "timeRange": {"from": str, "to": str},
         "kibanaSavedObjectMeta": {"searchSourceJSON": str},
     },
     "query": {"title": str, "description": str, "query": _QUERY, "filters": [dict]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from kibana.words import ATTEMPTED_ACTIONS, FAILED_ACTIONS, attempts_query
 from tests import vega
 from tests.saved_objects import Placed, spec_of, vega_panels
 
+LINE_PX = 6  # by which a line of text is higher than an SVG in it, at most
 START = datetime(2026, 11, 21, 3, 17, tzinfo=UTC)
 
 
@@ -39,3 +41,16 @@ def test_an_attempt_that_a_critical_section_put_back_has_ended() -> None:
     assert "Attempt 1: waited 3.0 s, ran 1.0 s, busy" in said
     assert "busy: 1.0 s" in said
     assert not [text for text in said if "still running" in text or text.startswith("running")]
+
+
+@pytest.mark.parametrize("one", vega_panels(), ids=lambda one: one.name)
+def test_a_drawing_is_lower_than_its_box_and_begins_low(one: Placed) -> None:
+    """Else Kibana makes the box higher at each drawing, and the lower end, with its axis, lies outside of the panel."""
+    spec = vega.filled(spec_of(one), lambda *_: {"hits": {"hits": []}}, START, START + timedelta(hours=1))
+    assert spec["height"] < one.panel["gridData"]["h"] * 20
+    width, height = 600, 300
+    svg = vega.picture(spec, (width, height))
+    drawn = re.search(r'width="(\d+)" height="(\d+)"', svg)
+    assert drawn
+    assert int(drawn[1]) <= width
+    assert int(drawn[2]) <= height - LINE_PX
