@@ -35,7 +35,7 @@ def command(dry_run: bool, daily: bool, **flags: str | None) -> None:
     each dataset, and for states. With `SHIPPER_LIFECYCLE=ilm`, only the states: Elasticsearch deletes the indices.
     """
     from .. import client
-    from ..index import retention, state_retention
+    from ..index import state_retention
 
     config = settings.load(flags)
     if daily:
@@ -44,7 +44,7 @@ def command(dry_run: bool, daily: bool, **flags: str | None) -> None:
             time.sleep(DAY_S if _prune_and_log(client.with_current_credentials(config)) else RETRY_S)
     now, verb = datetime.now(UTC), "would delete" if dry_run else "deleted"
     with client.connect(config) as cluster:
-        past = retention.prune(cluster, config, now, dry_run=dry_run)
+        past = _prune_indices(cluster, config, now, dry_run=dry_run)
         for name in past:
             click.echo(f"{verb} {name}")
         states = state_retention.count(cluster, config, now) if dry_run else _prune_states(cluster, config, now)
@@ -55,6 +55,17 @@ def command(dry_run: bool, daily: bool, **flags: str | None) -> None:
     elif not past and not states:
         kept = ", ".join(f"{name} {days}" for name, days in config.retention.items())
         click.echo(f"No index is past its days ({kept}).")
+
+
+def _prune_indices(cluster: Cluster, config: Settings, now: datetime, *, dry_run: bool) -> list[str]:
+    """Delete the indices, with a bar on a terminal."""
+    from ..index import retention
+
+    try:
+        with progress.bar("Deleting indices") as moved:
+            return retention.prune(cluster, config, now, moved, dry_run=dry_run)
+    except KeyboardInterrupt:
+        raise ShipperError("Interrupted. The same command goes on with the rest.") from None
 
 
 def _prune_states(cluster: Cluster, config: Settings, now: datetime) -> int:

@@ -30,6 +30,7 @@ from .subjects import (
     privileges,
     queues,
     redis,
+    retention,
     rq,
     shipping,
     templates,
@@ -113,6 +114,8 @@ class _Examination:
                     self._clocks |= cluster.clocks()
                 with self._whatever(templates.SUBJECT):
                     self.see(templates.SUBJECT, templates.findings(cluster.templates()))
+                with self._whatever(retention.SUBJECT):
+                    self.see(retention.SUBJECT, retention.findings(cluster.retention()))
                 with self._whatever(privileges.SUBJECT):
                     held = cluster.privileges()
                     if held is None:
@@ -125,7 +128,7 @@ class _Examination:
                     recorded = cluster.recorded(one.name for one in workers or ())
         except (DestinationError, SettingsError) as failed:
             self._away(elasticsearch.SUBJECT, str(failed))
-            for subject in (templates.SUBJECT, privileges.SUBJECT, context.SUBJECT):
+            for subject in (templates.SUBJECT, retention.SUBJECT, privileges.SUBJECT, context.SUBJECT):
                 self._not_checked[subject] = "Elasticsearch cannot be asked."
         if workers is None and services is None:
             self._not_checked[queues.SUBJECT] = "Neither Redis nor the records can be asked."

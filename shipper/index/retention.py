@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from ..client import Cluster
@@ -42,25 +42,42 @@ def expired(names: Iterable[str], settings: Settings, now: datetime) -> list[str
     return sorted(past)
 
 
-def prune(cluster: Cluster, settings: Settings, now: datetime, *, dry_run: bool = False) -> list[str]:
+def prune(
+    cluster: Cluster,
+    settings: Settings,
+    now: datetime,
+    moved: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    dry_run: bool = False,
+) -> list[str]:
     """Delete expired indices, and return their names; with `dry_run` only return them. None with `lifecycle=ilm`.
 
+    `moved` is called with how many are deleted, and how many there are. If it is interrupted, the next call goes on.
     Needs `view_index_metadata` and `delete_index` on the indices. Raises DestinationError, and LifecycleError if ILM
     would delete them, too.
     """
     if settings.lifecycle == "ilm":
         return []
-    patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
-    options = "expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true"
-    existing = cluster.get(f"/{patterns}/_settings/index.uuid,index.lifecycle.name?{options}") or {}
-    managed = sorted(name for name, found in existing.items() if "lifecycle" in found["settings"].get("index", {}))
+    existing = has_policy(cluster, settings)
+    managed = sorted(name for name, is_managed in existing.items() if is_managed)
     if managed:
         raise LifecycleError(
             f"The index {managed[0]} has an ILM policy ({len(managed)} indices in all), and only one may delete it. "
             "Set SHIPPER_LIFECYCLE=ilm; or take the policies away: POST /rq-*/_ilm/remove, then `shipper setup`."
         )
-    past = expired(list(existing), settings, now)
-    if not dry_run:
-        for name in past:
-            cluster.delete(f"/{name}?ignore_unavailable=true")
+    past = expired(existing, settings, now)
+    for done, name in enumerate(past if not dry_run else ()):
+        moved(done, len(past))
+        cluster.delete(f"/{name}?ignore_unavailable=true")
     return past
+
+
+def has_policy(cluster: Cluster, settings: Settings) -> dict[str, bool]:
+    """The namespace's indices, and whether each has an ILM policy. Needs `view_index_metadata`.
+
+    Raises DestinationError.
+    """
+    patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
+    options = "expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true"
+    existing = cluster.get(f"/{patterns}/_settings/index.uuid,index.lifecycle.name?{options}") or {}
+    return {name: "lifecycle" in found["settings"].get("index", {}) for name, found in existing.items()}

@@ -167,6 +167,18 @@ def test_templates_that_are_missing(clinic: Programs, own_search: Elasticsearch)
     clinic.run("shipper", "setup")
 
 
+def test_indices_that_nobody_deleted(clinic: Programs, own_search: Elasticsearch) -> None:
+    assert about(doctor(clinic), "retention", "warning") == ""
+    index = f"rq-job-{clinic.environment['SHIPPER_NAMESPACE']}-2020.01.31"
+    own_search.indices.create(index=index)
+    try:
+        said = about(doctor(clinic, SHIPPER_PRUNE="false", SHIPPER_INDEX_PERIOD="month"), "retention", "warning")
+        assert f"Past their retention and still there: {index}" in said
+        assert f"records of the time of these indices go to others: {index}" in said
+    finally:
+        own_search.indices.delete(index=index)
+
+
 def test_a_key_that_may_not_ship(clinic: Programs, own_server: OwnElasticsearch) -> None:
     clinic.run("shipper", "setup", "--roles")
     address = {"SHIPPER_ELASTICSEARCH": f"http://{own_server.address}"}

@@ -22,6 +22,7 @@ from shipper.doctor.subjects import (
     privileges,
     queues,
     redis,
+    retention,
     rq,
     shipping,
     templates,
@@ -30,6 +31,7 @@ from shipper.doctor.subjects import settings as settings_subject
 from shipper.doctor.subjects.context import ContextFacts, FunctionContext
 from shipper.doctor.subjects.elasticsearch import GB, Disk, ElasticsearchFacts, Watermark
 from shipper.doctor.subjects.folders import MB, FolderFacts, Place
+from shipper.doctor.subjects.retention import RetentionFacts
 from shipper.doctor.subjects.settings import SettingsFacts
 from shipper.emit.instrument import Problem
 from shipper.index.conformity import Deviation
@@ -367,6 +369,31 @@ def test_disks_of_a_cluster_without_watermarks() -> None:
 def test_watermarks_as_elasticsearch_writes_them(limit: str, wanted: float) -> None:
     assert Watermark(limit).free_bytes(1000) == pytest.approx(wanted)
     assert Watermark(limit, "-1").free_bytes(1000) == pytest.approx(wanted)
+
+
+# --- retention
+
+
+def of_indices(lifecycle: str = "prune", *, prunes: bool = True, **indices: list[str]) -> list[Finding]:
+    return list(retention.findings(RetentionFacts(lifecycle=lifecycle, prunes=prunes, **indices)))
+
+
+def test_indices_that_somebody_deletes_are_well() -> None:
+    assert of_indices(unmanaged=["rq-job-default-2026.11.01"]) == []
+    assert of_indices("ilm", managed=["rq-job-default-2026.11.01"]) == []
+
+
+def test_indices_that_two_delete_or_nobody() -> None:
+    names = [f"rq-job-default-2026.11.0{day}" for day in range(1, 6)]
+    only(of_indices(managed=names), "error", "2026.11.03 and 2 more", "SHIPPER_LIFECYCLE=ilm")
+    only(of_indices("ilm", unmanaged=names[:1]), "warning", "2026.11.01. Nobody", "shipper setup")
+    only(of_indices(past=names), "note", "once a day")
+    only(of_indices(past=names, prunes=False), "warning", "shipper prune --daily")
+    assert of_indices("ilm", past=names) == []  # ILM counts from an index's creation
+
+
+def test_a_time_that_is_in_two_indices() -> None:
+    only(of_indices(doubled=["rq-job-default-2026.11.01"]), "warning", "indexed twice", "month since")
 
 
 # --- templates

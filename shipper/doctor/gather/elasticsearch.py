@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -14,17 +15,20 @@ from ... import client
 from ...client import translated_errors
 from ...errors import Refused
 from ...index import conformity, setup
+from ...index import retention as index_retention
 from ...records import EPOCH, PERIODS, alias, indices
 from ...settings import Settings
 from ...state import index_name as state_index_name
 from ..subjects.context import ContextFacts, FunctionContext
 from ..subjects.elasticsearch import Disk, ElasticsearchFacts, Watermark
 from ..subjects.privileges import NEEDED_CLUSTER, NEEDED_RECORDS, NEEDED_STATES, TOO_MUCH, PrivilegeFacts
+from ..subjects.retention import RetentionFacts
 from ..subjects.settings import is_local
 from ..subjects.templates import TemplateFacts
 
 DAYS = 7  # of records that are looked at
 FUNCTIONS = 50
+PATIENCE = timedelta(days=2)  # indices are deleted once a day
 _BLOCKS = ("write", "read_only", "read_only_allow_delete")
 _DISK = "cluster.routing.allocation.disk"
 
@@ -104,6 +108,20 @@ class Cluster:
             except Refused:
                 return TemplateFacts(changes=changes)
         return TemplateFacts(changes=changes, deviations=deviations)
+
+    def retention(self) -> RetentionFacts:
+        """What deletes indices, and which ones it should have deleted."""
+        config = self._config
+        with client.connect(config) as cluster:
+            policies = index_retention.has_policy(cluster, config)
+            return RetentionFacts(
+                lifecycle=config.lifecycle,
+                prunes=config.prune,
+                managed=sorted(name for name, is_managed in policies.items() if is_managed),
+                unmanaged=sorted(name for name, is_managed in policies.items() if not is_managed),
+                past=index_retention.expired(policies, config, datetime.now(UTC) - PATIENCE),
+                doubled=setup.doubled(cluster, config),
+            )
 
     def privileges(self) -> PrivilegeFacts | None:
         """What the credentials may do. None if its security is off."""

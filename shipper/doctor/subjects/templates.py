@@ -32,7 +32,7 @@ def findings(facts: TemplateFacts) -> Iterator[Finding]:
         )
     if old:
         yield warning(
-            SUBJECT, f"Of an older release, or changed: {old}.", "`shipper setup` installs those of this one."
+            SUBJECT, f"Of an older release or other settings, or changed: {old}.", "`shipper setup` installs them."
         )
     if newer:
         yield note(
