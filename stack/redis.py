@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,8 @@ from .processes import StackError, free_port, port_from, start, stop, tail_of, w
 
 START_LIMIT_S = 120.0
 SLOTS = 16_384  # in a cluster
-_HIGHEST_PORT, _BUS_OFFSET = 65_535, 10_000  # a cluster node's bus port is its port + 10,000
+_BUS_OFFSET = 10_000  # a cluster node's bus port is its port + 10,000
+_NODE_PORTS = range(20_000, 32_768 - _BUS_OFFSET)  # from 32,768 on: net.ipv4.ip_local_port_range
 
 
 class _Server:
@@ -95,7 +97,13 @@ class Cluster:
 
 
 def _node_port() -> int:
-    """A free port whose bus port is also valid."""
-    while (port := free_port()) > _HIGHEST_PORT - _BUS_OFFSET:
-        continue
-    return port
+    """A port that is free, as is its bus port. Neither is one that Linux gives to outgoing connections."""
+    while True:
+        port = random.choice(_NODE_PORTS)
+        try:
+            for one in (port, port + _BUS_OFFSET):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", one))
+        except OSError:
+            continue
+        return port

@@ -14,6 +14,9 @@ import sys
 import sysconfig
 import tomllib
 
+from packaging.requirements import Requirement
+from packaging.version import Version
+
 from stack.processes import ending_with_us
 from tests.programs import ROOT
 
@@ -70,8 +73,12 @@ def least() -> list[str]:
     extras = [
         one for name, ones in project["optional-dependencies"].items() if name not in FOR_DEVELOPMENT for one in ones
     ]
-    bounds = (text.partition(">=") for text in (*project["dependencies"], *extras))
-    return [f"{name}=={bound.split(',')[0]}" for name, _, bound in bounds]
+    bounds: dict[str, Version] = {}
+    for one in map(Requirement, [*project["dependencies"], *extras]):
+        if one.marker is None or one.marker.evaluate():  # a newer Python may need a newer release
+            (bound,) = (Version(part.version) for part in one.specifier if part.operator == ">=")
+            bounds[one.name] = max(bound, bounds.get(one.name, bound))
+    return [f"{name}=={bound}" for name, bound in bounds.items()]
 
 
 if __name__ == "__main__":

@@ -77,6 +77,16 @@ def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: A
     return answer
 
 
+def refused(wrapped: Wrapper) -> Wrapper:
+    """A wrapper of the methods that take a new job: Redis may refuse what they do before the push, too."""
+
+    def wrapper(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+        with _reporting_refusal(job):
+            return wrapped(original, queue, job, *args, **kwargs)
+
+    return wrapper
+
+
 @contextmanager
 def _reporting_refusal(job: Any) -> Iterator[None]:
     """Call `refused` if RQ or Redis refuses the job."""
@@ -93,16 +103,18 @@ _REFUSALS = {"DuplicateJobError": "duplicate", "OutOfMemoryError": "redis_full"}
 
 
 def _report_refusal(job: Any, error: BaseException) -> None:
-    if reason := _REFUSALS.get(type(error).__name__):
+    """Once for each exception, as it passes several of our wrappers."""
+    reason = _REFUSALS.get(type(error).__name__)
+    if reason and not getattr(error, "_shipper_reported", False):
         with never_raise("refused"):
+            error._shipper_reported = True  # type: ignore[attr-defined]
             observers.refused(snapshot.from_job(job), reason)
 
 
 def schedule_job(original: Wrapper, queue: Any, job: Any, at: datetime, *args: Any, **kwargs: Any) -> Any:
     with never_raise("scheduled"):
         snapshot.carry_schedule(job, at)
-    with _reporting_refusal(job):
-        answer = original(queue, job, at, *args, **kwargs)
+    answer = original(queue, job, at, *args, **kwargs)
     with never_raise("scheduled"):
         waiting, cause = snapshot.from_job(job), _cause.get()
         when_executed(args, kwargs, lambda _: observers.scheduled(waiting, cause), job)
