@@ -26,6 +26,8 @@ _TEXTS = ("panelsJSON", "optionsJSON", "searchSourceJSON", "fieldFormatMap", "fi
           "ignoreParentSettingsJSON")  # fmt: skip
 # What Kibana writes by itself: versions, and references that stand once more on the page.
 _ITS_OWN = frozenset({"references", "version", "panelRefName", "typeMigrationVersion", "coreMigrationVersion"})
+# Colours of names that only an installation knows: its setup stored them (shipper/index/name_colours.py).
+_OF_NAMES = ("colorMapping", "assignments")
 _SAYS_NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 
 
@@ -139,7 +141,7 @@ def _differences(ours: Any, theirs: Any, path: tuple[str | int, ...]) -> Iterato
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for number, (before, after) in enumerate(zip(ours, theirs, strict=True)):
             yield from _differences(before, after, (*path, number))
-    elif ours != theirs:
+    elif ours != theirs and not (path[-2:] == _OF_NAMES and not ours):
         yield path, ours, theirs
 
 

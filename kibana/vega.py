@@ -33,7 +33,6 @@ Spec = Mapping[str, Any]
 
 _PADDING = 8
 _BELOW = 2 * _PADDING
-_AT_FIRST = 50
 _AXIS = 22  # pixels: its ticks and numbers
 
 
@@ -55,8 +54,8 @@ class Drawing:
 
         Kibana puts an SVG into a line of text, which makes its box some pixels higher than the drawing. It draws again
         as high as the box, and so on, until the lower end with the axis lies outside of the panel. So the drawing stays
-        lower than its box by a negative padding, and a mark that nobody sees keeps the others away from there. And it
-        begins small: without a size an SVG is 150 pixels high, which a low panel would be measured by.
+        lower than its box by a negative padding, and a mark that nobody sees keeps the others away from there. A panel
+        has to be 7 units high: at first the SVG has no size, which makes the box 153 pixels high.
         """
         below = _BELOW + (_AXIS if self.axes else 0)
         edge = mark(
@@ -67,8 +66,6 @@ class Drawing:
             "description": self.description or self.title,
             "padding": {"left": _PADDING, "top": _PADDING, "right": -_PADDING, "bottom": -_BELOW},
             "autosize": {"type": "fit", "contains": "content"},
-            "width": _AT_FIRST,
-            "height": _AT_FIRST,
             # As SVG, for text in it can be marked and copied.
             "config": {"kibana": {"renderer": "svg", "hideWarnings": True}},
             "signals": list(self.signals),

@@ -1,36 +1,32 @@
 """`make gallery`: pictures of what Kibana shows of the known day, which has no names of real people.
 
-With KIBANA_URL and ELASTICSEARCH_URL set, each page in headless Chromium, 1600 and 1280 pixels wide. Without Kibana,
-only the panels that Vega draws: Vega itself draws them, from what Elasticsearch answers, without Kibana's frame.
+With KIBANA_URL and ELASTICSEARCH_URL set, it puts the day and the objects there, and takes pictures of each page in
+headless Chromium: whole ones, 1600 and 1280 pixels wide, and what a screen of 1280 x 900 shows of it first.
+Without Kibana, only the panels that Vega draws: Vega itself draws them, from what Elasticsearch answers, without
+Kibana's frame.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from stack.elasticsearch import Elasticsearch as OwnElasticsearch
-from tests import known_day, vega
+from tests import kibana_browser, known_day, saved_objects, vega
 from tests.known_day import Shown
 from tests.programs import ROOT
 from tests.saved_objects import Placed, of_type, spec_of, vega_panels
 
-FOLDER = ROOT / "docs/pictures/kibana"
+FOLDER, WHOLE = ROOT / "docs/pictures/kibana", ROOT / ".run/kibana"
 WIDTHS = (1600, 1280)
 JOB = {"term": {"messaging.message.id": "job-02"}}
 PX_PER_COLUMN, PX_PER_ROW = 24, 28
-# What stands on several pages is drawn once.
-PANELS = {
-    "RQ: one job / What became of it?": "one-job",
-    "RQ: one job / Its attempts: waiting and running, to scale": "attempts",
-    "RQ: releases / What became slower? (p95 of durations, the worst change first)": "slower",
-    "RQ: releases / What fails more? (failure rate, the worst change first)": "fails-more",
-    "RQ: releases / Which errors were first seen since the last release?": "new-errors",
-    "RQ: overview / Meanwhile: alarms, what operators did, and releases": "meanwhile",
-}
+# What README shows.
+PANELS = {"RQ: one job / Its attempts: waiting and running, to scale": "attempts"}
 
 
 def draw(shown: Shown, one: Placed) -> str:
@@ -58,25 +54,36 @@ def panels(address: str) -> list[Path]:
     return files
 
 
-def pages(kibana: str) -> list[Path]:
-    """Take a picture of each page of a Kibana that has the objects and the known day. Returns the files."""
-    from tests.acceptance.test_kibana import HEAD_PX, PX_PER_UNIT, browse
-    from tests.saved_objects import panels as placed
+def pages(kibana: str, elasticsearch: str) -> list[Path]:
+    """Take pictures of each page of a Kibana, with the known day. Returns the files.
 
+    What is seen first goes into FOLDER, whole pages into WHOLE, which is not committed.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
+    WHOLE.mkdir(parents=True, exist_ok=True)
     files = []
-    for page in of_type("dashboard"):
-        rows = max(one.panel["gridData"]["y"] + one.panel["gridData"]["h"] for one in placed() if one.page is page)
-        for width in WIDTHS:
-            files.append(FOLDER / f"{page['id'].removeprefix('rqship-dashboard-')}-{width}.png")
-            url = f"{kibana}/app/dashboards#/view/{page['id']}"
-            browse(url, HEAD_PX + PX_PER_UNIT * rows, f"--screenshot={files[-1]}", width=width)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        kibana_browser.known_day_in(kibana, elasticsearch, Path(folder)) as shown,
+        kibana_browser.browser() as page,
+    ):
+        for one in of_type("dashboard"):
+            shown.fresh()
+            name = one["id"].removeprefix("rqship-dashboard-")
+            there = sum(1 for placed in saved_objects.panels() if placed.page is one)
+            kibana_browser.open_page(page, kibana_browser.address(shown.url, one), there, WIDTHS[0])
+            for width in WIDTHS:
+                kibana_browser.resize(page, width)
+                files.append(WHOLE / f"{name}-{width}.png")
+                page.screenshot(path=files[-1])
+            files.append(FOLDER / f"{name}.png")
+            page.screenshot(path=files[-1], clip={"x": 0, "y": 0, "width": width, "height": kibana_browser.SEEN_PX})
     return files
 
 
 def main() -> None:
     if kibana := os.environ.get("KIBANA_URL"):
-        files = pages(kibana.rstrip("/"))
+        files = pages(kibana, os.environ["ELASTICSEARCH_URL"])
     else:
         sys.stderr.write("No KIBANA_URL is set: only the panels that Vega draws.\n")
         server = None if "ELASTICSEARCH_URL" in os.environ else OwnElasticsearch()

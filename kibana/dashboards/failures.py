@@ -44,7 +44,7 @@ FAILURES = Dashboard(
             (12, donut("Why?", "jobs", by(REASON, "reason"), count("failed"), where=NOT_WELL)),
             (20, chart("When, by reason", "jobs", [count("failed")], split=by(REASON, "reason"), where=NOT_WELL)),
         )),
-        Row(height=6, panels=((48, HAPPENED),)),
+        Row(height=7, panels=((48, HAPPENED),)),
         Row(height=9, panels=((48, NEW_ERRORS),)),
         Row(height=10, panels=(
             (14, table("Which queues?", "jobs", [by(QUEUE, "queue", size=20)],

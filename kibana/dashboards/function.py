@@ -68,7 +68,7 @@ FUNCTION_PAGE = Dashboard(
             (8, figure("jobs", share(95, DURATION, label="Duration, p95"), subtitle=IN_RANGE)),
             (8, figure("jobs", share(99, DURATION, label="Duration, p99"), subtitle=IN_RANGE)),
         )),
-        Row(height=6, panels=((48, HAPPENED),)),
+        Row(height=7, panels=((48, HAPPENED),)),
         Row(height=12, panels=(
             (24, chart("How long do executions take? (how many of each duration)", "jobs", [count("executions")],
                        x=spread("duration", DURATION), where=ATTEMPTED)),

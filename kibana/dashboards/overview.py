@@ -47,7 +47,7 @@ OVERVIEW = Dashboard(
             (20, lines("Failure rate over time", "jobs", [ratio("failed", FAILED, colour=RED)], where=ATTEMPTED,
                        goto=["failures"], description=NO_ATTEMPT, annotated=OVER_TIME)),
         )),
-        Row(height=6, panels=((48, HAPPENED),)),
+        Row(height=7, panels=((48, HAPPENED),)),
         Row(height=5, panels=(
             (12, figure("states", among("Jobs waiting", STATE_WAITING), subtitle=NOW)),
             (12, figure("jobs", among("Jobs ended", ENDED), subtitle=IN_RANGE)),

@@ -74,7 +74,7 @@ QUEUE_PAGE = Dashboard(
             (8, figure("jobs", share(95, LAG, label="Lag, p95"), where=STARTED, subtitle=IN_RANGE)),
             (8, figure("states", among("Dead jobs now", STATE_DEAD, bands=ANY_IS_BAD), subtitle=NOW)),
         )),
-        Row(height=6, panels=((48, HAPPENED),)),
+        Row(height=7, panels=((48, HAPPENED),)),
         Row(height=12, panels=(
             (24, lines("In and out (jobs a minute)", "jobs",
                        [count("enqueued", ENQUEUED, colour=WAITS, per_minute=True),

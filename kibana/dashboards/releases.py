@@ -31,7 +31,7 @@ RELEASES = Dashboard(
                         ratio("failure rate", FAILED, whole=ATTEMPTED, bands=FAILURE_RATE_BANDS),
                         share(95, DURATION)], where=ATTEMPTED, description=NO_ATTEMPT)),
         )),
-        Row(height=6, panels=((48, HAPPENED),)),
+        Row(height=7, panels=((48, HAPPENED),)),
         Row(height=12, panels=(
             (24, chart("Executions by release", "jobs", [count("executions")], split=by(VERSION, "version", size=8),
                        where=ATTEMPTED)),

@@ -14,25 +14,19 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page
 
-from shipper import settings
-from tests import known_day
-from tests.programs import ROOT, Programs, patient
-from tests.saved_objects import of_type, panels
+from tests import kibana_browser
+from tests.kibana_browser import Shown
+from tests.programs import ROOT
+from tests.saved_objects import of_type, panels, vega_panels
 
 PICTURES = ROOT / ".run/kibana"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SETTLE_MS = 90_000  # of the page's own time, which Chromium lets run as fast as the answers come
-LIMIT_S = 900
-PX_PER_UNIT, HEAD_PX = 28, 400  # a unit of the grid's height with its margin; what stands above the grid
+WIDTH = 1280
 
 # What a panel that failed or found nothing leaves in the page, by Kibana's own marks and words.
 TROUBLE = re.compile(
@@ -60,64 +54,59 @@ def kibana_url() -> str:
     if not url:
         pytest.skip("no Kibana is here: set KIBANA_URL, and ELASTICSEARCH_URL to the Elasticsearch that it asks")
     assert "ELASTICSEARCH_URL" in os.environ, "set ELASTICSEARCH_URL to the Elasticsearch that this Kibana asks"
-    return url.rstrip("/")
+    return url
 
 
 @pytest.fixture(scope="module")
-def shown(kibana_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shown(kibana_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """A Kibana with the dashboards, over an Elasticsearch with a known day."""
-    address = os.environ["ELASTICSEARCH_URL"]
-    environment = {
-        "SHIPPER_LOG": str(tmp_path_factory.mktemp("kibana") / "records.jsonl"),
-        "SHIPPER_ELASTICSEARCH": address,
-        "SHIPPER_NAMESPACE": "pictures",
-    }
-    programs = Programs(environment, tmp_path_factory.mktemp("programs"))
-    with patient(address) as search:
-        day = known_day.made(datetime.now(UTC))
-        known_day.index(day, search, settings.load(environment=environment))
-        programs.run("shipper", "setup", "--kibana", kibana_url, "--rules")
-        yield kibana_url
-        for index in search.indices.get(index="rq-*-pictures*"):
-            search.indices.delete(index=index)
+    elasticsearch = os.environ["ELASTICSEARCH_URL"]
+    with kibana_browser.known_day_in(kibana_url, elasticsearch, tmp_path_factory.mktemp("kibana")) as found:
+        yield found
 
 
-def browse(url: str, height: int, *what: str, width: int = 1920) -> str:
-    """What headless Chromium prints of a page, in the end."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    assert browser, f"none of {', '.join(BROWSERS)} is installed"
-    done = subprocess.run(
-        [
-            browser,
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            f"--window-size={width},{height}",
-            f"--virtual-time-budget={SETTLE_MS}",
-            *what,
-            url,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=True,
-    )
-    return done.stdout
+@pytest.fixture(scope="module")
+def page(shown: Shown) -> Iterator[Page]:
+    with kibana_browser.browser() as opened:
+        yield opened
 
 
-@pytest.mark.parametrize("page", of_type("dashboard"), ids=lambda page: page["attributes"]["title"])
-def test_a_dashboard_opens_without_an_error_or_an_empty_panel(page: dict[str, Any], shown: str) -> None:
-    url = f"{shown}/app/dashboards#/view/{page['id']}"
-    placed = [one for one in panels() if one.page is page]
-    grids = [one.panel["gridData"] for one in placed]
-    height = HEAD_PX + PX_PER_UNIT * max(grid["y"] + grid["h"] for grid in grids)
+@pytest.mark.parametrize("one", of_type("dashboard"), ids=lambda one: one["attributes"]["title"])
+def test_a_dashboard_opens_without_an_error_or_an_empty_panel(one: dict[str, Any], shown: Shown, page: Page) -> None:
+    shown.fresh()
+    placed = [panel for panel in panels() if panel.page is one]
+    kibana_browser.open_page(page, kibana_browser.address(shown.url, one), len(placed), WIDTH)
     PICTURES.mkdir(parents=True, exist_ok=True)
-    picture = Path(PICTURES / f"{page['id']}.png")
-    browse(url, height, f"--screenshot={picture}")
-    html = browse(url, height, "--dump-dom")
-    assert picture.stat().st_size > 0
-    for one in placed:
-        if title := one.panel["embeddableConfig"].get("title"):
+    page.screenshot(path=PICTURES / f"{one['id']}.png")
+    html = page.content()
+    for panel in placed:
+        if title := panel.panel["embeddableConfig"].get("title"):
             assert title in html.replace("&amp;", "&"), title
     assert troubles(html) == set()
+
+
+@pytest.mark.parametrize("one", of_type("dashboard"), ids=lambda one: one["attributes"]["title"])
+def test_a_drawing_lies_within_its_panel(one: dict[str, Any], shown: Shown, page: Page) -> None:
+    drawn = [panel for panel in vega_panels() if panel.page is one]
+    if not drawn:
+        return
+    shown.fresh()
+    placed = [panel for panel in panels() if panel.page is one]
+    kibana_browser.open_page(page, kibana_browser.address(shown.url, one), len(placed), WIDTH)
+    below = page.evaluate(
+        "[...document.querySelectorAll('.vgaVis__view svg')].map("
+        "svg => svg.getBoundingClientRect().bottom - svg.closest('.vgaVis').getBoundingClientRect().bottom)"
+    )
+    assert len(below) == len(drawn)
+    assert max(below) <= 0
+
+
+@pytest.mark.parametrize("search", of_type("search"), ids=lambda one: one["attributes"]["title"])
+def test_a_saved_search_opens_with_its_range_and_finds_something(
+    search: dict[str, Any], shown: Shown, page: Page
+) -> None:
+    shown.fresh()
+    page.goto("about:blank")
+    page.goto(f"{shown.url}/app/discover#/view/{search['id']}", wait_until="domcontentloaded")
+    page.wait_for_selector('[data-test-subj="discoverDocTable"] [role="gridcell"]')
+    assert troubles(page.content()) == set()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kibana import build, edited
-from shipper.index import kibana
+from shipper.index import kibana, name_colours
 
 PAGE = "rqship-dashboard-overview"
 
@@ -51,6 +51,13 @@ def nothing(attributes: dict[str, Any], panels: list[dict[str, Any]]) -> None:
 @pytest.mark.parametrize("space", ["default", "ops"])
 def test_an_export_of_what_was_installed_differs_in_nothing(space: str) -> None:
     assert edited.changes(build.from_sources(), exported(nothing, space)) == []
+
+
+def test_the_colours_that_the_setup_gave_to_names_are_no_change() -> None:
+    names = {"service.version": ["1.0", "1.1"], "messaging.destination.name": ["mails"]}
+    installed = name_colours.stored(kibana.objects("default"), names)
+    assert installed != kibana.objects("default")
+    assert edited.changes(build.from_sources(), installed) == []
 
 
 @pytest.mark.parametrize("space", ["default", "ops"])
