@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -192,11 +193,14 @@ def test_a_kill_in_between_loses_nothing(tmp_path: Path, when: str) -> None:
     again.close()
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("No space left on device")], ids=repr
+)
 def test_a_full_disk_leaves_the_log_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise error
 
     monkeypatch.setattr(os, "fsync", full)
     run = Run(tmp_path)
@@ -216,6 +220,22 @@ def test_a_full_disk_leaves_the_log_as_it_is(
     monkeypatch.setattr(rotation, "COMPRESS_AGAIN_S", 0.0)
     run = Run(tmp_path)
     run.until_compressed()
+    run.close()
+
+
+def test_without_a_thread_the_log_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    run = Run(tmp_path)
+    run.fill()
+    for _ in range(3):
+        (name,) = run.turn()
+    assert not name.endswith(".gz")
+    assert "can't start new thread" in caplog.text
     run.close()
 
 

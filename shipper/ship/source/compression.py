@@ -6,6 +6,7 @@ The thread has the lowest priority. The compressed file has a hidden name, which
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import sys
@@ -32,11 +33,15 @@ class Compression:
         self.original = original
         self.path = hidden(original)
         self.taken = 0
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self._from = os.dup(descriptor)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="compress", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no more threads for this account or container
+            os.close(self._from)
+            raise OSError(errno.EAGAIN, str(error)) from error
 
     @property
     def done(self) -> bool:
@@ -54,7 +59,7 @@ class Compression:
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
         try:
             self._compress()
-        except OSError as error:
+        except Exception as error:  # whatever it is, the log stays as it is
             self.error = error
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)

@@ -124,7 +124,7 @@ class Rotation:
             "%s could not be compressed: %s. It stays as it is, and it is tried again in a minute. "
             "SHIPPER_COMPRESS_LOGS=false leaves logs as they are.",
             failed.original,
-            failed.error and failed.error.strerror,
+            getattr(failed.error, "strerror", None) or failed.error,
             extra={"event.action": "compression-failed"},
         )
 
