@@ -34,6 +34,7 @@ class Run:
                 "SHIPPER_LOG": str(self.log),
                 "XDG_STATE_HOME": str(folder),
                 "SHIPPER_ROTATE_MB": "1",
+                "SHIPPER_COMPRESS_LOGS": "true",
                 **environment,
             }
         )
