@@ -154,6 +154,20 @@ def test_whatever_a_full_redis_refuses_is_told_once(small: redis.Redis, programs
     assert [record["event"]["reason"] for record in refused] == ["redis_full"]
 
 
+def _leave_no_room(url: str) -> None:
+    with redis.Redis.from_url(url) as connection:
+        connection.config_set("maxmemory", 1)
+
+
+def test_a_job_that_ran_at_once_was_not_refused(small: redis.Redis, programs: Programs) -> None:
+    """In a synchronous queue the job runs in the enqueuing call, and Redis may refuse to store its result."""
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        Queue("letters", connection=small, is_async=False).enqueue(
+            _leave_no_room, programs.environment["SHIPPER_REDIS"]
+        )
+    assert programs.actions() == ["job-enqueued", "job-started", "job-dead"]
+
+
 # --- workers, jobs and cron jobs that stop ----------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any
@@ -68,7 +68,8 @@ def enqueue_job(original: Wrapper, queue: Any, job: Any, *args: Any, **kwargs: A
     if cause not in ("scheduler", "rate_limit"):
         snapshot.forget_schedule(job)  # a retry or requeue of a job that was once scheduled waits from its push
     if not queue._is_async:
-        return original(queue, job, *args, **kwargs)  # run_sync calls all hooks, in order
+        with _running():
+            return original(queue, job, *args, **kwargs)  # run_sync calls all hooks, in order
     with _reporting_refusal(job):
         answer = original(queue, job, *args, **kwargs)
     with never_raise("enqueued"):
@@ -97,6 +98,21 @@ def _reporting_refusal(job: Any) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _running() -> Iterator[None]:
+    """Within the block a job runs in the enqueuing process: what it raises is no refusal."""
+    try:
+        yield
+    except Exception as error:
+        _note_reported(error)
+        raise
+
+
+def _note_reported(error: BaseException) -> None:
+    with suppress(AttributeError):  # of classes with __slots__
+        error._shipper_reported = True  # type: ignore[attr-defined]
+
+
 # The exceptions after which it is certain that nothing was pushed, by name: RQ has the first one since 2.8, and the
 # second is redis-py's for Redis's answer "OOM command not allowed".
 _REFUSALS = {"DuplicateJobError": "duplicate", "OutOfMemoryError": "redis_full"}
@@ -107,7 +123,7 @@ def _report_refusal(job: Any, error: BaseException) -> None:
     reason = _REFUSALS.get(type(error).__name__)
     if reason and not getattr(error, "_shipper_reported", False):
         with never_raise("refused"):
-            error._shipper_reported = True  # type: ignore[attr-defined]
+            _note_reported(error)
             observers.refused(snapshot.from_job(job), reason)
 
 
