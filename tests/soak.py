@@ -173,10 +173,16 @@ class _Shipper:
                 raise RuntimeError(f"the shipper did not come to an end:\n{tail_of(self._folder / 'shipper.log')}")
             time.sleep(0.3)
             status = self._status()
-            idle = idle | {status["at"]} if _is_idle(status) else set()
+            idle = idle | {status["at"]} if self._is_idle(status) else set()
         stop(self._process)
         if self._process.returncode:
             raise RuntimeError(f"the shipper ended badly:\n{tail_of(self._folder / 'shipper.log')}")
+
+    def _is_idle(self, status: dict[str, Any]) -> bool:
+        # All logs may be deleted, too: whoever would make a new one is gone.
+        found = status and (status["files"] or not any(self._folder.glob("records.jsonl*")))
+        # What is left of a file without a newline waits for its writer, who is gone.
+        return bool(found and status["backlog_bytes"] < 200 and status["state"] == "shipping")
 
     def _status(self) -> dict[str, Any]:
         """What the daemon that runs now said last; nothing if it has not said a word yet."""
@@ -226,11 +232,6 @@ class _Shipper:
             with gzip.open(f"{path}.gz", "wb") as out:
                 out.write(content)
             path.unlink(missing_ok=True)
-
-
-def _is_idle(status: dict[str, Any]) -> bool:
-    # What is left of a file without a newline waits for its writer, who is gone.
-    return bool(status and status["files"] and status["backlog_bytes"] < 200 and status["state"] == "shipping")
 
 
 def _answer(dice: random.Random, done: Counter[str]) -> Answer:
