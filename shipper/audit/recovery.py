@@ -29,7 +29,7 @@ LAST_SEQUENCE = 2**52
 """A chain does not grow beyond this number: canonical JSON ends at 2**53, and whoever counts to here has made it up."""
 
 BLOCK = 65_536  # bytes per read from the end of a log
-LAST_OF_COMPRESSED = 1000  # audit records; more are never needed to find the last one that continues another
+LAST_OF_COMPRESSED = 1000  # audit records of a compressed log that are looked at: it cannot be read backwards
 _AUDIT = b'"dataset":"rq.audit"'
 
 

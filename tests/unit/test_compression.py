@@ -11,60 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from shipper import settings
 from shipper.ship.source import rotation
 from shipper.ship.source.checkpoints import Checkpoint
 from shipper.ship.source.compressed import CompressedFile
 from shipper.ship.source.compression import Compression
-from shipper.ship.source.discovery import Discovery
-from shipper.ship.source.rotation import MB, Rotation
 from shipper.ship.source.tail import TailedFile
+from tests import rotating
 from tests.programs import wait_for
 
-LINE = b'{"number":%d}\n'
 
-
-class Run:
-    """A rotation and a discovery on a folder, and all lines that were read."""
+class Run(rotating.Run):
+    """A rotation that compresses."""
 
     def __init__(self, folder: Path, remembered: tuple[Checkpoint, ...] = (), **environment: str) -> None:
-        self.log = folder / "records.jsonl"
-        made = settings.load(
-            environment={
-                "SHIPPER_LOG": str(self.log),
-                "XDG_STATE_HOME": str(folder),
-                "SHIPPER_ROTATE_MB": "1",
-                "SHIPPER_COMPRESS_LOGS": "true",
-                **environment,
-            }
-        )
-        self.discovery = Discovery(made.files, remembered)
-        self.rotation = Rotation(made)
-        self.lines: list[bytes] = []
-        self._numbers = iter(range(10_000_000))
-
-    def turn(self, *, acknowledge: bool = True) -> list[str]:
-        """What the daemon does every few seconds. The names that are there then."""
-        self.discovery.refresh()
-        for tailed in self.discovery.files:
-            while block := tailed.read():
-                self.lines += bytes(block.data).splitlines()
-                if acknowledge:
-                    tailed.acknowledge(block.mark)
-        self.rotation.run(self.discovery)
-        return self.names()
-
-    def names(self) -> list[str]:
-        return sorted(path.name for path in self.log.parent.glob("*records.jsonl*"))
-
-    def fill(self, size: int = MB) -> bytes:
-        """Append so many bytes of lines, each another one. All of them."""
-        written = b""
-        while len(written) < size:
-            written += b"".join(LINE % next(self._numbers) for _ in range(1000))
-        with self.log.open("ab") as out:
-            out.write(written)
-        return written
+        super().__init__(folder, remembered, **{"SHIPPER_COMPRESS_LOGS": "true", **environment})
 
     def until_compressed(self, count: int = 1) -> list[Path]:
         def there() -> list[Path]:
@@ -81,10 +41,6 @@ class Run:
         assert running is not None
         wait_for(lambda: running.done, "the thread to end")
         return running
-
-    def close(self) -> None:
-        self.rotation.close()
-        self.discovery.close()
 
 
 def test_a_log_is_compressed_when_all_of_it_is_acknowledged(tmp_path: Path) -> None:
@@ -161,6 +117,34 @@ def test_nothing_is_compressed_while_somebody_writes_to_it(tmp_path: Path) -> No
     (path,) = run.until_compressed()
     assert gzip.decompress(path.read_bytes()) == written + b'{"late":1}\n'
     assert run.lines[-1] == b'{"late":1}'
+    run.close()
+
+
+def test_what_another_program_compressed_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    written = run.fill()
+    running = run.begun()
+    theirs = running.original.with_name(running.original.name + ".gz")
+    theirs.write_bytes(gzip.compress(written, 9))
+    running.original.unlink()
+    for _ in range(3):
+        assert run.turn() == [theirs.name]
+        assert run.rotation._compression is None
+    assert gzip.decompress(theirs.read_bytes()) == written
+    assert len(run.lines) == written.count(b"\n")
+    run.close()
+
+
+def test_what_is_still_being_compressed_is_not_deleted(tmp_path: Path) -> None:
+    run = Run(tmp_path, SHIPPER_KEEP_MB="0")
+    whole = gzip.compress(run.fill())
+    path = tmp_path / "records.jsonl.20261121T071502123456Z.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    run.log.unlink()
+    for _ in range(3):
+        assert run.turn() == [path.name]
+    path.write_bytes(whole)
+    wait_for(lambda: run.turn() == [], "it to be read and deleted")
     run.close()
 
 

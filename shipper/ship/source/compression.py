@@ -6,19 +6,16 @@ The thread has the lowest priority. The compressed file has a hidden name, which
 
 from __future__ import annotations
 
-import errno
-import gzip
 import os
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
 
+from .. import fastest_gzip
 from .tail import BLOCK
 
 SUFFIX = ".gz"
-LEVEL = 1  # logs get an eighteenth of their size; level 6 makes it a 25th, for three times the CPU
 LOWEST_PRIORITY = 19
 
 
@@ -31,7 +28,7 @@ class Compression:
     def __init__(self, descriptor: int, original: Path) -> None:
         """`descriptor`: of the original. It is duplicated. Raises OSError."""
         self.original = original
-        self.path = hidden(original)
+        self.path = original.with_name(f".{original.name}{SUFFIX}.new")
         self.taken = 0
         self.error: Exception | None = None
         self._from = os.dup(descriptor)
@@ -41,7 +38,7 @@ class Compression:
             self._thread.start()
         except RuntimeError as error:  # no more threads for this account or container
             os.close(self._from)
-            raise OSError(errno.EAGAIN, str(error)) from error
+            self.error = error
 
     @property
     def done(self) -> bool:
@@ -50,7 +47,8 @@ class Compression:
     def stop(self) -> None:
         """Give up, wait for the thread, and remove the hidden file, if it is still there."""
         self._stopped.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
         self.path.unlink(missing_ok=True)
 
     def _run(self) -> None:
@@ -71,7 +69,7 @@ class Compression:
         self.path.unlink(missing_ok=True)
         to = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with open(to, "wb") as out:
-            with _gzip(out) as compressed:
+            with fastest_gzip.module().open(out, "wb", compresslevel=fastest_gzip.LEVEL) as compressed:
                 while not self._stopped.is_set() and (data := os.pread(self._from, BLOCK, self.taken)):
                     compressed.write(data)
                     self.taken += len(data)
@@ -88,19 +86,3 @@ def _give(descriptor: int, status: os.stat_result) -> int:
             os.fchown(descriptor, owner, status.st_gid)
             return 0o777
     return 0o700
-
-
-def hidden(original: Path) -> Path:
-    """Where a file is compressed to before it takes the place of the original."""
-    return original.with_name(f".{original.name}{SUFFIX}.new")
-
-
-def _gzip(out: IO[bytes]) -> IO[bytes]:
-    """A stream that compresses: isal's, where it is installed, as it takes a fifth of the time."""
-    kind: Any = gzip.GzipFile
-    with suppress(ImportError):
-        from isal import igzip
-
-        kind = igzip.IGzipFile
-    stream: IO[bytes] = kind(filename="", mode="wb", compresslevel=LEVEL, fileobj=out)
-    return stream

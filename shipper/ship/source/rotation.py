@@ -100,7 +100,8 @@ class Rotation:
 
     def _compress(self, renamed: list[File], discovery: Discovery) -> None:
         """Replace the log that was compressed meanwhile, and begin with the oldest one that is not. Raises OSError."""
-        plain = {file.path: file for file in renamed if isinstance(file, TailedFile)}
+        # What another program has compressed or removed stays open for some seconds.
+        plain = {file.path: file for file in renamed if isinstance(file, TailedFile) and file.path.exists()}
         if (running := self._compression) is not None:
             if not running.done:
                 return
@@ -162,7 +163,7 @@ def is_done_with(file: File, now: float) -> bool:
     If it ends in an incomplete line, sets `final`, so that the line is read as it is.
     """
     if isinstance(file, CompressedFile):
-        return file.is_safe
+        return file.ended and file.is_safe  # what ends too early may still be being compressed
     written_to = is_written_to(file.descriptor)
     if written_to is None:
         written_to = now - os.fstat(file.descriptor).st_mtime < QUIET_S
