@@ -30,12 +30,12 @@ def open_registry(settings: Settings, stop: threading.Event) -> Registry | None:
     except StateInUse:
         if not settings.standby:
             raise
-    log.info(
-        "Another shipper is using the state folder %s. Waiting for it to end.",
-        settings.state,
-        extra={"event.action": "standby"},
-    )
     with _healthy(settings):
+        log.info(
+            "Another shipper is using the state folder %s. Waiting for it to end.",
+            settings.state,
+            extra={"event.action": "standby"},
+        )
         while not stop.wait(TRY_EVERY_S):
             pulse.beat()
             try:
