@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
+import time
 import traceback
 from typing import Any
 
@@ -20,6 +22,23 @@ class ForgetsTheStop(Worker):
             return super().handle_job_failure(job, queue, *args, **kwargs)
         self._stopped_job_id = None
         return None
+
+
+class ForksSlowly(Worker):
+    """It has forked, and is not as far as to note the work-horse's process id when it is told to stop the job."""
+
+    def fork_work_horse(self, job: Any, queue: Any) -> None:
+        self.is_told = threading.Event()
+        os.register_at_fork(after_in_parent=self._wait)
+        super().fork_work_horse(job, queue)
+
+    def _wait(self) -> None:
+        self.is_told.wait()
+        time.sleep(0.1)  # where nobody waits for us, the worker is killed in this time
+
+    def handle_payload(self, message: Any) -> None:
+        self.is_told.set()
+        super().handle_payload(message)
 
 
 class WatchesByItself(Worker):

@@ -165,7 +165,11 @@ def _failures(source: Path, folder: Path, tests: list[str], *, with_us: bool) ->
         # has a package called `tests` too, and the suite's workers would import that.
         "PYTHONPATH": f"{source}{os.pathsep}{plugins}",
     }
-    done = subprocess.run(ending_with_us(command), cwd=source, env=environment, check=False, timeout=LIMIT_S)
+    # In a session of its own: an RQ worker that is told to stop a job before it knows its work-horse kills its whole
+    # process group.
+    done = subprocess.run(
+        ending_with_us(command), cwd=source, env=environment, check=False, timeout=LIMIT_S, start_new_session=True
+    )
     if done.returncode not in (0, TESTS_FAILED):
         raise StackError(f"RQ's own tests could not be run: pytest's exit status is {done.returncode}.")
     return {

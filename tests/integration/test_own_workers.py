@@ -89,9 +89,12 @@ def test_a_timeout_whose_handler_raised_is_retried_as_rq_will(
     assert programs.records()[-1]["rq"]["cause"] == "retry"
 
 
-def test_a_worker_that_forgets_the_stop_has_its_job_stopped(queue: Queue, programs: Programs) -> None:
+@pytest.mark.parametrize("kind", [own_workers.ForgetsTheStop, own_workers.ForksSlowly])
+def test_a_stopped_job_is_stopped_whatever_the_worker_forgets_or_does_not_know_yet(
+    queue: Queue, programs: Programs, kind: type
+) -> None:
     job = queue.enqueue(work.sleep, 60)
-    url, name = programs.environment["SHIPPER_REDIS"], "tests.own_workers.ForgetsTheStop"
+    url, name = programs.environment["SHIPPER_REDIS"], f"tests.own_workers.{kind.__name__}"
     worker = programs.start(
         "rq", "worker", "letters", "--url", url, "--worker-class", name, RQ_JOB_CLASS="shipper.LoggedJob"
     )
@@ -99,7 +102,7 @@ def test_a_worker_that_forgets_the_stop_has_its_job_stopped(queue: Queue, progra
     send_stop_job_command(queue.connection, job.id)
     wait_for(lambda: len(programs.records()) > 2, "the end")
     worker.send_signal(signal.SIGTERM)
-    worker.wait(LIMIT_S)
+    assert worker.wait(LIMIT_S) == 0
     assert summaries(programs) == [*START, "job-stopped"]
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 import zlib
 from base64 import b64decode
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from rq.exceptions import InvalidJobOperation
 from rq.job import JobStatus
 from rq.results import Result
+from rq.worker import SimpleWorker
 
 from ...guard import never_raise
 from .. import ending, snapshot
@@ -29,6 +32,7 @@ from ..snapshot import JobSnapshot
 from . import closing
 
 _UNKNOWN = ExitStatus(None, None)
+WORK_HORSE_WAIT_S = 5.0  # from the fork to the next line; a machine may be busy
 
 
 def bootstrap(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
@@ -140,6 +144,7 @@ def handle_stop_job_command(original: Wrapper, worker: Any, payload: Any, *args:
         state = ending.of_worker(worker)
         if state.of(job_id) is not None:
             state.stopped_job_id = job_id
+            _await_work_horse(worker, lambda: job_id in state.executing)
     return original(worker, payload, *args, **kwargs)
 
 
@@ -149,7 +154,21 @@ def request_stop_execution(original: Wrapper, worker: Any, execution_id: str, *a
         execution = worker.executions.get(execution_id)
         if execution is not None:
             ending.of_worker(worker).stopped_job_id = execution.job_id
+            _await_work_horse(worker, lambda: execution_id in worker.executions)
     return original(worker, execution_id, *args, **kwargs)
+
+
+def _await_work_horse(worker: Any, is_executing: Callable[[], bool]) -> None:
+    """Wait until RQ knows the process id of the work-horse that it is about to kill.
+
+    Until it has noted that after the fork, it has 0 for it, and kills its own process group: itself, and whatever else
+    was started with it. The command comes in another thread. The wait is over, too, when the execution is.
+    """
+    deadline = time.monotonic() + WORK_HORSE_WAIT_S
+    while worker.horse_pid == 0 and not isinstance(worker, SimpleWorker) and is_executing():
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.001)
 
 
 def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> None:
