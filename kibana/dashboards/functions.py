@@ -35,7 +35,7 @@ FUNCTIONS = Dashboard(
     rows=(
         Row(height=13, panels=(
             (24, ranking("Which take the most time in all?", "jobs", by(FUNCTION, "function"),
-                         [in_unit(total("time in all", DURATION), MINUTE_NS, "min")])),
+                         [in_unit(total("time in all", DURATION), MINUTE_NS, "min", digits=1)])),
             (24, ranking("Which are slowest? (p95)", "jobs", by(FUNCTION, "function"),
                          [in_unit(share(95, DURATION), SECOND_NS, "s")])),
         )),
@@ -53,9 +53,9 @@ FUNCTIONS = Dashboard(
                        [in_unit(share(95, DURATION), SECOND_NS, "s")], split=by(FUNCTION, "function", size=5))),
         )),
         Row(height=12, panels=(
-            (28, table("Slowest jobs", "jobs", [by(JOB, "job", size=50), by(FUNCTION, "function")],
+            (24, table("Slowest jobs", "jobs", [by(JOB, "job", size=50), by(FUNCTION, "function")],
                        [largest("took", DURATION)], goto=["job"])),
-            (20, chart("When is the time spent? (by function)", "jobs",
+            (24, chart("When is the time spent? (by function)", "jobs",
                        [in_unit(total("time worked", DURATION), SECOND_NS, "s", digits=0)],
                        split=by(FUNCTION, "function", size=8))),
         )),

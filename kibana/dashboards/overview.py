@@ -68,7 +68,7 @@ OVERVIEW = Dashboard(
         )),
         Row(height=13, panels=(
             (24, ranking("Busiest queues, by time worked", "jobs", by(QUEUE, "queue"),
-                         [in_unit(total("time worked", DURATION), MINUTE_NS, "min")], goto=["queue"])),
+                         [in_unit(total("time worked", DURATION), MINUTE_NS, "min", digits=1)], goto=["queue"])),
             (24, ranking("Slowest functions, by p95", "jobs", by(FUNCTION, "function"),
                          [in_unit(share(95, DURATION), SECOND_NS, "s")], goto=["function"])),
         )),

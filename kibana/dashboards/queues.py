@@ -57,7 +57,7 @@ QUEUES = Dashboard(
         ))),
         Row(height=12, panels=(
             (24, ranking("Which queues accrue the most demand? (jobs × duration)", "jobs", by(QUEUE, "queue"),
-                         [in_unit(total("time worked", DURATION), MINUTE_NS, "min")])),
+                         [in_unit(total("time worked", DURATION), MINUTE_NS, "min", digits=1)])),
             (24, chart("Demand over time, by queue", "jobs",
                        [in_unit(total("time worked", DURATION), SECOND_NS, "s", digits=0)],
                        split=by(QUEUE, "queue", size=8))),

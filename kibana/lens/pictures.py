@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..colours import BLUE, RED, palette, stored
-from ..words import DEPENDS_ON, JOB, PARENT, RELATIVE, ROOT
+from ..words import DEPENDS_ON, FUNCTION, JOB, PARENT, RELATIVE, ROOT
 from .columns import Column, over_time
 from .panels import LAYER, LINE_LAYER, Annotation, Panel, columns_of
 
@@ -132,7 +132,13 @@ def chart(
     many = split is not None or len(figures) > 3  # below a chart are two lines of names, others have to be scrolled to
     picture = {
         "preferredSeriesType": series,
-        "legend": {"isVisible": several, "position": "right" if many else "bottom", "shouldTruncate": False},
+        "legend": {
+            "isVisible": several,
+            "position": "right" if many else "bottom",
+            "shouldTruncate": False,
+            # Kibana would break a function's name inside a word.
+            **({"legendSize": "xlarge"} if split and split.of == FUNCTION else {}),
+        },
         "valueLabels": "show" if series == "bar_horizontal" else "hide",
         "fittingFunction": "Linear" if series == "line" else "None",
         "axisTitlesVisibilitySettings": {"x": False, "yLeft": False, "yRight": False},

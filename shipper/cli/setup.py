@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -75,16 +76,34 @@ def command(rules: bool, roles: bool, keys: Path | None, wait_s: int, dry_run: b
         click.echo("Nothing was changed (--dry-run).")
 
 
+def _create_first_indices(config: Settings) -> None:
+    """Create the indices that Kibana's data views need; without the privilege the pages work once records arrive."""
+    from .. import client
+    from ..index import setup
+
+    try:
+        with client.connect(config) as cluster:
+            for name in setup.create_first_indices(cluster, config, datetime.now(UTC)):
+                click.echo(f"create empty index {name}")
+    except DestinationError as error:
+        click.echo(
+            f"warning: Kibana's pages show errors until there are records of all kinds, as empty indices could not be "
+            f"created: {error}",
+            err=True,
+        )
+
+
 def _of_kibana(config: Settings, *, rules: bool, dry_run: bool) -> Iterator[str]:
     from ..index import kibana
 
     if dry_run:
         return kibana.planned(config, rules=rules)
+    _create_first_indices(config)
     return kibana.install(config, rules=rules, names=_names(config))
 
 
-def _names(config: Settings) -> Mapping[str, Sequence[str]]:
-    """The names that Kibana's panels store a colour for; none if they cannot be read: the panels work all the same."""
+def _names(config: Settings) -> Mapping[str, Sequence[str]] | None:
+    """The names that Kibana's panels store a colour for; None if they cannot be read: the panels work all the same."""
     from .. import client
     from ..index import name_colours
 
@@ -93,7 +112,7 @@ def _names(config: Settings) -> Mapping[str, Sequence[str]]:
             return name_colours.found(elasticsearch, config)
     except DestinationError as error:
         click.echo(f"warning: Queues and releases have no colours of their own in Kibana: {error}", err=True)
-        return {}
+        return None
 
 
 def _warn_of_doubled(indices: list[str], config: Settings) -> None:

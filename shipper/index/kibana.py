@@ -31,7 +31,8 @@ def check(settings: Settings) -> None:
 def install(settings: Settings, *, rules: bool, names: Names | None = None) -> Iterator[str]:
     """Install everything. Yields a line of text for each step. Raises DestinationError.
 
-    `names`: what panels store a colour for, by field.
+    `names`: what panels store a colour for, by field; None if unknown. Without any there are no records yet, and the
+    page to open is the one that says what to check.
     """
     kibana = Kibana(settings)
     try:
@@ -42,7 +43,8 @@ def install(settings: Settings, *, rules: bool, names: Names | None = None) -> I
         for identifier, payload in alert_rules(kibana.space) if rules else []:
             created = kibana.create_rule(identifier, payload)
             yield f"{'create' if created else 'keep':6} alert rule {payload['name']!r}"
-        yield f"open   {kibana.start_page}"
+        is_empty = names is not None and not any(names.values())
+        yield f"open   {kibana.page('start' if is_empty else 'overview')}"
     finally:
         kibana.close()
 

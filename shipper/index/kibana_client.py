@@ -48,12 +48,11 @@ class Kibana:
         self._headers = {"kbn-xsrf": "rq-shipper", "accept": "application/json"}
         self._node = node_class(connection)(*nodes(connection))
 
-    @property
-    def start_page(self) -> str:
-        """The URL of the overview dashboard."""
+    def page(self, name: str) -> str:
+        """The URL of a dashboard: `overview`."""
         default = self.space == DEFAULT_SPACE
         space, prefix = ("", ID_PREFIX) if default else (f"/s/{self.space}", f"{ID_PREFIX}{self.space}-")
-        return f"{self._public}{space}/app/dashboards#/view/{prefix}dashboard-overview"
+        return f"{self._public}{space}/app/dashboards#/view/{prefix}dashboard-{name}"
 
     def close(self) -> None:
         self._node.close()

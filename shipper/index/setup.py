@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 from ..client import Cluster
 from ..errors import LifecycleError, Refused
-from ..records import DAY, MONTH, PERIODS, alias, indices
+from ..records import DATASETS, DAY, MONTH, PERIODS, alias, index_name, indices
 from ..settings import Settings
 from ..state import STATE_INDEX
 from ..state import index_name as state_index_name
@@ -184,6 +185,33 @@ def update_state_mapping(cluster: Cluster, settings: Settings) -> None:
     index = state_index_name(settings.namespace)
     if cluster.get(f"/{index}/_mapping") is not None:
         cluster.put(f"/{index}/_mapping", {name: mappings[name] for name in ("properties", "runtime")})
+
+
+def create_first_indices(cluster: Cluster, settings: Settings, now: datetime) -> list[str]:
+    """Create an empty index for each dataset that has none, and the state index. Returns their names.
+
+    Kibana knows a data view's fields from its indices. Where there is none, charts and controls show an error instead
+    of nothing: those of alarms until the first alarm. Needs the index privileges `view_index_metadata` and
+    `create_index`. Raises DestinationError.
+    """
+    patterns = ",".join(indices(dataset, settings.namespace) for dataset in PERIODS)
+    there = cluster.get(f"/{patterns}/_settings/index.uuid?ignore_unavailable=true&allow_no_indices=true") or {}
+    one_of_each = {alias(dataset): dataset for dataset in DATASETS}
+    created = [
+        index_name(dataset, now, settings.namespace, settings.index_period)
+        for its, dataset in one_of_each.items()
+        if not any(name.startswith(f"{its}-") for name in there)
+    ]
+    state = state_index_name(settings.namespace)
+    if cluster.get(f"/{state}/_mapping") is None:
+        created.append(state)
+    for name in created:
+        try:
+            cluster.put(f"/{name}", {})
+        except Refused as refused:
+            if refused.status != 400 or cluster.get(f"/{name}/_mapping") is None:  # a shipper may have been faster
+                raise
+    return created
 
 
 def label_fields(labels: Iterable[str]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from elasticsearch import Elasticsearch
+
 from kibana import build
 from tests.kibana_server import serving
 from tests.programs import Programs
@@ -15,6 +17,28 @@ def test_one_command_installs_templates_objects_and_rules(programs: Programs) ->
     assert "index template rq-job" in said
     assert f"import {len(build.objects())} objects" in said
     assert "create alert rule 'RQ: the watch opened an alarm'" in said
+
+
+def test_kibana_finds_the_fields_of_each_data_view_before_the_first_record(
+    programs: Programs, search: Elasticsearch
+) -> None:
+    with serving() as server:
+        said = programs.run("shipper", "setup", "--kibana", server.url).stdout
+        again = programs.run("shipper", "setup", "--kibana", server.url).stdout
+    namespace = programs.environment["SHIPPER_NAMESPACE"]
+    assert said.count("create empty index") == 7
+    assert "create empty index" not in again
+    for name in ("job", "app", "metric", "shipper", "audit", "alert", "state"):
+        index = f"rq-{name}-{namespace}*"
+        assert search.field_caps(index=index, fields="@timestamp")["fields"]["@timestamp"]["date"]["aggregatable"]
+        assert search.count(index=index)["count"] == 0
+
+
+def test_only_kibana_needs_indices_before_the_first_record(programs: Programs, search: Elasticsearch) -> None:
+    with serving() as server:
+        assert "empty index" not in programs.run("shipper", "setup").stdout
+        assert "empty index" not in programs.run("shipper", "setup", "--kibana", server.url, "--dry-run").stdout
+    assert not search.indices.get(index=f"rq-*-{programs.environment['SHIPPER_NAMESPACE']}*")
 
 
 def test_a_dry_run_says_what_it_would_do_to_kibana_too(programs: Programs) -> None:

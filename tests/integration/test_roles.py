@@ -13,6 +13,7 @@ import pytest
 from elasticsearch import AuthorizationException, Elasticsearch
 
 from stack.elasticsearch import Elasticsearch as OwnElasticsearch
+from tests.kibana_server import serving
 from tests.programs import Programs, patient
 
 pytestmark = pytest.mark.slow
@@ -93,6 +94,16 @@ def test_the_shipper_s_key_ships_text_logs(
 def test_the_operator_s_key_installs_all_that_shipping_needs(keys: Programs, own_server: OwnElasticsearch) -> None:
     done = keys.run("shipper", "setup", **as_role(keys, own_server, "operator"))
     assert "ingest pipeline rq-legacy" in done.stdout
+
+
+def test_the_operator_s_key_creates_the_indices_that_kibana_asks(
+    keys: Programs, own_server: OwnElasticsearch, own_search: Elasticsearch
+) -> None:
+    with serving() as kibana:
+        operator = as_role(keys, own_server, "operator")
+        done = keys.run("shipper", "setup", "--kibana", kibana.url, **operator)
+        assert (done.stdout.count("create empty index"), "warning" in done.stderr) == (6, False), done.stderr
+    assert len(own_search.indices.get(index=f"rq-*-{keys.environment['SHIPPER_NAMESPACE']}*")) == 7
 
 
 def test_a_key_of_one_namespace_is_of_no_use_in_one_whose_name_begins_so(

@@ -48,6 +48,14 @@ def test_people_are_told_the_address_that_they_can_open() -> None:
     assert start == f"open   https://kibana.example/app/dashboards#/view/{PREFIX}dashboard-overview"
 
 
+def test_where_there_are_no_records_yet_the_page_to_open_says_what_to_check() -> None:
+    with serving() as server:
+        *_, start = kibana.install(made(server), rules=False, names={"service.version": []})
+        *_, later = kibana.install(made(server), rules=False, names={"service.version": ["1.0"]})
+    assert start == f"open   {server.url}/app/dashboards#/view/{PREFIX}dashboard-start"
+    assert later == f"open   {server.url}/app/dashboards#/view/{PREFIX}dashboard-overview"
+
+
 def test_every_request_has_what_kibana_asks_of_other_programs() -> None:
     with serving() as server:
         install(server, rules=True)
