@@ -111,13 +111,19 @@ def canonical(value: Any) -> bytes:
     Plane, floats and large numbers its output is the same, and ten times as fast. Everything else goes to rfc8785.
     """
     encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    is_plain = type(value) is dict and (encoded.isascii() or not _BEYOND(encoded))
-    if is_plain and not (_MEMBER(encoded) or (b"[" in encoded and (_FIRST(encoded) or _LATER(encoded)))):
+    if type(value) is dict and _is_plain(encoded):
         return encoded
     with no_fork:
         import rfc8785  # rarely needed, and slow to import
 
     return bytes(rfc8785.dumps(value))
+
+
+def _is_plain(encoded: bytes) -> bool:
+    """Whether orjson's encoding of objects is canonical."""
+    if not encoded.isascii() and _BEYOND(encoded):
+        return False
+    return not (_MEMBER(encoded) or (b"[" in encoded and (_FIRST(encoded) or _LATER(encoded))))
 
 
 # Match, in UTF-8: a character beyond the Basic Multilingual Plane; a member that is a float or has 16 digits or more;
@@ -153,18 +159,21 @@ def link(record: Record, head: Head, key: bytes | None, signer: tuple[str, Sign]
     public, personal = split(record)
     random, size = os.urandom(SALT_BYTES * len(personal)).hex(), 2 * SALT_BYTES
     salts = {group: random[at * size : (at + 1) * size] for at, group in enumerate(personal)}
-    links: dict[str, Any] = {
-        "id": head.id,
-        "previous": head.hash,
-        "digests": {group: _digest(group, salts[group], values) for group, values in personal.items()},
-    }
+    links: dict[str, Any] = {"id": head.id, "previous": head.hash}
     if key is not None:
         links["key"] = key_id(key)
     if signer is not None:
         links["signer"] = signer[0]
     sequence = head.sequence + 1
     public["event"]["sequence"], public["audit"]["chain"] = sequence, links
-    hashed = _hash(public, key)
+    # All parts are encoded first, and then it is asked once whether they are canonical, as nearly all are.
+    for encode in (_sorted, canonical):
+        parts = {group: encode(values) for group, values in personal.items()}
+        links["digests"] = {group: _digest_of(group, salts[group], part) for group, part in parts.items()}
+        encoded = encode(public)
+        if encode is canonical or _is_plain(b"\n".join((encoded, *parts.values()))):
+            break
+    hashed = _hash_of(encoded, key)
     now = Head(head.id, sequence, hashed)
     signature = {"signature": signer[1](signed_message(now))} if signer is not None else {}
     record["event"]["sequence"] = sequence

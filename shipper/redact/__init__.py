@@ -152,11 +152,12 @@ class _Walk:
     def value(self, name: str, value: Any, depth: int) -> Any:
         self._left -= 1
         given, value = value, self._redactor.replaced(name, value)
-        self.redacted |= value is not given or (isinstance(value, str) and value == REDACTED)
-        if value is None or isinstance(value, bool):
-            return value
+        if value is not given:
+            self.redacted = True
         if isinstance(value, str):
             return self._text(value)
+        if value is None or isinstance(value, bool):
+            return value
         if isinstance(value, int):
             return value if -SHORTEST_CARD < value < SHORTEST_CARD else self._long_integer(value)
         if isinstance(value, float):
@@ -178,7 +179,7 @@ class _Walk:
         for item in value:
             if self.spent():
                 break
-            listed.append(self.value(name, REDACTED if hidden else item, depth + 1))
+            listed.append(self.value(name, self._hidden() if hidden else item, depth + 1))
             # ("token", …), ["--token", …]
             hidden = isinstance(item, str | bytes) and (pair or item[:1] in ("-", b"-")) and self._names_a_secret(item)
         return listed
@@ -193,9 +194,14 @@ class _Walk:
         for key, item in values.items():
             if self.spent():
                 break
-            secret = hidden and _key(key) in _VALUE_KEYS
-            shown[_key(key)] = self.value(_name(key), REDACTED if secret else item, depth)
+            text = _key(key)
+            name = text if type(key) is str else _name(key)
+            shown[text] = self.value(name, self._hidden() if hidden and text in _VALUE_KEYS else item, depth)
         return shown
+
+    def _hidden(self) -> str:
+        self.redacted = True
+        return REDACTED
 
     def _names_a_secret(self, value: Any) -> bool:
         """Whether a value is itself the name of a secret."""
@@ -209,7 +215,8 @@ class _Walk:
         # More than is shown: half a secret at the cut would look like nothing.
         given = value if len(value) <= self._searched_limit else value[: self._searched_limit]
         value = self._search(given)
-        self.redacted |= value is not given
+        if value is not given:
+            self.redacted = True
         if len(value) > self._text_limit:
             self.cut = True
             value = value[: self._text_limit - 1] + CUT
