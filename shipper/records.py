@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from .settings import DAILY, IndexPeriod
+from .setting_values import DAILY, IndexPeriod
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -13,6 +13,7 @@ import click
 from .. import settings
 from ..errors import SettingsError, ShipperError
 from ..live.connection import connect
+from ..setting_values import duration
 from ..settings import Settings
 from . import options
 
@@ -44,7 +45,7 @@ class _Seconds(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no P
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return settings.duration(value)
+            return duration(value)
         except ValueError as wrong:
             self.fail(f"{value!r} {wrong}.", param, ctx)
 

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ..errors import SettingsError
-from ..settings import Settings, duration, nearest
+from ..setting_values import duration
+from ..settings import Settings, nearest
 
 DEFAULT_OBJECTIVE_S = 900.0
 """Within which jobs are to start in a queue without an objective. Most who wait longer had expected it sooner."""

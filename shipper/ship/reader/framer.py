@@ -12,7 +12,8 @@ from typing import Any
 
 from ...index.mapping import Field, Kind, mapped
 from ...records import DATASETS, DAY, EPOCH, alias, period
-from ...settings import IndexPeriod, Settings
+from ...setting_values import IndexPeriod
+from ...settings import Settings
 from ...state import RANKS, STATES, action_start
 from ..counting.tally import NativeTally, for_native
 from ..source.tail import Block
