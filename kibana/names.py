@@ -56,7 +56,7 @@ RECORDS: Names = {
     VERSION: "Version",
     HOST: "Host",
     WORKER: "Worker",
-    ACTION: "What happened",
+    ACTION: "Action",
     OUTCOME: "Outcome",
     REASON: "Reason",
     DATASET: "Kind of record",
@@ -218,7 +218,7 @@ GAUGES: Names = {
 ALARMS: Names = {
     TIME: "Time",
     "message": "Message",
-    ACTION: "What happened",
+    ACTION: "Action",
     SERVICE: "Service",
     HOST: "Host",
     QUEUE: "Queue",

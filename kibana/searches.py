@@ -108,7 +108,7 @@ SEARCHES = (
     Search(
         name="customer-audit", title="RQ: what was done by and for customers", view="audit", where=f"{CUSTOMER} : *",
         description="Audit records of customers, the newest first.",
-        columns=(ACTION, OUTCOME, USER, "audit.resource.id"), widths={ACTION: 155, OUTCOME: 90},
+        columns=(ACTION, OUTCOME, USER, "audit.resource.id"), widths={ACTION: 124, OUTCOME: 108, USER: 80},
     ),
     Search(
         name="customer-jobs", title="RQ: customers' jobs that ended", view="jobs", where=f"{CUSTOMER} : * and {ENDED}",

@@ -35,6 +35,7 @@ NAMESPACE = "pictures"
 OLD_S = 240  # gauges are of now for six minutes
 SEEN_PX = 900  # the height of a common screen
 JOB_SHOWN = "job-02"
+SAFE = "(),:!'-_.*~"
 _IN_WORK = (
     '[...document.querySelectorAll(\'[data-render-complete="false"], [data-loading], .euiLoadingChart, '
     '.euiLoadingSpinner, .echChartStatus[data-ech-render-complete="false"]\')].length'
@@ -89,12 +90,12 @@ def known_day_in(kibana: str, elasticsearch: str, folder: Path) -> Iterator[Show
 
 
 def address(kibana: str, page: dict[str, Any]) -> str:
-    """Of a dashboard; on the page about one job, one is chosen."""
-    url = f"{kibana}/app/dashboards#/view/{page['id']}"
-    if not page["id"].endswith(f"dashboard-{JOB_PAGE.name}"):
-        return url
-    state = controls.in_address(JOB_PAGE.name, JOB_PAGE.controls, JOB, JOB_SHOWN)
-    return f"{url}?_a=" + quote(rison(state), safe="(),:!'-_.*~")
+    """Of a dashboard that does not refresh itself; on the page about one job, one is chosen."""
+    state = {"_g": {"refreshInterval": {"pause": True, "value": 60_000}}}
+    if page["id"].endswith(f"dashboard-{JOB_PAGE.name}"):
+        state["_a"] = controls.in_address(JOB_PAGE.name, JOB_PAGE.controls, JOB, JOB_SHOWN)
+    written = "&".join(f"{name}={quote(rison(one), safe=SAFE)}" for name, one in state.items())
+    return f"{kibana}/app/dashboards#/view/{page['id']}?{written}"
 
 
 @contextmanager
@@ -105,7 +106,7 @@ def browser() -> Iterator[Page]:
     arguments = ["--disable-gpu", "--hide-scrollbars", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=arguments)
-        page = chromium.new_context(timezone_id="UTC", locale="en-GB").new_page()
+        page = chromium.new_context(timezone_id="UTC", locale="en-GB", reduced_motion="reduce").new_page()
         page.set_default_timeout(LIMIT_MS)
         yield page
         chromium.close()

@@ -174,12 +174,10 @@ EXPECTED: dict[str, dict[str, Expected]] = {
         **run_again("function", "error"),
     },
     "RQ: one queue": {
-        "Oldest job, of its objective": Expected(
-            "rq.queue",
-            {"oldest_job_of_its_objective": now(lambda rows: of_objective(rows, lambda some: some[-1]))},
-        ),
-        "Jobs waiting": Expected("rq.queue", {"jobs_waiting": gauge("depth")}),
-        "Workers": Expected("rq.queue", {"workers": gauge("workers")}),
+        "Oldest job, of its objective": WORST_WAIT,
+        "Oldest waiting job, by queue, now": WAITING_BY_QUEUE,
+        "Jobs waiting": Expected("states", {"jobs_waiting": n(states("waiting"))}),
+        "Jobs running": Expected("states", {"jobs_running": n(states("running"))}),
         "Started within 60 s": Expected("rq.job", {"started_within_60_s": part(in_time)}, where=started),
         "Lag, p95": Expected("rq.job", {"lag_p95": p(95, "lag_ms")}, where=started),
         "Dead jobs now": Expected("states", {"dead_jobs_now": among(states("dead"))}),

@@ -78,12 +78,15 @@ def annotated_view(one: Placed, layer: dict[str, Any]) -> dict[str, Any]:
 
 
 def panels(kind: str | None = None) -> list[Placed]:
-    return [
-        Placed(page, panel)
-        for page in of_type("dashboard")
-        for panel in json.loads(page["attributes"]["panelsJSON"])
-        if kind in (None, panel["type"])
-    ]
+    """All panels, or those of one type: read once, so nobody may change them."""
+    return [one for one in _panels() if kind in (None, one.panel["type"])]
+
+
+@cache
+def _panels() -> tuple[Placed, ...]:
+    return tuple(
+        Placed(page, panel) for page in of_type("dashboard") for panel in json.loads(page["attributes"]["panelsJSON"])
+    )
 
 
 def empty_panels(search: Elasticsearch, namespace: str, indices: set[str]) -> list[str]:

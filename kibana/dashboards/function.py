@@ -77,10 +77,10 @@ FUNCTION_PAGE = Dashboard(
                        annotated=OVER_TIME)),
         )),
         Row(height=12, panels=(
-            (24, table("With what does it fail?", "jobs", [by(WHAT_FAILED, "what failed", size=50)],
+            (28, table("With what does it fail?", "jobs", [by(WHAT_FAILED, "what failed", size=50)],
                        [count("failed"), newest("last seen"), earliest("first seen")], where=NOT_WELL,
                        goto=["failures"])),
-            (24, chart("How do executions end?", "jobs", by_outcome(), goto=["failures"])),
+            (20, chart("How do executions end?", "jobs", by_outcome(), goto=["failures"])),
         )),
         Row(height=12, panels=(
             (30, table("Each release of it", "jobs", [by(VERSION, "version", size=20)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..colours import ANY_IS_BAD, FAILURE_RATE_BANDS, IN_TIME_BANDS, OF_OBJECTIVE_BANDS, RUNS, WAITS
+from ..colours import ANY_IS_BAD, FAILURE_RATE_BANDS, IN_TIME_BANDS, RUNS, WAITS
 from ..drawings.happened import HAPPENED
 from ..lens import (
     among,
@@ -38,18 +38,18 @@ from ..words import (
     LAG_OBJECTIVE_MS,
     MINUTE_S,
     NOT_WELL,
-    OF_OBJECTIVE,
     QUEUE,
-    SAMPLED_NOW,
     SECOND_MS,
     SERVICE,
     STARTED,
     STATE_DEAD,
+    STATE_RUNNING,
+    STATE_WAITING,
     WHAT_FAILED,
 )
 from .again import OF_QUEUES
-from .now import OVER_TIME
-from .said import IN_RANGE, NO_ATTEMPT, NOW, SAMPLED
+from .now import OVER_TIME, WAITING_BY_QUEUE, WORST_WAIT
+from .said import IN_RANGE, NO_ATTEMPT, NOW
 
 _OBJECTIVE = f"{LAG_OBJECTIVE_MS // 1000} s"
 
@@ -65,16 +65,15 @@ QUEUE_PAGE = Dashboard(
     ),
     rows=(
         Row(height=6, panels=(
-            (8, figure("gauges", latest("Oldest job, of its objective", OF_OBJECTIVE, where=SAMPLED_NOW,
-                                        bands=OF_OBJECTIVE_BANDS), subtitle=SAMPLED)),
-            (8, figure("gauges", latest("Jobs waiting", "rq.queue.depth", where=SAMPLED_NOW), subtitle=SAMPLED)),
-            (8, figure("gauges", latest("Workers", "rq.queue.workers", where=SAMPLED_NOW), subtitle=SAMPLED)),
+            (8, WORST_WAIT),
+            (8, figure("states", among("Jobs waiting", STATE_WAITING), subtitle=NOW)),
+            (8, figure("states", among("Jobs running", STATE_RUNNING), subtitle=NOW)),
             (8, figure("jobs", ratio(f"Started within {_OBJECTIVE}", IN_TIME, bands=IN_TIME_BANDS), where=STARTED,
                        subtitle=IN_RANGE)),
             (8, figure("jobs", share(95, LAG, label="Lag, p95"), where=STARTED, subtitle=IN_RANGE)),
             (8, figure("states", among("Dead jobs now", STATE_DEAD, bands=ANY_IS_BAD), subtitle=NOW)),
         )),
-        Row(height=7, panels=((48, HAPPENED),)),
+        Row(height=7, panels=((27, HAPPENED), (21, WAITING_BY_QUEUE))),
         Row(height=12, panels=(
             (24, lines("In and out (jobs a minute)", "jobs",
                        [count("enqueued", ENQUEUED, colour=WAITS, per_minute=True),

@@ -19,6 +19,8 @@ _CHECKS = """
 3. **Does the watch run?** `shipper watch`, one for each Redis. Without it there are no alarms, and nobody knows how
    long jobs wait that no worker starts.
 
+`shipper doctor` looks for all of this by itself, and says what to do.
+
 Records are there, but the other pages are empty? Then the time range at the top right does not reach them, or something
 is chosen above the panels.
 """
@@ -37,6 +39,6 @@ START = Dashboard(
             (10, figure("gauges", count("Samples of the watch", HEARD_NOW, bands=ANY_IS_GOOD), subtitle=_RECENT)),
             (18, figure("jobs", newest("Newest record of a job"), subtitle="in the time range")),
         )),
-        Row(height=15, panels=((48, Text(markdown=_CHECKS.strip())),)),
+        Row(height=13, panels=((48, Text(markdown=_CHECKS.strip())),)),
     ),
 )  # fmt: skip

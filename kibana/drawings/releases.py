@@ -17,7 +17,7 @@ ENOUGH = 5
 ROWS = 12
 _ATTEMPTED, _FAILED = attempts_query(ATTEMPTED_ACTIONS), attempts_query(FAILED_ACTIONS)
 _FIRST = {"min": {"field": TIME}}
-NO_RELEASE = "No release began in this time range, or it has no release before it: choose a longer range."
+NO_RELEASE = "No two releases to compare in this time range: choose a longer one."
 
 
 def _versions(size: int, **aggs: object) -> dict[str, object]:
@@ -121,12 +121,12 @@ def _comparison(
             mark("text", x=value(0), y=value(28), fontSize=value(11), opacity=value(0.8), limit="width",
                  text=f"length(data('few')) ? 'pale: fewer than {ENOUGH} executions in one of them' : ''"),
             {**mark("text", "compared", x=value(0), y=scaled("y", "function", band=0.5), baseline=value("middle"),
-                    fontSize=value(12), opacity="datum.enough ? 1 : 0.55", limit="values_x - 10",
+                    fontSize=value(12), opacity="datum.enough ? 1 : 0.8", limit="values_x - 10",
                     # From its last part: what tells functions apart stands there.
                     text="peek(split(datum.function, '.'))", tooltip="datum.function + ': ' + datum.runs",
                     cursor=value("pointer")), "name": "names"},
             mark("text", "compared", x="values_x", y=scaled("y", "function", band=0.5), baseline=value("middle"),
-                 fontSize=value(12), opacity="datum.enough ? 1 : 0.55", text="datum.values", tooltip="datum.runs",
+                 fontSize=value(12), opacity="datum.enough ? 1 : 0.8", text="datum.values", tooltip="datum.runs",
                  limit="middle - values_x"),
             mark("rect", "compared", y=scaled("y", "function"), height={"scale": "y", "band": 1},
                  x="datum.change < 0 ? middle - scale('length', -datum.change) : middle",
@@ -137,7 +137,7 @@ def _comparison(
             mark("text", "compared", baseline=value("middle"), fontSize=value(12), fontWeight=value("bold"),
                  y=scaled("y", "function", band=0.5), text="datum.told",
                  x="datum.change < 0 ? middle + 6 : middle + max(2, scale('length', datum.change)) + 6",
-                 fill="datum.colour", opacity="datum.enough ? 1 : 0.55"),
+                 fill="datum.colour", opacity="datum.enough ? 1 : 0.8"),
         ],
     )  # fmt: skip
 

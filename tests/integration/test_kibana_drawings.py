@@ -214,8 +214,6 @@ def test_a_page_about_one_job_says_so_where_none_is_chosen(shown: Shown) -> None
     for one in DRAWINGS:
         if one.page["attributes"]["title"] == "RQ: one job":
             assert "".join(drawn(shown, one)) == ""
-        if one.page["attributes"]["title"] == "RQ: one job":
-            assert "".join(drawn(shown, one)) == ""
 
 
 @pytest.mark.parametrize("one", DRAWINGS, ids=lambda one: one.name)
