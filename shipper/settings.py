@@ -138,7 +138,7 @@ class Settings:
     """While another shipper uses the state folder, `run` waits for it to end instead of refusing to start."""
     rotate_mb: int = 256
     """The shipper rotates `log` when it is larger than this. 0: it does not."""
-    compress_logs: bool = False
+    compress_logs: bool = True
     """Compress a rotated log (gzip) once all of it is indexed and no process has it open for writing."""
     keep_days: int = 7
     """A rotated log is deleted after this, if all of it is indexed and no process has it open for writing."""

@@ -39,6 +39,7 @@ from tests.programs import BIN
 EMITTERS = 3
 A_SECOND = 400  # records of each emitter
 GOLDEN = json.loads((Path(__file__).parent / "golden/job-finished.jsonl").read_text())
+NOTE_BYTES = 33  # an id and a newline
 DRAIN_LIMIT_S = 600.0
 # Of one look alone a file may be missing that was made since the globs were looked at: up to a second, and the looks
 # are two seconds apart.
@@ -68,10 +69,13 @@ class Report:
         )
 
 
-def soak(seconds: float, seed: int, folder: Path, *, least: Mapping[str, int] = MappingProxyType({})) -> Report:
+def soak(
+    seconds: float, seed: int, folder: Path, *, least: Mapping[str, int] = MappingProxyType({}), least_written: int = 1
+) -> Report:
     """Run it all in `folder` and settle the accounts. RuntimeError if the shipper does not come to an end.
 
-    It goes on for as long as it takes until each thing was done as often as `least` says.
+    It goes on for as long as it takes until each thing was done as often as `least` says, and `least_written` records
+    are written.
     """
     dice = random.Random(seed)
     done: Counter[str] = Counter()
@@ -83,7 +87,11 @@ def soak(seconds: float, seed: int, folder: Path, *, least: Mapping[str, int] = 
         emitters = _emitters(folder, seed, enough)
         end = time.monotonic() + seconds
         try:
-            while time.monotonic() < end or any(done[what] < count for what, count in least.items()):
+            while (
+                time.monotonic() < end
+                or any(done[what] < count for what, count in least.items())
+                or _count_written(folder) < least_written
+            ):
                 shipper.error()
         finally:
             enough.set()
@@ -92,6 +100,10 @@ def soak(seconds: float, seed: int, folder: Path, *, least: Mapping[str, int] = 
         server.choose = lambda: bulk_server.well
         shipper.drain(DRAIN_LIMIT_S + seconds)
         return _account(folder, server, done)
+
+
+def _count_written(folder: Path) -> int:
+    return sum(notes.stat().st_size for notes in folder.glob("written-*")) // NOTE_BYTES
 
 
 # --- those who write ------------------------------------------------------------------------------------
@@ -206,7 +218,7 @@ class _Shipper:
         self._process.wait(30)
 
     def _reload(self) -> None:
-        if self._process.poll() is None:
+        if self._process.poll() is None and self._status():  # before its first word, SIGHUP ends it as any program
             self._process.send_signal(signal.SIGHUP)
 
     def _tear_the_registry(self) -> None:

@@ -123,7 +123,7 @@ class Rotation:
         self._compress_from = time.monotonic() + COMPRESS_AGAIN_S
         log.warning(
             "%s could not be compressed: %s. It stays as it is, and it is tried again in a minute. "
-            "Without SHIPPER_COMPRESS_LOGS logs stay as they are.",
+            "SHIPPER_COMPRESS_LOGS=false leaves logs as they are.",
             failed.original,
             getattr(failed.error, "strerror", None) or failed.error,
             extra={"event.action": "compression-failed"},
