@@ -6,6 +6,7 @@ from .objects import Query, Search
 from .words import (
     ACTION,
     ACTOR,
+    ATTEMPT,
     CUSTOMER,
     DATASET,
     DEAD,
@@ -24,11 +25,11 @@ from .words import (
     OUTCOME,
     PAYLOAD,
     QUEUE,
-    REASON,
     RETRIED,
     STARTED,
     TIME,
     USER,
+    WHAT_FAILED,
 )
 
 _OLDEST_FIRST = ((TIME, "asc"),)
@@ -46,17 +47,17 @@ SEARCHES = (
         name="failed-last-day", title="RQ: failed in the last day", view="jobs",
         where=NOT_WELL, since="now-1d",
         description="Attempts that failed within the last 24 hours, whether retried or not, and jobs that expired.",
-        columns=(FUNCTION, ACTION, REASON, ERROR, "error.message", JOB),
+        columns=(FUNCTION, ACTION, WHAT_FAILED, "error.message", JOB),
     ),
     Search(
         name="dead", title="RQ: dead jobs", view="jobs", where=DEAD,
         description="Jobs that failed for good.",
-        columns=(FUNCTION, REASON, ERROR, "error.message", "rq.attempt", CUSTOMER, JOB),
+        columns=(FUNCTION, WHAT_FAILED, "error.message", ATTEMPT, CUSTOMER, JOB),
     ),
     Search(
         name="retried", title="RQ: retried jobs", view="jobs", where=RETRIED,
         description="Attempts that failed and were followed by another.",
-        columns=(FUNCTION, ERROR, "error.message", "rq.attempt", "rq.retries_left", "rq.retry_at", JOB),
+        columns=(FUNCTION, ERROR, "error.message", ATTEMPT, "rq.retry_at", JOB), widths={"rq.retry_at": 165},
     ),
     Search(
         name="killed", title="RQ: killed by a signal", view="jobs", where="rq.signal : *",
@@ -92,7 +93,7 @@ SEARCHES = (
     Search(
         name="failures", title="RQ: newest failures with stack trace", view="jobs", where=NOT_WELL,
         description="Failed attempts, the newest first.",
-        columns=(FUNCTION, REASON, ERROR, "error.message", "error.stack_trace", JOB),
+        columns=(FUNCTION, WHAT_FAILED, "error.message", "error.stack_trace", JOB),
     ),
     Search(
         name="job", title="RQ: every record and log line of a job", view="records", where=f"{JOB} : *",

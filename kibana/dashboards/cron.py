@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..colours import ANY_IS_BAD
 from ..lens import by, different, distinct, figure, largest, latest, lines, table
-from ..objects import Control, Dashboard, Row
+from ..objects import Control, Dashboard, Row, Text
 from ..words import DATASET, FUNCTION, QUEUE, SAMPLED_NOW, SERVICE
-from .said import SAMPLED
+from .said import FROM_WATCH, SAMPLED
 
 OF_CRON = f'{DATASET} : "rq.cron"'
 _NAME = "rq.cron.name"
@@ -44,5 +44,6 @@ CRON = Dashboard(
             (48, lines("Missed runs over time", "gauges", [largest("missed", "rq.cron.missed")],
                        split=by(FUNCTION, "function", size=8), where=OF_CRON)),
         )),
+        Row(height=3, panels=((48, Text(markdown=FROM_WATCH)),)),
     ),
 )  # fmt: skip

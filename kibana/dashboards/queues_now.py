@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..colours import NONE_IS_BAD, OF_OBJECTIVE_BANDS, RUNS, WAITS
 from ..lens import by, count, different, distinct, earliest, figure, largest, latest, lines, mean, table
-from ..objects import Control, Dashboard, Row
+from ..objects import Control, Dashboard, Row, Text
 from ..words import (
     DATASET,
     DUE,
@@ -20,7 +20,7 @@ from ..words import (
     WORKER,
 )
 from .now import ALARMS, OPEN_ALARMS, WORST_WAIT
-from .said import SAMPLED
+from .said import FROM_WATCH, SAMPLED
 
 OF_QUEUES = f'{DATASET} : "rq.queue"'
 _LIVE, _SAMPLED = "rq.worker.is_live : true", f"rq.worker.is_live : * and {SAMPLED_NOW}"
@@ -86,5 +86,6 @@ QUEUES_NOW = Dashboard(
                        split=by(QUEUE, "queue", size=8))),
         )),
         Row(height=10, panels=((48, ALARMS),)),
+        Row(height=3, panels=((48, Text(markdown=FROM_WATCH)),)),
     ),
 )  # fmt: skip

@@ -7,9 +7,9 @@ from shipper.index.name_colours import NAMED
 from ..colours import ANY_IS_BAD, MEMORY_BANDS, MEMORY_LIMIT_PERCENT
 from ..drawings.fattest import FATTEST
 from ..lens import by, chart, figure, largest, latest, lines, mean, table
-from ..objects import Control, Dashboard, Row
+from ..objects import Control, Dashboard, Row, Text
 from ..words import DATASET, KINDS_OF_KEYS, SAMPLED_NOW, SERVICE
-from .said import SAMPLED
+from .said import FROM_WATCH, SAMPLED
 
 OF_REDIS = f'{DATASET} : "rq.redis"'
 _ADDRESS = "rq.redis.address"
@@ -64,5 +64,6 @@ REDIS = Dashboard(
                         latest("clients", "rq.redis.clients", where=SAMPLED_NOW),
                         latest("version", "rq.redis.version", type="string", where=SAMPLED_NOW)], where=OF_REDIS)),
         )),
+        Row(height=3, panels=((48, Text(markdown=FROM_WATCH)),)),
     ),
 )  # fmt: skip

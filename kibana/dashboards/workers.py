@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..colours import ANY_IS_BAD, NONE_IS_BAD
 from ..drawings.running import RUNNING_NOW
 from ..lens import by, different, distinct, figure, largest, latest, lines, mean, table
-from ..objects import Control, Dashboard, Row
+from ..objects import Control, Dashboard, Row, Text
 from ..words import DATASET, FUNCTION, HOST, JOB, QUEUE, SAMPLED_NOW, SERVICE, WORKER
-from .said import SAMPLED
+from .said import FROM_WATCH, SAMPLED
 
 OF_WORKERS = f'{DATASET} : "rq.worker"'
 _LIVE, _SILENT = "rq.worker.is_live : true", "rq.worker.is_live : false"
@@ -57,5 +57,6 @@ WORKERS = Dashboard(
             (16, lines("Most memory of a worker, by host", "gauges", [largest("memory", "rq.worker.rss_bytes")],
                        split=by(HOST, "host"))),
         )),
+        Row(height=3, panels=((48, Text(markdown=FROM_WATCH)),)),
     ),
 )  # fmt: skip

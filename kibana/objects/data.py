@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..lens import kql
+from ..words import ATTEMPT, FUNCTION
 from .saved import PREFIX, TAGGED, Object, reference, saved, search_id, text, view_id
 
 ONE_LINE = 1
@@ -14,6 +15,8 @@ ONE_LINE = 1
 
 TO_THE_SECOND, TO_THE_MILLISECOND = 165, 195
 """Pixels of Discover's column of times."""
+WIDTHS = {FUNCTION: 170, ATTEMPT: 95}
+"""Pixels of columns that would else be cut on a small screen, or take more than they need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ class Search:
     """A saved search: columns of records, sorted. Alone in Discover, and as a panel.
 
     `since`: the time range with which it opens in Discover. On a page it goes by that of the page. `widths`: of
-    columns, in pixels; the others share what is left.
+    columns, in pixels, unless they are those of WIDTHS; the others share what is left.
     """
 
     name: str
@@ -76,7 +79,9 @@ class Search:
 
     def built(self) -> Object:
         index = "kibanaSavedObjectMeta.searchSourceJSON.index"
-        widths = {"@timestamp": TO_THE_MILLISECOND if self.view == "records" else TO_THE_SECOND, **self.widths}
+        of_time = TO_THE_MILLISECOND if self.view == "records" else TO_THE_SECOND
+        widths = {"@timestamp": of_time, **{name: WIDTHS[name] for name in self.columns if name in WIDTHS}}
+        widths |= self.widths
         source = {"query": kql(self.where), "filter": [], "indexRefName": index}
         kept = {
             "title": self.title,
