@@ -159,16 +159,25 @@ def request_stop_execution(original: Wrapper, worker: Any, execution_id: str, *a
 
 
 def _await_work_horse(worker: Any, is_executing: Callable[[], bool]) -> None:
-    """Wait until RQ knows the process id of the work-horse that it is about to kill.
+    """Wait until RQ can kill the work-horse without itself. The command that it obeys comes in another thread.
 
-    Until it has noted that after the fork, it has 0 for it, and kills its own process group: itself, and whatever else
-    was started with it. The command comes in another thread. The wait is over, too, when the execution is.
+    RQ kills the process group of the work-horse. Until it has noted the process id after the fork, it has 0 for it, and
+    until the work-horse has left its group, that is RQ's own, with whatever else was started with the worker. The wait
+    is over, too, when the execution is.
     """
     deadline = time.monotonic() + WORK_HORSE_WAIT_S
-    while worker.horse_pid == 0 and not isinstance(worker, SimpleWorker) and is_executing():
+    while not isinstance(worker, SimpleWorker) and would_kill_itself(worker) and is_executing():
         if time.monotonic() > deadline:
             return
         time.sleep(0.001)
+
+
+def would_kill_itself(worker: Any) -> bool:
+    """Whether RQ's `kill_horse` would now kill the worker's own process group."""
+    try:
+        return os.getpgid(worker.horse_pid) == os.getpgrp()
+    except (AttributeError, ProcessLookupError):  # it never has a work-horse, or that is gone
+        return False
 
 
 def _record_missing_ending(worker: Any, job: Any, execution: ExecutionState) -> None:
