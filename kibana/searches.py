@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .objects import Query, Search
+from .objects.data import WHOLE
 from .words import (
     ACTION,
     ACTOR,
@@ -96,6 +97,11 @@ SEARCHES = (
         columns=(FUNCTION, WHAT_FAILED, "error.message", "error.stack_trace", JOB),
     ),
     Search(
+        name="traces", title="RQ: failures with their whole stack traces", view="jobs", where=NOT_WELL, lines=WHOLE,
+        description="Failed attempts, the newest first, each with all lines of its stack trace.",
+        columns=(WHAT_FAILED, "error.message", "error.stack_trace"), widths={WHAT_FAILED: 170, "error.message": 220},
+    ),
+    Search(
         name="job", title="RQ: every record and log line of a job", view="records", where=f"{JOB} : *",
         sort=_OLDEST_FIRST,
         description="A job's life in order, with the log lines of its own. Add a filter for messaging.message.id.",
@@ -109,12 +115,12 @@ SEARCHES = (
     Search(
         name="customer-audit", title="RQ: what was done by and for customers", view="audit", where=f"{CUSTOMER} : *",
         description="Audit records of customers, the newest first.",
-        columns=(ACTION, OUTCOME, USER, "audit.resource.id"), widths={ACTION: 124, OUTCOME: 108, USER: 80},
+        columns=(ACTION, OUTCOME, USER, "audit.resource.id"), widths={ACTION: 132, OUTCOME: 106, USER: 80},
     ),
     Search(
         name="customer-jobs", title="RQ: customers' jobs that ended", view="jobs", where=f"{CUSTOMER} : * and {ENDED}",
         description="One record for each job of a customer that ended, the newest first.",
-        columns=(FUNCTION, ACTION, JOB), widths={FUNCTION: 165, ACTION: 120},
+        columns=(FUNCTION, ACTION, JOB), widths={FUNCTION: 150, ACTION: 120},
     ),
     Search(
         name="audit", title="RQ: audit trail", view="audit",

@@ -45,8 +45,8 @@ CUSTOMER_PAGE = Dashboard(
             (8, figure("records", distinct("Users seen", USER), where=_THEIRS, subtitle=IN_RANGE)),
         )),
         Row(height=17, panels=(
-            (24, Shown(search="customer-audit", title="What they did, and what was done for them (audit)")),
-            (24, Shown(search="customer-jobs", title="Their jobs that ended, the newest first")),
+            (26, Shown(search="customer-audit", title="What they did, and what was done for them (audit)")),
+            (22, Shown(search="customer-jobs", title="Their jobs that ended, the newest first")),
         )),
         Row(height=8, panels=((48, OF_CUSTOMERS),)),
         Row(height=18, panels=((48, Shown(search="customer", title="Everything that happened, in one table")),)),

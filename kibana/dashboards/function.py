@@ -68,7 +68,6 @@ FUNCTION_PAGE = Dashboard(
             (8, figure("jobs", share(95, DURATION, label="Duration, p95"), subtitle=IN_RANGE)),
             (8, figure("jobs", share(99, DURATION, label="Duration, p99"), subtitle=IN_RANGE)),
         )),
-        Row(height=7, panels=((48, HAPPENED),)),
         Row(height=12, panels=(
             (24, chart("How long do executions take? (how many of each duration)", "jobs", [count("executions")],
                        x=spread("duration", DURATION), where=ATTEMPTED)),
@@ -76,6 +75,7 @@ FUNCTION_PAGE = Dashboard(
                        [in_unit(share(percent, DURATION), SECOND_NS, "s") for percent in (50, 95, 99)], log=True,
                        annotated=OVER_TIME)),
         )),
+        Row(height=7, panels=((48, HAPPENED),)),
         Row(height=12, panels=(
             (28, table("With what does it fail?", "jobs", [by(WHAT_FAILED, "what failed", size=50)],
                        [count("failed"), newest("last seen"), earliest("first seen")], where=NOT_WELL,

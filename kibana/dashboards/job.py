@@ -69,6 +69,6 @@ JOB_PAGE = Dashboard(
                                                   by(QUEUE, "queue")],
                        [count("failed")], where=f"{REASON} : *", goto=["failures"])),
         )),
-        Row(height=18, panels=((48, Shown(search="failures", title="Its failures, with the whole stack trace")),)),
+        Row(height=18, panels=((48, Shown(search="traces", title="Its failures, with the whole stack trace")),)),
     ),
 )  # fmt: skip

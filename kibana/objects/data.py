@@ -13,6 +13,9 @@ from .saved import PREFIX, TAGGED, Object, reference, saved, search_id, text, vi
 ONE_LINE = 1
 """Lines of a row in Discover. 0 was a single line until 9.1, which no longer knows it."""
 
+WHOLE = -1
+"""Rows as high as what they hold."""
+
 TO_THE_SECOND, TO_THE_MILLISECOND = 165, 195
 """Pixels of Discover's column of times."""
 WIDTHS = {FUNCTION: 170, ATTEMPT: 95}
@@ -76,6 +79,7 @@ class Search:
     sort: tuple[tuple[str, str], ...] = (("@timestamp", "desc"),)
     since: str = "now-7d"
     widths: Mapping[str, int] = field(default_factory=dict)
+    lines: int = ONE_LINE
 
     def built(self) -> Object:
         index = "kibanaSavedObjectMeta.searchSourceJSON.index"
@@ -91,7 +95,7 @@ class Search:
             "grid": {"columns": {name: {"width": width} for name, width in widths.items()}},
             "hideChart": False,
             "isTextBasedQuery": False,
-            "rowHeight": ONE_LINE,
+            "rowHeight": self.lines,
             "timeRestore": True,
             "timeRange": {"from": self.since, "to": "now"},
             "kibanaSavedObjectMeta": {"searchSourceJSON": text(source)},

@@ -496,6 +496,7 @@ FOUND = {
     "RQ: operators' actions": operator,
     "RQ: legacy text-log records": lambda one: one.dataset == "rq.app" and one.job is None,
     "RQ: newest failures with stack trace": not_well,
+    "RQ: failures with their whole stack traces": not_well,
     "RQ: every record and log line of a job": lambda one: one.job,
     "RQ: a customer's timeline": lambda one: one.customer,
     "RQ: what was done by and for customers": lambda one: one.customer,
