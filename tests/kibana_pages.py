@@ -285,12 +285,12 @@ EXPECTED: dict[str, dict[str, Expected]] = {
             "rq.redis", {"used_of_its_limit_maxmemory": now(most("used_percent"))}
         ),
         "Full in (at the present rate)": Expected(
-            "rq.redis", {"full_in_at_the_present_rate": gauge("time_to_limit_s")}
+            "rq.redis", {"full_in_at_the_present_rate": now(least("time_to_limit_s"))}
         ),
-        "Grows by, a second": Expected("rq.redis", {"grows_by_a_second": gauge("bytes_per_s")}),
+        "Grows by, a second": Expected("rq.redis", {"grows_by_a_second": now(most("bytes_per_s"))}),
         "Refused commands": Expected("rq.redis", {"refused_commands": most("rejected_commands")}),
         "Evicted keys": Expected("rq.redis", {"evicted_keys": most("evicted_keys")}),
-        "Clients": Expected("rq.redis", {"clients": gauge("clients")}),
+        "Clients": Expected("rq.redis", {"clients": now(most("clients"))}),
         "Used of its limit (%), and where the alarm opens": Expected(
             "rq.redis", {"used": most("used_percent")}, time
         ),

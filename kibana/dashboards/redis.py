@@ -6,7 +6,7 @@ from shipper.index.name_colours import NAMED
 
 from ..colours import ANY_IS_BAD, MEMORY_BANDS, MEMORY_LIMIT_PERCENT
 from ..drawings.fattest import FATTEST
-from ..lens import by, chart, figure, largest, latest, lines, mean, table
+from ..lens import by, chart, figure, largest, latest, lines, mean, smallest, table
 from ..objects import Control, Dashboard, Row, Text
 from ..words import DATASET, KINDS_OF_KEYS, SAMPLED_NOW, SERVICE
 from .said import FROM_WATCH, SAMPLED
@@ -14,6 +14,7 @@ from .said import FROM_WATCH, SAMPLED
 OF_REDIS = f'{DATASET} : "rq.redis"'
 _ADDRESS = "rq.redis.address"
 _SINCE_START = "in the time range: since Redis's start"
+_OF_SEVERAL = "Of several Redis: the worst value of the last 6 minutes."
 
 REDIS = Dashboard(
     name="redis",
@@ -29,15 +30,16 @@ REDIS = Dashboard(
         Row(height=6, panels=(
             (8, figure("gauges", largest("Used of its limit (maxmemory), %", "rq.redis.used_percent", where=SAMPLED_NOW,
                                          bands=MEMORY_BANDS), subtitle=SAMPLED)),
-            (8, figure("gauges", latest("Full in (at the present rate)", "rq.redis.time_to_limit_s", where=SAMPLED_NOW),
-                       subtitle=SAMPLED)),
-            (8, figure("gauges", latest("Grows by, a second", "rq.redis.bytes_per_s", where=SAMPLED_NOW),
-                       subtitle=SAMPLED)),
+            (8, figure("gauges", smallest("Full in (at the present rate)", "rq.redis.time_to_limit_s",
+                                          where=SAMPLED_NOW), subtitle=SAMPLED, description=_OF_SEVERAL)),
+            (8, figure("gauges", largest("Grows by, a second", "rq.redis.bytes_per_s", where=SAMPLED_NOW),
+                       subtitle=SAMPLED, description=_OF_SEVERAL)),
             (8, figure("gauges", largest("Refused commands", "rq.redis.rejected_commands", bands=ANY_IS_BAD),
                        subtitle=_SINCE_START)),
             (8, figure("gauges", largest("Evicted keys", "rq.redis.evicted_keys", bands=ANY_IS_BAD),
                        subtitle=_SINCE_START)),
-            (8, figure("gauges", latest("Clients", "rq.redis.clients", where=SAMPLED_NOW), subtitle=SAMPLED)),
+            (8, figure("gauges", largest("Clients", "rq.redis.clients", where=SAMPLED_NOW), subtitle=SAMPLED,
+                       description=_OF_SEVERAL)),
         )),
         Row(height=13, panels=(
             (28, lines("Used of its limit (%), and where the alarm opens", "gauges",

@@ -35,6 +35,7 @@ from .columns import (
     over_time,
     ratio,
     share,
+    smallest,
     spread,
     total,
 )
@@ -47,5 +48,5 @@ __all__ = [
     "by_outcome",
     "chart", "computed", "count", "decimals", "different", "distinct", "donut", "earliest", "figure", "in_unit",
     "kql", "largest", "latest", "less", "lines", "mean", "newest", "over", "over_time", "ranking", "ratio",
-    "share", "spread", "table", "times", "total",
+    "share", "smallest", "spread", "table", "times", "total",
 ]  # fmt: skip

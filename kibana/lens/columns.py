@@ -110,6 +110,10 @@ def largest(label: str, of: str, *, where: str = "", bands: Bands = (), colour: 
     )
 
 
+def smallest(label: str, of: str, *, where: str = "") -> Column:
+    return Column(label=label, operation="min", of=of, where=where, params={"emptyAsNull": True})
+
+
 def newest(label: str) -> Column:
     """The time of the last record."""
     return Column(label=label, operation="max", of=TIME, type="date", params={"emptyAsNull": True})
