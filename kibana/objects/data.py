@@ -18,7 +18,7 @@ WHOLE = -1
 
 TO_THE_SECOND, TO_THE_MILLISECOND = 165, 195
 """Pixels of Discover's column of times."""
-WIDTHS = {FUNCTION: 170, ATTEMPT: 95}
+WIDTHS = {FUNCTION: 170, ATTEMPT: 122}
 """Pixels of columns that would else be cut on a small screen, or take more than they need."""
 
 
