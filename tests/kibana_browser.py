@@ -121,6 +121,15 @@ def open_page(page: Page, url: str, panels: int, width: int) -> None:
     resize(page, width)
 
 
+def open_search(page: Page, url: str) -> None:
+    """Open a saved search in Discover, and wait until its records and its chart are drawn."""
+    page.goto("about:blank")
+    page.set_viewport_size({"width": 1280, "height": SEEN_PX})
+    page.goto(url, wait_until="domcontentloaded")
+    page.wait_for_selector('[data-test-subj="discoverDocTable"] [role="gridcell"]')
+    _until(page, f"{_IN_WORK} === 0")
+
+
 def resize(page: Page, width: int) -> None:
     """Make the page so wide, and as high as it is, and wait until all of it is drawn again."""
     settled = 0

@@ -106,7 +106,8 @@ HAPPENED = Drawing(
         {"name": "x", "type": "time", "domain": [{"signal": "begin"}, {"signal": "end"}],
          "range": [_LEFT, {"signal": "width"}]},
     ],
-    axes=[{"orient": "bottom", "scale": "x", "tickCount": 8, "labelOverlap": True, "format": CLOCK}],
+    axes=[{"orient": "bottom", "scale": "x", "tickCount": 8, "labelOverlap": True, "labelBound": True,
+           "format": CLOCK}],
     marks=[
         mark("text", "lanes", x=value(0), y="datum.y + 9", baseline=value("middle"), fontSize=value(12),
              text="datum.name", opacity=value(0.7)),

@@ -117,7 +117,7 @@ ATTEMPTS = Drawing(
          "domain": {"data": "rows", "field": "row", "sort": {"op": "min", "field": "rank"}}},
         {"name": "colour", "type": "ordinal", "domain": list(_COLOURS), "range": list(_COLOURS.values())},
     ],
-    axes=[{"orient": "bottom", "scale": "x", "tickCount": 6, "labelOverlap": True,
+    axes=[{"orient": "bottom", "scale": "x", "tickCount": 6, "labelOverlap": True, "labelBound": True,
            "format": {**CLOCK, "seconds": "%H:%M:%S"}}],
     legends=[{"fill": "colour", "orient": "top", "direction": "horizontal", "symbolType": "square",
               "values": {"signal": "kinds"}}],

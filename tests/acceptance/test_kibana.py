@@ -12,6 +12,7 @@ Screenshots are left in .run/kibana/.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from playwright.sync_api import Page
 from tests import kibana_browser
 from tests.kibana_browser import Shown
 from tests.programs import ROOT
-from tests.saved_objects import of_type, panels, vega_panels
+from tests.saved_objects import of_type, panels, vega_panels, view_of_search
 
 PICTURES = ROOT / ".run/kibana"
 WIDTH = 1280
@@ -96,7 +97,11 @@ def test_a_saved_search_opens_with_its_range_and_finds_something(
     search: dict[str, Any], shown: Shown, page: Page
 ) -> None:
     shown.fresh()
-    page.goto("about:blank")
-    page.goto(f"{shown.url}/app/discover#/view/{search['id']}", wait_until="domcontentloaded")
-    page.wait_for_selector('[data-test-subj="discoverDocTable"] [role="gridcell"]')
+    kibana_browser.open_search(page, f"{shown.url}/app/discover#/view/{search['id']}")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{search['id']}.png")
     assert troubles(page.content()) == set()
+    headings = page.locator('[data-test-subj="discoverDocTable"] [role="columnheader"]').all_inner_texts()
+    labels = json.loads(view_of_search(search)["attributes"]["fieldAttrs"])
+    expected = [labels[name]["customLabel"] for name in search["attributes"]["columns"]]
+    assert [one.strip() for one in headings][-len(expected) :] == expected
