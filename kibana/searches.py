@@ -53,12 +53,12 @@ SEARCHES = (
     Search(
         name="dead", title="RQ: dead jobs", view="jobs", where=DEAD,
         description="Jobs that failed for good.",
-        columns=(FUNCTION, WHAT_FAILED, "error.message", ATTEMPT, CUSTOMER, JOB),
+        columns=(FUNCTION, WHAT_FAILED, "error.message", CUSTOMER, JOB),
     ),
     Search(
         name="retried", title="RQ: retried jobs", view="jobs", where=RETRIED,
         description="Attempts that failed and were followed by another.",
-        columns=(FUNCTION, ERROR, "error.message", ATTEMPT, "rq.retry_at", JOB), widths={"rq.retry_at": 165},
+        columns=(FUNCTION, ERROR, ATTEMPT, "rq.retry_at", JOB), widths={"rq.retry_at": 165},
     ),
     Search(
         name="killed", title="RQ: killed by a signal", view="jobs", where="rq.signal : *",

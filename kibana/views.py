@@ -65,6 +65,8 @@ _JOBS = {
     PARENT: _COMMON[JOB],
     ROOT: _COMMON[JOB],
     DEPENDS_ON: _COMMON[JOB],
+    "rq.retry_at": _SECONDS,
+    "rq.scheduled_at": _SECONDS,
     LAG: _duration("milliseconds"),
     "rq.total_ms": _duration("milliseconds"),
     PAYLOAD: _BYTES,
