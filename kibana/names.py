@@ -59,7 +59,7 @@ RECORDS: Names = {
     ACTION: "Action",
     OUTCOME: "Outcome",
     REASON: "Reason",
-    DATASET: "Kind of record",
+    DATASET: "Kind",
     DURATION: "Took",
     ERROR: "Error",
     "error.message": "Error message",
