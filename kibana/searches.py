@@ -125,8 +125,8 @@ SEARCHES = (
     Search(
         name="audit", title="RQ: audit trail", view="audit",
         description="Who did what to what.",
-        columns=(USER, ACTOR, ACTION, OUTCOME, "audit.resource.type", "audit.resource.id", "message"),
-        widths={OUTCOME: 110, USER: 130, ACTOR: 120},
+        columns=(USER, ACTOR, ACTION, OUTCOME, "audit.resource.type", "audit.resource.id"),
+        widths={USER: 110, ACTOR: 120, ACTION: 140, OUTCOME: 110},
     ),
 )  # fmt: skip
 
