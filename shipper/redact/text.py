@@ -6,6 +6,7 @@ begin with; only if there is one, the expressions of those rules are tried, and 
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator
 
@@ -20,8 +21,10 @@ _KEPT, _KEPT_LENGTH = 4000, 300
 
 # A name and its value have one of these between them.
 _BETWEEN = ("=", ":", "'", '"', "--", "<", "%3")
-_DIGITS = re.compile(r"[2-6][0-9]{3}[ -]?[0-9]{4,6}[ -]?[0-9]{4}")
-_DIGIT_RULES = ("card",)
+# What a card's number begins with. Not within a UUID; the look-behind is that of the rule, but after the digit, which
+# is what `search` looks for.
+_DIGITS = re.compile(r"[2-6](?<![A-Za-z0-9_.+/=-][2-6])[0-9]{3}[ -]?[0-9]{4,6}[ -]?[0-9]{4}")
+_DIGIT_RULES = ("card",)  # the last rules of the table
 # Rules for secrets without a name, which are long.
 _SHAPES = ("bearer", "basic", "aws", "jwt", "vendor")
 _SHAPES_LENGTH = 14
@@ -33,6 +36,7 @@ class TextRules:
     def __init__(self, own: Iterable[str] = ()) -> None:
         rules = table(own)
         self._rules = rules
+        self._digit_rules = tuple(rule for rule in rules if rule.name in _DIGIT_RULES)
         self._compiled: dict[str, re.Pattern[str]] = {}
         unnamed = (*_SHAPES, *_DIGIT_RULES)
         self._names = _gates(hint for rule in rules if rule.name not in unnamed for hint in rule.hints)
@@ -45,19 +49,26 @@ class TextRules:
         if text in harmless or len(text) < SHORTEST:
             return text
         if len(text) < _LONG:
-            if self._suspicious(text):
-                return self._replaced(text)
+            if rules := self._possible(text):
+                return self._replaced(text, rules)
             self._remember((text,))
             return text
         # Two harmless lines may be a secret together only if each of them was written before.
         new = [line for line in text.split("\n") if line not in harmless]
-        if not new or not self._suspicious("\n".join(new)):
+        if not new or not self._possible("\n".join(new)):
             self._remember(new)
             return text
-        replaced = self._replaced(text)
+        replaced = self._replaced(text, self._rules)
         if replaced == text:
             self._remember(new)
         return replaced
+
+    def within(self, text: str) -> TextRules:
+        """The same rules for parts of this text: words that are not in it are not looked for in each part again."""
+        small, narrowed = text.lower(), copy.copy(self)
+        narrowed._names = _those_in(self._names, small)
+        narrowed._shapes = _those_in(self._shapes, small)
+        return narrowed
 
     def findings(self, text: str) -> Iterator[str]:
         """The names of the rules that find something, in their order."""
@@ -68,21 +79,21 @@ class TextRules:
                 yield rule.name
                 text, small = replaced, _lower(replaced)
 
-    def _suspicious(self, text: str) -> bool:
-        """Whether a rule may find something."""
+    def _possible(self, text: str) -> tuple[Rule, ...]:
+        """The rules that may find something: none, those of long numbers (such as some UUIDs have), or all."""
         small = text.lower()
         for mark in _BETWEEN:
             if mark in text:
                 if _has_hint(self._names, small):
-                    return True
+                    return self._rules
                 break
         if len(text) >= _SHAPES_LENGTH and _has_hint(self._shapes, small):
-            return True
-        return len(text) >= _CARD_LENGTH and _DIGITS.search(text) is not None
+            return self._rules
+        return self._digit_rules if len(text) >= _CARD_LENGTH and _DIGITS.search(text) else ()
 
-    def _replaced(self, text: str) -> str:
+    def _replaced(self, text: str, rules: Iterable[Rule]) -> str:
         small = _lower(text)
-        for rule in self._rules:
+        for rule in rules:
             replaced = self._apply(rule, text, small)
             if replaced is not text:
                 text, small = replaced, _lower(replaced)
@@ -127,6 +138,11 @@ def _gates(hints: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
         (mark, tuple(sorted(hint for hint in some if not any(one != hint and one in hint for one in some))))
         for mark, some in sorted(found.items())
     ]
+
+
+def _those_in(gates: Iterable[tuple[str, tuple[str, ...]]], small: str) -> list[tuple[str, tuple[str, ...]]]:
+    found = ((mark, tuple(hint for hint in hints if hint in small)) for mark, hints in gates)
+    return [(mark, hints) for mark, hints in found if hints]
 
 
 def _has_hint(gates: Iterable[tuple[str, tuple[str, ...]]], small: str) -> bool:

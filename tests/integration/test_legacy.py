@@ -217,7 +217,7 @@ def test_records_beyond_the_bounds_of_time_are_dead_letters_unless_they_are_allo
     assert f"0 records indexed, 0 were there already, {wanted} dead letters" in done.stderr
     assert "--past-days" in done.stderr
     state = str(Path(programs.environment["SHIPPER_STATE"]) / "import")
-    replayed = programs.run("shipper", "deadletter", "replay", "--all", "--state", state, SHIPPER_FORMAT="legacy")
+    replayed = programs.run("shipper", "deadletter", "replay", "--all", "--state", state)
     assert f"{wanted} indexed" in replayed.stderr
     assert count(search, f"rq-job-{namespace}-*") == wanted - 1  # one line is no task's
     again = programs.run("shipper", *flags, "--past-days", "36500", SHIPPER_STATE=str(tmp_path / "another"))

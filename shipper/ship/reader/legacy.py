@@ -8,7 +8,7 @@ combines starts with ends.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -77,18 +77,20 @@ class LegacyReader:
         earliest = now - timedelta(days=self._settings.past_days)
         latest = now + timedelta(days=self._settings.future_days)
         path, file_id = file.source.path, file.file_id
-        for record in multiline.records_in(data, file.carriers):
+        records = multiline.records_in(data, file.carriers)
+        texts, rules = self._texts(records)
+        for record, text in zip(records, texts, strict=True):
             offset, raw = start + record[0].offset, multiline.raw_of(record)
             moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
             try:
                 if self._since is not None and moment < self._since:
                     self.skipped += 1
-                    self._skip(record, file, moment, offset)
+                    self._skip(record, rules.redacted(text), file, moment, offset)
                     continue
                 if not earliest <= moment <= latest:
                     check_time(moment, self._settings, now)
                 identifier = record_id(moment, self._host, file_id, str(offset), raw.decode("utf-8", "replace"))
-                document = self._document(record, file, moment, is_dated, offset, identifier)
+                document = self._document(record, rules.redacted(text), file, moment, is_dated, offset, identifier)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
                 parsed.dead_letters.append(
                     DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id, written_at=moment)
@@ -98,12 +100,18 @@ class LegacyReader:
                 parsed.items.append(Item(document, raw, path, offset, file_id, written_at=moment))
         return parsed
 
-    def _skip(self, record: LogRecord, file: _File, moment: datetime, offset: int) -> None:
+    def _texts(self, records: Sequence[LogRecord]) -> tuple[list[str], TextRules]:
+        """The text of each record, with the secrets that are in it, and the rules of redaction for them."""
+        texts = [multiline.text_of(record) for record in records]
+        return texts, self._rules.within("\n".join(texts))
+
+    def _skip(self, record: LogRecord, text: str, file: _File, moment: datetime, offset: int) -> None:
         """Called for a line from before `since`."""
 
     def _document(
         self,
         record: LogRecord,
+        text: str,
         file: _File,
         moment: datetime,
         is_dated: bool,
@@ -117,7 +125,7 @@ class LegacyReader:
         source = {
             "@timestamp": timestamp(moment),
             "event": {"id": identifier},
-            BODY: self._rules.redacted(multiline.text_of(record)),
+            BODY: text,
             "service": file.source.service,
             "host": {"name": line.host or file.source.host},
             "log": log,
@@ -171,20 +179,28 @@ class LegacyImportReader(LegacyReader):
         """Read again what an earlier run has imported of a file: its last starts are those of the ends to come."""
         for earlier in source.behind(Block(source, end, b"")):
             file = self._file(earlier)
-            for record in multiline.records_in(bytes(earlier.data), file.carriers):
+            records = multiline.records_in(bytes(earlier.data), file.carriers)
+            texts, rules = self._texts(records)
+            for record, text in zip(records, texts, strict=True):
                 with suppress(Exception):  # it became a dead letter then
                     offset = earlier.start + record[0].offset
                     moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
-                    self._document(record, file, moment, is_dated, offset, "")
+                    self._document(record, rules.redacted(text), file, moment, is_dated, offset, "")
 
-    def _skip(self, record: LogRecord, file: _File, moment: datetime, offset: int) -> None:
-        self._document(record, file, moment, True, offset, "")  # its end may be taken
+    def _skip(self, record: LogRecord, text: str, file: _File, moment: datetime, offset: int) -> None:
+        self._document(record, text, file, moment, True, offset, "")  # its end may be taken
 
     def _document(
-        self, record: LogRecord, file: _File, moment: datetime, is_dated: bool, offset: int, identifier: str
+        self,
+        record: LogRecord,
+        text: str,
+        file: _File,
+        moment: datetime,
+        is_dated: bool,
+        offset: int,
+        identifier: str,
     ) -> Document:
         first, outline = record[0].line, file.outline
-        text = self._rules.redacted(multiline.text_of(record))
         captures = self._grammar.parse(text, outline.names_later(offset) if outline.names_jobs() else None)
         head = record[0].head
         if len(head) > 2 or "clock" not in head:  # more than a clock and the text
