@@ -8,6 +8,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -221,6 +222,25 @@ cron.register(work.fail, "letters", interval=3600)
 
 
 @pytest.mark.skipif(not hasattr(rq.cron, "get_cron_job_ids"), reason="this RQ keeps no history of cron jobs")
+def test_payloads_are_read_a_few_at_a_time(
+    queue: Queue, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer is in Redis's own memory until it is read: one that is nearly full would refuse jobs meanwhile."""
+    answered = []
+
+    def ask(*given: Any) -> list[Any]:
+        answers = keys.ask(*given)
+        answered.append(sum(len(value) for one in answers if isinstance(one, list) for value in one if value))
+        return answers
+
+    jobs = [queue.enqueue(work.add, os.urandom(40_000), number) for number in range(30)]
+    monkeypatch.setattr(functions, "keys", SimpleNamespace(ask=ask, job=keys.job))
+    found = functions.of(connection, [job.id for job in jobs])
+    assert found == dict.fromkeys([job.id for job in jobs], "tests.work.add")
+    assert sum(answered) > 30 * 40_000
+    assert max(answered) <= functions.PORTION + 10_000  # with what we have put beside
+
+
 def test_cron_jobs_are_told(queue: Queue, programs: Programs, connection: redis.Redis, redis_url: str) -> None:
     (programs.folder / "crontab.py").write_text(CRON)
     programs.environment["PYTHONPATH"] = str(ROOT)
