@@ -6,11 +6,15 @@ import logging
 import time
 from functools import cache
 
+from rq.exceptions import StopRequested
 from rq.timeouts import BaseTimeoutException
 
 log = logging.getLogger("shipper")
 
 WARN_EVERY_S = 60.0
+
+# What RQ's signal handlers raise wherever the process is, also in our code: a job's timeout, and the end of a worker.
+_OF_SIGNALS = (BaseTimeoutException, StopRequested)
 
 
 class _Guard:
@@ -29,8 +33,8 @@ class _Guard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if kind is None:
             return False
-        if not issubclass(kind, Exception) or issubclass(kind, BaseTimeoutException):
-            return False  # RQ's job timeout, which interrupted our code
+        if not issubclass(kind, Exception) or issubclass(kind, _OF_SIGNALS):
+            return False
         now = time.monotonic()
         if now - _Guard._last_warning >= WARN_EVERY_S:
             _Guard._last_warning = now
@@ -49,7 +53,8 @@ class _Guard:
 def never_raise(name: str) -> _Guard:
     """`with never_raise("started"):` logs an exception of the block, at most once a minute, and continues after it.
 
-    RQ's job timeout (BaseTimeoutException) and exceptions that are no Exception are not caught: they are for the job.
+    RQ's job timeout (BaseTimeoutException), its StopRequested and exceptions that are no Exception are not caught: they
+    are for the job or the worker.
     `name` says in the log what was not recorded.
     """
     return _Guard(name)

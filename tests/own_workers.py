@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import threading
 import time
 import traceback
@@ -12,6 +13,8 @@ from typing import Any
 from rq import SimpleWorker, Worker
 from rq.timeouts import BaseDeathPenalty, JobTimeoutException
 from rq.utils import now
+
+from shipper.emit.events import observers
 
 
 class ForgetsTheStop(Worker):
@@ -39,6 +42,18 @@ class ForksSlowly(Worker):
     def handle_payload(self, message: Any) -> None:
         self.is_told.set()
         super().handle_payload(message)
+
+
+class IsToldToEndMeanwhile(Worker):
+    """SIGTERM reaches it when RQ is done with a job, and its end is being recorded."""
+
+    def execute_job(self, job: Any, queue: Any) -> None:
+        super().execute_job(job, queue)
+        setattr(observers, "work_horse_exited", self._end)  # noqa: B010 - mypy
+
+    def _end(self, *_: Any) -> None:
+        delattr(observers, "work_horse_exited")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class WatchesByItself(Worker):

@@ -106,6 +106,16 @@ def test_a_stopped_job_is_stopped_whatever_the_worker_forgets_or_does_not_know_y
     assert summaries(programs) == [*START, "job-stopped"]
 
 
+def test_a_worker_that_is_told_to_end_while_an_ending_is_recorded_ends(queue: Queue, programs: Programs) -> None:
+    queue.enqueue(work.be_killed)
+    url, name = programs.environment["SHIPPER_REDIS"], "tests.own_workers.IsToldToEndMeanwhile"
+    worker = programs.start(
+        "rq", "worker", "letters", "--url", url, "--worker-class", name, RQ_JOB_CLASS="shipper.LoggedJob"
+    )
+    assert worker.wait(LIMIT_S) == 0
+    assert summaries(programs) == [*START, "job-dead killed"]
+
+
 @RQ_3
 def test_executions_that_run_at_once_name_their_own(
     queue: Queue, programs: Programs, burst: Callable[..., Any]

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 
-from rq.exceptions import InvalidJobOperation
+from rq.exceptions import InvalidJobOperation, StopRequested
 from rq.job import JobStatus
 from rq.results import Result
 from rq.worker import SimpleWorker
@@ -74,9 +74,12 @@ def execute_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
     try:
         return original(worker, job, *args, **kwargs)
     finally:
-        with never_raise("failed"):
-            state.executing.discard(job.id)
+        state.executing.discard(job.id)
+        try:
             _conclude(worker, job)
+        except StopRequested:  # a signal to end came just now
+            _conclude(worker, job)  # what is on record already is not recorded again
+            raise
 
 
 def _conclude(worker: Any, job: Any) -> None:
@@ -84,14 +87,15 @@ def _conclude(worker: Any, job: Any) -> None:
 
     Without a work-horse `perform_job` ends it, possibly in another thread.
     """
-    state = ending.of_worker(worker)
-    execution = state.of(job.id)
-    if execution is not None and (
-        execution.exit_status is not None or (execution.horse_pid and not _is_alive(execution.horse_pid))
-    ):
-        _record_missing_ending(worker, job, execution)
-        observers.work_horse_exited(worker, execution)
-        state.end(job.id)
+    with never_raise("failed"):
+        state = ending.of_worker(worker)
+        execution = state.of(job.id)
+        if execution is not None and (
+            execution.exit_status is not None or (execution.horse_pid and not _is_alive(execution.horse_pid))
+        ):
+            _record_missing_ending(worker, job, execution)
+            observers.work_horse_exited(worker, execution)
+            state.end(job.id)
 
 
 def prepare_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
