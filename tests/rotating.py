@@ -13,7 +13,7 @@ LINE = b'{"number":%d}\n'
 
 
 class Run:
-    """A rotation and a discovery on a folder, and all lines that were read."""
+    """A rotation that does not compress, a discovery on a folder, and all lines that were read."""
 
     def __init__(self, folder: Path, remembered: tuple[Checkpoint, ...] = (), **environment: str) -> None:
         self.log = folder / "records.jsonl"
@@ -22,6 +22,7 @@ class Run:
                 "SHIPPER_LOG": str(self.log),
                 "XDG_STATE_HOME": str(folder),
                 "SHIPPER_ROTATE_MB": "1",
+                "SHIPPER_COMPRESS_LOGS": "false",  # a thread does that: what is there would depend on the moment
                 **environment,
             }
         )
