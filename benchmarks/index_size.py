@@ -1,9 +1,10 @@
 """How many bytes a job takes in Elasticsearch, its state included, and which fields they are for.
 
-    python -m benchmarks.index_size [RECORDS]
+    python -m benchmarks.index_size
 
-Records of a real worker, by the templates that `shipper setup` installs, merged into one segment as a day's index is
-that is no longer written to. The bytes of the fields are what Elasticsearch's `_disk_usage` finds.
+Records of a real worker, of jobs that have all ended, by the templates that `shipper setup` installs, merged into one
+segment as a day's index is that is no longer written to. The bytes of the fields are what Elasticsearch's
+`_disk_usage` finds.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ def by_field(usage: Mapping[str, Any]) -> Counter[str]:
     return found
 
 
-def main(count: int = 60_000) -> list[Promise]:
+def main() -> list[Promise]:
     """Print the figures."""
     server = Server(quick_start=False)
     try:
         with tempfile.TemporaryDirectory() as name, Elasticsearch(server.url) as search:
             folder = Path(name)
-            worker_records.write(folder / "records.jsonl", count)
-            command = ["-m", "shipper", "setup", "--elasticsearch", server.url]
-            subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+            worker_records.write(folder / "records.jsonl", worker_records.whole_lives())
+            command = [Path(sys.executable).with_name("shipper"), "setup", "--elasticsearch", server.url]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             load(server.port, moved(requests_of_ours(folder / "records.jsonl", folder), "size0"))
             records, record_bytes, record_usage = sizes(search, "rq-job-size0-*")
             jobs, state_bytes, state_usage = sizes(search, "rq-state-size0")
@@ -71,4 +72,4 @@ def main(count: int = 60_000) -> list[Promise]:
 
 
 if __name__ == "__main__":
-    show(main(*map(int, sys.argv[1:])))
+    show(main())

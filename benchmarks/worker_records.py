@@ -82,6 +82,11 @@ def _lines() -> list[tuple[bytes, bytes]]:
     return [(json.loads(line)["messaging"]["message"]["id"].encode(), line) for line in lines]
 
 
+def whole_lives() -> int:
+    """How many records it takes until all jobs that began have ended: fewer are mostly of jobs that wait."""
+    return WORKERS * len(_lines())
+
+
 def write(path: Path, count: int, seed: int = 1) -> None:
     """Write so many records. Each seed gives other ids."""
     dice = random.Random(seed)
