@@ -8,7 +8,7 @@ combines starts with ends.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -77,9 +77,8 @@ class LegacyReader:
         earliest = now - timedelta(days=self._settings.past_days)
         latest = now + timedelta(days=self._settings.future_days)
         path, file_id = file.source.path, file.file_id
-        records = multiline.records_in(data, file.carriers)
-        texts, rules = self._texts(records)
-        for record, text in zip(records, texts, strict=True):
+        rules, records = self._records(data, file)
+        for record, text in records:
             offset, raw = start + record[0].offset, multiline.raw_of(record)
             moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
             try:
@@ -100,10 +99,10 @@ class LegacyReader:
                 parsed.items.append(Item(document, raw, path, offset, file_id, written_at=moment))
         return parsed
 
-    def _texts(self, records: Sequence[LogRecord]) -> tuple[list[str], TextRules]:
-        """The text of each record, with the secrets that are in it, and the rules of redaction for them."""
-        texts = [multiline.text_of(record) for record in records]
-        return texts, self._rules.within("\n".join(texts))
+    def _records(self, data: bytes, file: _File) -> tuple[TextRules, list[tuple[LogRecord, str]]]:
+        """The records of whole lines, each with its text, and the rules that find the secrets in these texts."""
+        records = [(record, multiline.text_of(record)) for record in multiline.records_in(data, file.carriers)]
+        return self._rules.within("\n".join(text for _, text in records)), records
 
     def _skip(self, record: LogRecord, text: str, file: _File, moment: datetime, offset: int) -> None:
         """Called for a line from before `since`."""
@@ -179,9 +178,8 @@ class LegacyImportReader(LegacyReader):
         """Read again what an earlier run has imported of a file: its last starts are those of the ends to come."""
         for earlier in source.behind(Block(source, end, b"")):
             file = self._file(earlier)
-            records = multiline.records_in(bytes(earlier.data), file.carriers)
-            texts, rules = self._texts(records)
-            for record, text in zip(records, texts, strict=True):
+            rules, records = self._records(bytes(earlier.data), file)
+            for record, text in records:
                 with suppress(Exception):  # it became a dead letter then
                     offset = earlier.start + record[0].offset
                     moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
