@@ -9,10 +9,12 @@ so that a Redis which is there already is neither needed nor touched; where name
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.metadata
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -24,13 +26,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 from stack.elasticsearch import cache_folder
-from stack.processes import StackError, ending_with_us
+from stack.processes import StackError, ending_with_us, wait_until
 from stack.redis import Redis
 from tests.programs import BIN, ROOT
 
 PORT = "6379"
 INSIDE = "--inside"
 LIMIT_S = 3000  # it takes some 90 s
+EXIT_LIMIT_S = 60  # from the report to the exit
 ROUNDS = 3
 RECORDS = "records.jsonl"
 TESTS_FAILED = 1  # pytest's exit status for just that
@@ -165,18 +168,36 @@ def _failures(source: Path, folder: Path, tests: list[str], *, with_us: bool) ->
         # has a package called `tests` too, and the suite's workers would import that.
         "PYTHONPATH": f"{source}{os.pathsep}{plugins}",
     }
-    # In a session of its own: an RQ worker that is told to stop a job before it knows its work-horse kills its whole
-    # process group.
-    done = subprocess.run(
-        ending_with_us(command), cwd=source, env=environment, check=False, timeout=LIMIT_S, start_new_session=True
-    )
-    if done.returncode not in (0, TESTS_FAILED):
-        raise StackError(f"RQ's own tests could not be run: pytest's exit status is {done.returncode}.")
-    return {
+    status = _status(command, source, environment, report)
+    if status not in (0, TESTS_FAILED, None):
+        raise StackError(f"RQ's own tests could not be run: pytest's exit status is {status}.")
+    failed = {
         f"{case.get('file')}::{_within(case)}{case.get('name')}"
         for case in ElementTree.parse(report).iter("testcase")  # noqa: S314 - pytest wrote it a moment ago
         if case.find("failure") is not None or case.find("error") is not None
     }
+    if status is None and not failed:
+        raise StackError("RQ's own tests passed, and pytest did not end.")
+    return failed
+
+
+def _status(command: list[str], folder: Path, environment: dict[str, str], report: Path) -> int | None:
+    """Run pytest, end what its tests leave behind, and return its exit status, None if it did not end by itself.
+
+    In a session of its own: an RQ worker that is told to stop a job before it knows its work-horse kills its whole
+    process group. Once the report is there, all tests have been run: if pytest then waits for a worker that a test
+    which failed has not ended, that is not waited for.
+    """
+    running = subprocess.Popen(ending_with_us(command), cwd=folder, env=environment, start_new_session=True)
+    try:
+        wait_until(lambda: running.poll() is not None or report.exists(), LIMIT_S, "RQ's own tests")
+        return running.wait(EXIT_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
 def _within(case: ElementTree.Element) -> str:
