@@ -12,7 +12,7 @@ import shipper
 from shipper import SectionBusy
 from shipper.emit.events import observers
 
-TTL_S = 20
+TTL_S = 300  # and a job's timeout in these tests, so that no job is killed for a busy machine's sake
 
 
 def note(file: str, what: str, fence: int | None = None) -> None:
@@ -89,7 +89,7 @@ def tries_three_times(user_id: int) -> str:
     return "done"
 
 
-@shipper.critical_section("financial:{user_id}", ttl=TTL_S, wait=15)
+@shipper.critical_section("financial:{user_id}", ttl=TTL_S, wait=TTL_S / 2)
 def waits(user_id: int, file: str) -> float:
     section = shipper.current_section()
     assert section is not None

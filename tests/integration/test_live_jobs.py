@@ -31,7 +31,7 @@ def find(environment: dict[str, str], **asked: Any) -> list[str]:
 
 def test_jobs_that_have_not_ended_are_found_in_redis(queue: Queue, environment: dict[str, str]) -> None:
     with shipper.log_context(user=7):
-        waiting = queue.enqueue(sections_work.transfer, 7, "file", job_timeout=20)
+        waiting = queue.enqueue(sections_work.transfer, 7, "file", job_timeout=sections_work.TTL_S)
         later = queue.enqueue_in(timedelta(hours=1), work.add, 1, 2)
     other = queue.enqueue(work.add, 1, 2)
     dependent = queue.enqueue(work.add, 1, 2, depends_on=other)

@@ -225,11 +225,12 @@ def test_locks_shows_who_holds_and_who_waits_and_releases(
     queue: Queue, programs: Programs, here: dict[str, Any], tmp_path: Path
 ) -> None:
     gate, file = str(tmp_path / "gate"), str(tmp_path / "notes")
-    holder = queue.enqueue(sections_work.hold, 7, gate, file, job_timeout=20)
-    waiter = queue.enqueue(sections_work.transfer, 7, file, job_timeout=20)
-    url = programs.environment["SHIPPER_REDIS"]
-    for _ in range(2):
-        programs.start("rq", "worker", queue.name, "--url", url, RQ_JOB_CLASS="shipper.LoggedJob")
+    worker = ("rq", "worker", queue.name, "--url", programs.environment["SHIPPER_REDIS"])
+    holder = queue.enqueue(sections_work.hold, 7, gate, file, job_timeout=sections_work.TTL_S)
+    programs.start(*worker, RQ_JOB_CLASS="shipper.LoggedJob")
+    wait_for(Path(file).exists, "the section to be held")  # before the other job could be in it
+    waiter = queue.enqueue(sections_work.transfer, 7, file, job_timeout=sections_work.TTL_S)
+    programs.start(*worker, RQ_JOB_CLASS="shipper.LoggedJob")
     wait_for(lambda: "job-busy" in programs.actions(), "the other job to be kept out")
     (shown,) = json.loads(programs.run("shipper", "locks", "--json").stdout)["sections"]
     assert (shown["name"], shown["holder"], shown["function"]) == ("financial:7", holder.id, "tests.sections_work.hold")

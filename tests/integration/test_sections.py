@@ -53,7 +53,9 @@ class Holding:
         self.gate = Path(f"{file}.gate")
         self._held = Path(f"{file}.held")
         others = Queue("holders", connection=queue.connection)
-        self.job = others.enqueue(sections_work.hold, user_id, str(self.gate), str(self._held), job_timeout=20)
+        self.job = others.enqueue(
+            sections_work.hold, user_id, str(self.gate), str(self._held), job_timeout=sections_work.TTL_S
+        )
         self.worker = worker(programs, "holders")
         wait_for(self._held.exists, "the section to be held")
 
@@ -73,7 +75,7 @@ def worker(programs: Programs, *flags: str) -> Any:
     return programs.start("rq", "worker", *flags, "--url", url, RQ_JOB_CLASS="shipper.LoggedJob")
 
 
-def enqueue(queue: Queue, function: Any, *args: Any, job_timeout: int = 20, **options: Any) -> Job:
+def enqueue(queue: Queue, function: Any, *args: Any, job_timeout: int = sections_work.TTL_S, **options: Any) -> Job:
     return queue.enqueue(function, *args, job_timeout=job_timeout, **options)
 
 
@@ -307,12 +309,12 @@ def test_a_retry_does_not_get_in_while_the_earlier_execution_lives(queue: Queue,
 
 
 def test_a_job_that_could_never_get_in_is_refused_where_it_is_enqueued(queue: Queue) -> None:
-    with pytest.raises(SectionError, match="ttl=20 is shorter than the job's timeout of 180 s"):
-        queue.enqueue(sections_work.transfer, 7, "file")
+    with pytest.raises(SectionError, match=f"ttl={sections_work.TTL_S} is shorter than the job's timeout of 600 s"):
+        queue.enqueue(sections_work.transfer, 7, "file", job_timeout=600)
     with pytest.raises(SectionError, match="the argument 'user_id', which tests"):
         queue.enqueue(sections_work.takes_anything, account=7)
-    with pytest.raises(SectionError, match="ttl=20"):
-        queue.enqueue_many([Queue.prepare_data(sections_work.transfer, (7, "file"), timeout=30)])
+    with pytest.raises(SectionError, match=f"ttl={sections_work.TTL_S}"):
+        queue.enqueue_many([Queue.prepare_data(sections_work.transfer, (7, "file"), timeout=600)])
     assert queue.count == 0
     assert queue.enqueue(sections_work.takes_anything, user_id=7).get_status() == JobStatus.QUEUED
 
