@@ -1,10 +1,10 @@
-"""How many bytes a job takes in Elasticsearch, its state included, and which fields they are for.
+"""How many bytes a job takes in the log and in Elasticsearch, its state included, and which fields they are for.
 
     python -m benchmarks.index_size
 
-Records of a real worker, of jobs that have all ended, by the templates that `shipper setup` installs, merged into one
-segment as a day's index is that is no longer written to. The bytes of the fields are what Elasticsearch's
-`_disk_usage` finds.
+Records of a real worker, of jobs that are no copies of each other and have all ended, by the templates that `shipper
+setup` installs, merged into one segment as a day's index is that is no longer written to. The bytes of the fields are
+what Elasticsearch's `_disk_usage` finds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from . import worker_records
 from .promises import Promise, show
 from .real_server import load, moved, requests_of_ours
 
+JOBS = 12_000
 MOST_BYTES = 1200  # a job, states included
 SHOWN = 15  # fields
 
@@ -55,7 +56,8 @@ def main() -> list[Promise]:
     try:
         with tempfile.TemporaryDirectory() as name, Elasticsearch(server.url) as search:
             folder = Path(name)
-            worker_records.write(folder / "records.jsonl", worker_records.whole_lives())
+            worker_records.write_distinct(folder / "records.jsonl", JOBS)
+            log_bytes = (folder / "records.jsonl").stat().st_size
             command = [Path(sys.executable).with_name("shipper"), "setup", "--elasticsearch", server.url]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             load(server.port, moved(requests_of_ours(folder / "records.jsonl", folder), "size0"))
@@ -63,7 +65,7 @@ def main() -> list[Promise]:
             jobs, state_bytes, state_usage = sizes(search, "rq-state-size0")
     finally:
         server.stop()
-    print(f"{records:,} records of {jobs:,} jobs, bytes a job:")
+    print(f"{records:,} records of {jobs:,} jobs, bytes a job:\n  log {log_bytes / jobs:,.0f}")
     for title, size, usage in (("records", record_bytes, record_usage), ("states", state_bytes, state_usage)):
         fields = ", ".join(f"{field} {used / jobs:.0f}" for field, used in by_field(usage).most_common(SHOWN))
         print(f"  {title} {size / jobs:,.0f}: {fields}")

@@ -42,8 +42,8 @@ def declined(order: int) -> None:
     raise ValueError(f"order {order} declined")
 
 
-def run_jobs(url: str) -> None:
-    """Enqueue the jobs and work them off, in this process."""
+def run_jobs(url: str, jobs: int) -> None:
+    """Enqueue so many jobs and work them off, in this process."""
     from redis import Redis
     from rq import Queue, Retry, SimpleWorker
 
@@ -52,7 +52,7 @@ def run_jobs(url: str) -> None:
     shipper.instrument()
     connection = Redis.from_url(url)
     queues = [Queue(name, connection=connection) for name in ("payments", "mails", "reports")]
-    for number in range(JOBS):
+    for number in range(jobs):
         context = {"user": f"user-{number % 97}", "customer": str(number % 31), "request_id": f"r{number}"}
         with shipper.log_context(**context):
             queue = queues[number % 3]
@@ -71,20 +71,21 @@ def run_jobs(url: str) -> None:
 def _lines() -> list[tuple[bytes, bytes]]:
     """(job id, line) of each record of the jobs, which run once for all."""
     with tempfile.TemporaryDirectory() as folder:
-        redis = OwnRedis(Path(folder))
         log = Path(folder, "records.jsonl")
-        try:
-            command = [sys.executable, "-m", "benchmarks.worker_records", "--run", redis.url]
-            subprocess.run(command, env={**os.environ, "SHIPPER_LOG": str(log)}, check=True, capture_output=True)
-        finally:
-            redis.stop()
+        write_distinct(log, JOBS)
         lines = log.read_bytes().splitlines(keepends=True)
     return [(json.loads(line)["messaging"]["message"]["id"].encode(), line) for line in lines]
 
 
-def whole_lives() -> int:
-    """How many records it takes until all jobs that began have ended: fewer are mostly of jobs that wait."""
-    return WORKERS * len(_lines())
+def write_distinct(path: Path, jobs: int) -> None:
+    """Write all records of so many jobs, none of which is another one's copy: those compress better than a user's."""
+    with tempfile.TemporaryDirectory() as folder:
+        redis = OwnRedis(Path(folder))
+        try:
+            command = [sys.executable, "-m", "benchmarks.worker_records", "--run", redis.url, str(jobs)]
+            subprocess.run(command, env={**os.environ, "SHIPPER_LOG": str(path)}, check=True, capture_output=True)
+        finally:
+            redis.stop()
 
 
 def write(path: Path, count: int, seed: int = 1) -> None:
@@ -114,7 +115,7 @@ def _copy(dice: random.Random) -> Iterator[bytes]:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["--run", url]:
-            run_jobs(url)
+        case ["--run", url, jobs]:
+            run_jobs(url, int(jobs))
         case [path, count, *seed]:
             write(Path(path), int(count), *map(int, seed))

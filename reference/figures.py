@@ -27,7 +27,7 @@ COSTS = (
     ("a shipper", "one CPU second for {shipped} records, states included; {memory} of memory", "shipping"),
     ("until it is found", "{lag} after it was written (median; p99 {lag_p99})", "lag"),
     ("Elasticsearch", "{indexed} records a second on two cores; the shipper adds {elasticsearch_share}", "real_server"),
-    ("a job, in bytes", "{log_bytes} of log (a 13th once it is rotated and indexed), {index_bytes} of index, "
+    ("a job, in bytes", "{log_bytes} of log (a tenth once it is rotated and indexed), {index_bytes} of index, "
      "{state_bytes} of state, without replicas", "index_size"),
     ("an audit event", "{audit} of CPU", "audit"),
 )  # fmt: skip

@@ -26,6 +26,7 @@ UNITS = (
     "tests/unit",
     "--ignore=tests/unit/test_compose_credentials.py",
     "--ignore=tests/unit/test_imports.py",
+    "--ignore=tests/unit/test_reference.py",
     "--numprocesses=2",
 )
 FOR_DEVELOPMENT = ("dev", "docs", "release")
