@@ -52,6 +52,7 @@ DATASET_OF_OTHERS = "rq.app"  # for lines without a dataset: an application's lo
 
 # Longer texts are shortened. Elasticsearch accepts many megabytes, but nobody reads them.
 TEXT_LIMIT = 32_768  # characters
+_LEFT_OUT = 64  # at most so many say what was left out
 
 
 def begin(at: str | datetime, identifier: str, dataset: str, event: Mapping[str, Any]) -> Record:
@@ -142,8 +143,11 @@ def indices(dataset: str, namespace: str) -> str:
 
 
 def shorten(text: str, limit: int = TEXT_LIMIT) -> str:
-    """The text, without its middle if it is too long: a traceback's ends are the most useful."""
-    if len(text) <= limit:
+    """The text, without its middle if it is too long: a traceback's ends are the most useful.
+
+    What was shortened to a limit before is not shortened to it again.
+    """
+    if len(text) <= limit + _LEFT_OUT:
         return text
     half = limit // 2
     return f"{text[:half]}\n… {len(text) - limit} characters left out …\n{text[-half:]}"

@@ -256,6 +256,24 @@ def test_every_kind_through_the_ingest_pipeline(way: str, search: Elasticsearch,
         assert not wrong
 
 
+def test_a_line_that_cannot_be_parsed_is_kept_as_it_is(search: Elasticsearch) -> None:
+    """Elasticsearch ends a grok that takes too long; here it is a time that is none."""
+    source = {"@timestamp": "no time", "event": {"id": "i"}, pipelines.BODY: f"default: f() ({JOB.format(1)})"}
+    (answer,) = search.ingest.simulate(pipeline=pipelines.body(), docs=[{"_source": source}])["docs"]
+    record = answer["doc"]["_source"]
+    assert (record["message"], record["tags"]) == (source[pipelines.BODY], ["legacy", "unparsed"])
+    assert not [name for name in record if name.startswith("rq_")]
+
+
+def test_of_a_very_long_line_only_the_ends_are_sent(tmp_path: Path) -> None:
+    case = Case("long", f"10:05:00 default: f('{'x' * 200_000}') ({JOB.format(1)})", [])
+    (sent,) = _sent(case, "the shipper", tmp_path / "long.log")
+    body = sent[pipelines.BODY]
+    assert body.startswith("default: f('xxx")
+    assert body.endswith(f"xxx') ({JOB.format(1)})")
+    assert len(body) < 33_000
+
+
 def _sent(case: Case, way: str, path: Path) -> list[dict[str, Any]]:
     """What is sent of a case's log."""
     if way != "the shipper":

@@ -49,6 +49,7 @@ def test_a_long_text_keeps_its_two_ends() -> None:
     assert cut.startswith("a" * 10)
     assert cut.endswith("c" * 10)
     assert "1000 characters left out" in cut
+    assert records.shorten(cut, limit=20) == cut
 
 
 class Rude:

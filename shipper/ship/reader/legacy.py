@@ -25,7 +25,7 @@ from ...legacy.multiline import LogRecord
 from ...legacy.outline import Outline
 from ...legacy.pairing import OpenJobs
 from ...legacy.record import LEGACY, UNDATED, LogSource, ParsedLine, build
-from ...records import encode, index_name, record_id, timestamp
+from ...records import encode, index_name, record_id, shorten, timestamp
 from ...redact.text import TextRules
 from ...service import ServiceInfo
 from ...settings import Settings
@@ -33,6 +33,10 @@ from ..source.tail import Block, Source, name_of
 from .document import Document, check_time
 from .items import DeadLetter, Item, Parsed, rejection_reason, too_long
 from .state_store import StateStore
+
+# Characters beyond which only the ends of a text are read: Elasticsearch ends a grok after one second
+# (ingest.grok.watchdog.max_execution_time), which a busy one needs for a megabyte.
+_READ_LIMIT = 131_072
 
 
 @dataclass(slots=True)
@@ -84,12 +88,12 @@ class LegacyReader:
             try:
                 if self._since is not None and moment < self._since:
                     self.skipped += 1
-                    self._skip(record, rules.redacted(text), file, moment, offset)
+                    self._skip(record, _redacted(rules, text), file, moment, offset)
                     continue
                 if not earliest <= moment <= latest:
                     check_time(moment, self._settings, now)
                 identifier = record_id(moment, self._host, file_id, str(offset), raw.decode("utf-8", "replace"))
-                document = self._document(record, rules.redacted(text), file, moment, is_dated, offset, identifier)
+                document = self._document(record, _redacted(rules, text), file, moment, is_dated, offset, identifier)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
                 parsed.dead_letters.append(
                     DeadLetter(rejection_reason(odd), raw, path, offset, None, file_id, written_at=moment)
@@ -183,7 +187,7 @@ class LegacyImportReader(LegacyReader):
                 with suppress(Exception):  # it became a dead letter then
                     offset = earlier.start + record[0].offset
                     moment, is_dated = file.outline.moment(record[0].line.sent, record[0].head, offset)
-                    self._document(record, rules.redacted(text), file, moment, is_dated, offset, "")
+                    self._document(record, _redacted(rules, text), file, moment, is_dated, offset, "")
 
     def _skip(self, record: LogRecord, text: str, file: _File, moment: datetime, offset: int) -> None:
         self._document(record, text, file, moment, True, offset, "")  # its end may be taken
@@ -212,3 +216,9 @@ class LegacyImportReader(LegacyReader):
         self._open_jobs.join(made, line, (file.source.path, first.source), offset, outline)
         self._seen(moment)
         return self._created(made["event"]["dataset"], moment, identifier, encode(made)[:-1])
+
+
+def _redacted(rules: TextRules, text: str) -> str:
+    """The text of a record as it is read: without secrets, and without its middle if it is very long."""
+    redacted = rules.redacted(text)
+    return shorten(redacted) if len(redacted) > _READ_LIMIT else redacted
