@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..lens import kql
-from ..words import ATTEMPT, FUNCTION
+from ..words import ACTION, ATTEMPT, CUSTOMER, DATASET, FUNCTION, HOST, JOB, OUTCOME, USER, WHAT_FAILED, WORKER
 from .saved import PREFIX, TAGGED, Object, reference, saved, search_id, text, view_id
 
 ONE_LINE = 1
@@ -20,6 +20,12 @@ TO_THE_SECOND, TO_THE_MILLISECOND = 165, 195
 """Pixels of Discover's column of times."""
 WIDTHS = {FUNCTION: 170, ATTEMPT: 122}
 """Pixels of columns that would else be cut on a small screen, or take more than they need."""
+SENTENCES = ("message", "error.message", "error.stack_trace")
+BESIDE_SENTENCES = {
+    ACTION: 130, OUTCOME: 106, DATASET: 85, USER: 100, CUSTOMER: 115, JOB: 120, WORKER: 105, HOST: 120,
+    WHAT_FAILED: 160, "log.level": 92,
+}  # fmt: skip
+"""Pixels of columns beside a sentence, which gets what is left: all columns of one width would cut it first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +73,7 @@ class Search:
     """A saved search: columns of records, sorted. Alone in Discover, and as a panel.
 
     `since`: the time range with which it opens in Discover. On a page it goes by that of the page. `widths`: of
-    columns, in pixels, unless they are those of WIDTHS; the others share what is left.
+    columns, in pixels, unless they are those of WIDTHS and BESIDE_SENTENCES; the others share what is left.
     """
 
     name: str
@@ -84,7 +90,8 @@ class Search:
     def built(self) -> Object:
         index = "kibanaSavedObjectMeta.searchSourceJSON.index"
         of_time = TO_THE_MILLISECOND if self.view == "records" else TO_THE_SECOND
-        widths = {"@timestamp": of_time, **{name: WIDTHS[name] for name in self.columns if name in WIDTHS}}
+        usual = WIDTHS | (BESIDE_SENTENCES if set(SENTENCES) & set(self.columns) else {})
+        widths = {"@timestamp": of_time, **{name: usual[name] for name in self.columns if name in usual}}
         widths |= self.widths
         source = {"query": kql(self.where), "filter": [], "indexRefName": index}
         kept = {

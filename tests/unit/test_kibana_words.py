@@ -172,6 +172,22 @@ def test_a_table_s_columns_are_not_cut_on_a_small_screen(one: Placed) -> None:
         assert column.get("width", left / (len(free) or 1)) >= max(longest * LETTER_PX + CELL_PX, value), of["label"]
 
 
+BUTTONS_PX, FIELD_LIST_PX = 60, 304  # beside the rows of a search, and beside its table in Discover
+
+
+@pytest.mark.parametrize("one", of_type("search"), ids=lambda one: one["attributes"]["title"])
+def test_sentences_of_a_search_have_room_on_a_small_screen(one: dict[str, Any]) -> None:
+    """They are what a row is read for; as wide as each other column, they ended after two words."""
+    columns = one["attributes"]["columns"]
+    widths = {name: of["width"] for name, of in one["attributes"]["grid"]["columns"].items()}
+    free = [name for name in columns if name not in widths]
+    if not {"message", "error.message", "error.stack_trace"} & set(columns):
+        return
+    left = SCREEN_PX - 32 - BUTTONS_PX - sum(widths.values())
+    assert left / len(free) >= 280, free
+    assert (left - FIELD_LIST_PX) / len(free) >= 120, free
+
+
 def test_bars_have_room_beside_the_names() -> None:
     for one in LENS:
         picture = one.attributes["state"]["visualization"]
