@@ -161,9 +161,9 @@ def nodes(settings: Settings) -> list[NodeConfig]:
 
 def _check_authorities(file: Path) -> None:
     """Raise SettingsError if the file has no CA certificates that OpenSSL can load."""
-    if not file.is_file():
-        raise SettingsError([f"The setting 'ca_file' names {file}, and there is no such file."])
     try:
+        if file.is_dir():
+            raise SettingsError([f"The setting 'ca_file' names {file}, which is a folder. Name the PEM file in it."])
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
     except ssl.SSLError:
         raise SettingsError([

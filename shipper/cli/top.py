@@ -12,6 +12,7 @@ from ..fields import time_of
 from ..printable import printable, printable_json
 from ..read.clock import Clock
 from . import options
+from .lines import NOTHING
 from .terminal import console
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def table(report: Report, rows: list[dict[str, Any]]) -> Table:
 
 
 def _shown(value: object) -> str:
+    if value is None:  # no record of the row has it
+        return NOTHING
     if isinstance(value, float):
         return f"{value:,.3f}"
     return f"{value:,}" if isinstance(value, int) else printable(value)

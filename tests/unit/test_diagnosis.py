@@ -132,6 +132,12 @@ def test_a_ca_file_that_is_none_is_a_wrong_setting(tmp_path: Path, content: byte
         client.nodes(load(elasticsearch="https://search:9200", ca_file=str(file)))
 
 
+def test_a_ca_file_that_is_a_folder_or_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    for file, said in ((tmp_path, "which is a folder"), (tmp_path / "ca.pem", "cannot be read: No such file")):
+        with pytest.raises(SettingsError, match=said):
+            client.nodes(load(elasticsearch="https://search:9200", ca_file=str(file)))
+
+
 def test_a_good_ca_file_is_taken(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from shipper.cli import jobs, lines
+from shipper.cli import jobs, lines, top
 from shipper.cli.lines import Layout, short_id
 from shipper.live.jobs import JobState
+from shipper.read import reports
 from shipper.read.clock import Clock
 from tests.programs import LIMIT_S
 
@@ -170,6 +171,13 @@ def test_a_table_on_an_ascii_terminal_has_lines_of_ascii() -> None:
     assert done.returncode == 0
     assert done.stdout.isascii()
     assert b"\\u" not in done.stdout
+
+
+def test_what_no_record_of_a_row_has_is_a_dash() -> None:
+    report = reports.REPORTS["queues_by_lag"]
+    row = {"name": "mails", **{name: None for name, _, _ in report.columns}, "jobs": 3}
+    table = top.table(report, [row])
+    assert [str(next(iter(column.cells))) for column in table.columns] == ["mails", "3", "-", "-", "-"]
 
 
 def test_no_color_has_none_and_a_terminal_has_some() -> None:
