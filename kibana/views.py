@@ -25,7 +25,6 @@ from .words import (
     PARENT,
     PAYLOAD,
     REASON_OR_NONE,
-    RELATIVE,
     RESOURCE_OR_NONE,
     ROOT,
     TIME,
@@ -123,21 +122,6 @@ _IN_BYTES = Computed(
     script="if (doc['rq.max_rss_kb'].size() > 0) { emit(doc['rq.max_rss_kb'].value * 1024) }", type="long"
 )
 
-# A record of a job, found by the jobs that it comes from or waits for: what is chosen above the page of one job is its
-# id, and in this view that finds the jobs that it has enqueued, or that wait for it.
-_RELATIVES = {
-    JOB: Computed(
-        script=" ".join(
-            f"if (doc.containsKey('{field}')) {{ for (one in doc['{field}']) {{ emit(one) }} }}"
-            for field in (PARENT, ROOT, DEPENDS_ON)
-        )
-    ),
-    RELATIVE: Computed(
-        script="if (params._source.messaging != null && params._source.messaging.message != null) "
-        "{ emit(params._source.messaging.message.id) }"
-    ),
-}
-
 _DUE = Computed(
     script="if (doc['rq.retry_at'].size() > 0) { emit(doc['rq.retry_at'].value.toInstant().toEpochMilli()) } "
     "else if (doc['rq.scheduled_at'].size() > 0) { emit(doc['rq.scheduled_at'].value.toInstant().toEpochMilli()) }",
@@ -194,11 +178,6 @@ VIEWS = (
             AGAIN_QUEUE: _again(queue="queue", function="job_type"),
             AGAIN_CUSTOMER: _again(customer="organization.id", function="job_type"),
         },
-    ),
-    View(
-        name="relatives", title="RQ: jobs by those that they come from or wait for", indices="rq-job-*",
-        formats={**_JOBS, RELATIVE: _COMMON[JOB]}, computed=_RELATIVES,
-        names={**names.JOBS, JOB: "Job that it comes from or waits for", RELATIVE: "Job"},
     ),
     # What is due lies ahead of every time range.
     View(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..colours import ANY_IS_RED, GREEN, GREY, RED
+from ..colours import ANY_IS_AMBER, GREEN, GREY, RED
 from ..lens import among, by, chart, count, distinct, donut, figure, newest, table
 from ..objects import Control, Dashboard, Row, Shown
 from ..searches import OPERATOR
@@ -37,7 +37,7 @@ AUDIT = Dashboard(
     ),
     rows=(
         Row(height=5, panels=(
-            (12, figure("audit", among("Denied or failed", _DENIED, bands=ANY_IS_RED), subtitle=IN_RANGE)),
+            (12, figure("audit", among("Denied or failed", _DENIED, bands=ANY_IS_AMBER), subtitle=IN_RANGE)),
             (12, figure("audit", among("By operators", OPERATOR), subtitle=IN_RANGE)),
             (12, figure("audit", count("Actions"), subtitle=IN_RANGE)),
             (12, figure("audit", distinct("Users", USER), subtitle=IN_RANGE)),

@@ -21,7 +21,7 @@ FAILURES = Dashboard(
     description="Retried and dead jobs, by reason and error, and the newest with their stack traces.",
     controls=JOB_CONTROLS,
     rows=(
-        Row(height=5, panels=(
+        Row(height=6, panels=(
             (8, figure("states", among("Dead jobs", STATE_DEAD, bands=ANY_IS_BAD), subtitle=NOW)),
             (8, figure("jobs", among("Died", DEAD, bands=ANY_IS_RED), subtitle=IN_RANGE)),
             (8, figure("jobs", among("Retried", RETRIED, bands=ANY_IS_AMBER), subtitle=IN_RANGE)),

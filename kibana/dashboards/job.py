@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..drawings.job_story import ATTEMPTS, STORY
-from ..lens import among, by, count, figure, largest, latest, newest, table, total
+from ..drawings.relatives import RELATIVES
+from ..lens import among, by, count, figure, largest, latest, table, total
 from ..objects import Control, Dashboard, Row, Shown
 from ..words import (
     ACTION,
@@ -16,7 +17,6 @@ from ..words import (
     PAYLOAD,
     QUEUE,
     REASON,
-    RELATIVE,
     ROOT,
     SERVICE,
     STARTED,
@@ -46,13 +46,7 @@ JOB_PAGE = Dashboard(
             (20, table("Which jobs does it wait for?", "jobs", [by(DEPENDS_ON, "waits for")],
                        [count("records")], where=f"{DEPENDS_ON} : *")),
         )),
-        Row(height=11, panels=(
-            (48, table("Which jobs has it enqueued, or do wait for it?", "relatives",
-                       [by(RELATIVE, "job", size=100), by(FUNCTION, "function")],
-                       [newest("last seen"), latest("last", ACTION, type="string"),
-                        latest("enqueued by", PARENT, type="string")],
-                       where=f"{PARENT} : * or {ROOT} : * or {DEPENDS_ON} : *")),
-        )),
+        Row(height=11, panels=((48, RELATIVES),)),
         Row(height=5, panels=(
             (13, figure("jobs", latest("Last seen", ACTION, type="string"))),
             (7, figure("jobs", largest("Attempts", "rq.attempt"))),

@@ -171,13 +171,13 @@ def _line(label: str, expression: str) -> str:
     return f"{{label: '{label}', text: {expression}}}"
 
 
-_STATES = {action: action.removeprefix("job-") for action in ENDINGS} | {
+STATES = {action: action.removeprefix("job-") for action in ENDINGS} | {
     "job-enqueued": "waiting", "job-scheduled": "scheduled", "job-deferred": "waiting for other jobs",
     "job-started": "running", "job-progressed": "running", "job-busy": "waiting for its section",
     "job-rate-limited": "waiting for its rate limit", "job-refused": "refused",
 }  # fmt: skip
 _FAULT = "fault ? fault.type + (fault.message ? ': ' + split(fault.message, '\\n')[0] : '') : ''"
-_STATE_COLOURS = {_STATES[action]: colour for action, colour in MEANINGS[ACTION].items()}
+_STATE_COLOURS = {STATES[action]: colour for action, colour in MEANINGS[ACTION].items()}
 _LINES = ", ".join(
     (
         _line("function", "last.code ? last.code.function.name : '-'"),
@@ -208,7 +208,7 @@ STORY = Drawing(
         signal("fault", "one && data('faults')[0].hits.hits[0] ? data('faults')[0].hits.hits[0]._source.error : null"),
         signal("told_hit", "one && data('told')[0].hits.hits[0] ? data('told')[0].hits.hits[0] : null"),
         signal("shown", "told_hit && told_hit.fields ? told_hit.fields.shown_arguments[0] : '-'"),
-        signal("state", f"one ? {either(_STATES, 'last.event.action', 'unknown')} : ''"),
+        signal("state", f"one ? {either(STATES, 'last.event.action', 'unknown')} : ''"),
         signal("lines", f"one ? [{_LINES}] : []"),
         signal("trace", "fault && fault.stack_trace "
                         f"? slice(split(trim(fault.stack_trace), '\\n'), -{TRACE_LINES}) : []"),

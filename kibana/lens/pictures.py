@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..colours import BLUE, RED, palette, stored
-from ..words import DEPENDS_ON, FUNCTION, JOB, PARENT, RELATIVE, ROOT
+from ..words import DEPENDS_ON, FUNCTION, JOB, PARENT, ROOT
 from .columns import Column, over_time
 from .panels import LAYER, LINE_LAYER, Annotation, Panel, columns_of
 
@@ -19,7 +19,7 @@ ID_WIDTH = 272  # a UUID
 NUMBER_WIDTH = 90
 _CHARACTER, _AROUND, _ARROW = 8, 36, 24  # of a heading: a bold character, space with its menu, the arrow of the order
 
-IDS = frozenset({JOB, PARENT, ROOT, DEPENDS_ON, RELATIVE})
+IDS = frozenset({JOB, PARENT, ROOT, DEPENDS_ON})
 
 
 def figure(view: str, column: Column, *, where: str = "", subtitle: str = "", description: str = "") -> Panel:

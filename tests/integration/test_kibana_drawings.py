@@ -87,6 +87,16 @@ def story(day: Day) -> list[str]:
     ]
 
 
+def relatives(day: Day) -> list[str]:
+    """Each job that comes from the chosen one, or waits for it, by its last record."""
+    last = {one.job: one for one in day.of("rq.job") if JOB in (one.parent, one.root)}
+    assert JOB not in last
+    return [
+        f"{job}: {one.function}, {(one.action or '').removeprefix('job-')}, enqueued by {one.parent}"
+        for job, one in last.items()
+    ]
+
+
 def by_release(day: Day) -> dict[str, dict[str, list[Happening]]]:
     """Attempts by function and version."""
     found: dict[str, dict[str, list[Happening]]] = {}
@@ -188,6 +198,7 @@ def fattest(day: Day) -> list[str]:
 SAID: dict[str, Callable[[Day], list[str]]] = {
     "RQ: one job / What became of it?": story,
     "RQ: one job / Its attempts: waiting and running, to scale": attempts,
+    "RQ: one job / Which jobs has it enqueued, or do wait for it?": relatives,
     "RQ: releases / What became slower? (p95 of durations, the worst change first)": slower,
     "RQ: releases / What fails more? (failure rate, the worst change first)": fails_more,
     "RQ: releases / Which errors were first seen since the last release?": new_errors,

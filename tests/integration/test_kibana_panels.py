@@ -257,10 +257,6 @@ EXPECTED = {
             "rq.job", {"records": n()}, {"enqueued_by": attribute("parent"), "first_of_the_chain": attribute("root")}
         ),
         "Which jobs does it wait for?": Expected("rq.job", {"records": n()}, {"waits_for": attribute("depends_on")}),
-        "Which jobs has it enqueued, or do wait for it?": Expected(
-            "rq.job", {"last_seen": newest, "last": last("action"), "enqueued_by": last("parent")},
-            {"job": attribute("job"), "function": function}, chosen=lambda one: JOB in (one.parent, one.root),
-        ),
         "What went wrong?": Expected(
             "rq.job", {"failed": n()}, {"what_failed": what_failed, "reason": reason, "queue": queue},
             lambda one: one.reason,

@@ -22,7 +22,6 @@ JOBS = {
     "rq.parent_job_id",
     "rq.root_job_id",
     "rq.depends_on",
-    "rq.relative_id",
 }
 """Fields whose values are ids of jobs."""
 PLACES = [("", "default"), ("", "ops"), ("/kb", "default"), ("/kb", "ops")]

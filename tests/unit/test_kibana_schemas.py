@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.saved_objects import of_type, panels
+from tests.saved_objects import computed, mapped, of_type, panels
 
 _QUERY = {"query": str, "language": str}
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -80,9 +80,15 @@ def test_colours_are_in_the_form_that_every_version_reads_or_converts() -> None:
     assert seen
 
 
+def test_no_field_that_is_computed_is_mapped() -> None:
+    """Kibana would pass over what the data view computes (`getRuntimeMappings`), and ask the mapped field."""
+    for one in of_type("index-pattern"):
+        assert not set(computed(one)) & set(mapped(one["attributes"]["title"])), one["id"]
+
+
 def test_a_field_that_is_computed_has_a_type_that_kibana_knows() -> None:
     known = {"keyword", "long", "double", "date", "ip", "boolean"}
     for one in of_type("index-pattern"):
-        for name, computed in json.loads(one["attributes"].get("runtimeFieldMap", "{}")).items():
-            assert computed["type"] in known, name
-            assert set(computed) == {"type", "script"}
+        for name, field in json.loads(one["attributes"].get("runtimeFieldMap", "{}")).items():
+            assert field["type"] in known, name
+            assert set(field) == {"type", "script"}
