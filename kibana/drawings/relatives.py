@@ -3,7 +3,7 @@
 They are found by what their records say of where they come from, so what is chosen above the page, a job's id, has to
 be compared with other fields. Each search of this drawing computes the field anew, which Elasticsearch prefers to the
 mapped one. A data view could not: Kibana passes over what it computes if a field of that name is mapped
-(data_views/common/data_views/data_view.ts, getRuntimeMappings).
+(data_views/common/data_views, getRuntimeMappings).
 """
 
 from __future__ import annotations

@@ -92,6 +92,16 @@ def test_a_dashboard_opens_without_an_error_or_an_empty_panel(one: dict[str, Any
     assert [one for one in below if one > 0] == [], "a drawing is higher than its panel"
 
 
+def test_the_page_of_one_job_shows_the_jobs_that_it_has_enqueued(shown: Shown, page: Page) -> None:
+    """By a field that the search computes in place of a mapped one, with what is chosen in the control."""
+    shown.fresh()
+    (one,) = [found for found in of_type("dashboard") if found["id"].endswith("-job")]
+    there = sum(1 for panel in panels() if panel.page is one)
+    kibana_browser.open_page(page, kibana_browser.address(shown.url, one), there, WIDTH)
+    said = page.locator('[aria-label^="job-03: "]')
+    assert said.get_attribute("aria-label") == "job-03: shop.charge_card, canceled, enqueued by job-02"
+
+
 @pytest.mark.parametrize("search", of_type("search"), ids=lambda one: one["attributes"]["title"])
 def test_a_saved_search_opens_with_its_range_and_finds_something(
     search: dict[str, Any], shown: Shown, page: Page
