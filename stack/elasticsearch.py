@@ -25,6 +25,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .processes import StackError, birth, free_port, port_from, start, stop, tail_of, wait_until
@@ -65,9 +66,9 @@ class Java:
 
 def _java_at(program: Path) -> Java | None:
     """What `program` is, if it is a Java with every module that Elasticsearch 9 asks for (jdk.jdi)."""
+    ask = partial(subprocess.run, capture_output=True, text=True, timeout=START_LIMIT_S, check=True)
     try:
-        said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=30, check=True)
-        modules = subprocess.run([program, "--list-modules"], capture_output=True, text=True, timeout=30, check=True)
+        said, modules = ask([program, "-version"]), ask([program, "--list-modules"])
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r'version "(\d+)', said.stderr)
@@ -388,7 +389,7 @@ class Elasticsearch:
             if self.password:
                 credentials = base64.b64encode(f"{SUPERUSER}:{self.password}".encode()).decode()
                 asked.add_header("Authorization", f"Basic {credentials}")
-            with urllib.request.urlopen(asked, timeout=2) as answer:
+            with urllib.request.urlopen(asked, timeout=30) as answer:
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError):
             return False

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 STOP_GRACE_S = 10.0  # a worker finishes its job and a shipper its batch well within this
 
@@ -22,12 +27,44 @@ class StackError(RuntimeError):
     """Something on this machine keeps us from starting; the message says what to do about it."""
 
 
-def free_port() -> int:
-    """A TCP port on the loopback address that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(*beside: int) -> int:
+    """A TCP port on the loopback address that nobody listens on, and that is not given again while this process lives.
+
+    So are those that far `beside` it. Linux gives none of them to outgoing connections: a server that takes a while to
+    start would find one of its own in use by a connection, though it was free when it was chosen.
+    """
+    ports = _fixed_ports()
+    for port in random.sample(ports, min(len(ports), 1000)):
+        if all(_reserve(one) for one in (port, *(port + other for other in beside))):
+            return port
+    raise StackError("There is no free port on the loopback address.")
+
+
+@cache
+def _fixed_ports() -> range:
+    """Ports that are not given to outgoing connections (ip(7), ip_local_port_range)."""
+    try:
+        least, most = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        least, most = 32_768, 60_999
+    below, above = range(10_000, least), range(most + 1, 65_536)
+    return max(below, above, key=len) or range(10_000, 65_536)
+
+
+def _reserve(port: int) -> bool:
+    """Have a port for as long as this process lives. False if another process of ours has it, or anybody uses it.
+
+    A name in Linux's abstract namespace of sockets is one process's, and free again when that has ended (unix(7)).
+    """
+    with socket.socket(socket.AF_UNIX) as mark, socket.socket() as probe:
+        try:
+            if sys.platform == "linux":
+                mark.bind(f"\0rq-shipper-port-{port}")
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+        mark.detach()  # it stays open
+        return True
 
 
 def port_from(environment_name: str) -> int:
@@ -106,11 +143,18 @@ def start(
             group=gid,
             extra_groups=[] if account else None,
         )
-        # A program ends with the thread that has started it: one that may end before the program is the wrong one.
-        is_main = threading.current_thread() is threading.main_thread()
-        return begin() if is_main else _starter().submit(begin).result()
+        return in_lasting_thread(begin)
     finally:
         os.close(descriptor)
+
+
+def in_lasting_thread(begin: Callable[[], Result]) -> Result:
+    """Call it in a thread that is there as long as this process.
+
+    A program that ends with us ends with the thread that has started it: one that may end before is the wrong one.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    return begin() if is_main else _starter().submit(begin).result()
 
 
 @cache

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -18,9 +20,10 @@ from stack.processes import start, stop
 from tests import warm
 from tests.warm import BIN, ROOT
 
-__all__ = ["BIN", "LIMIT_S", "ROOT", "Programs", "wait_for"]
+__all__ = ["BIN", "HOUR_S", "LIMIT_S", "ROOT", "Programs", "wait_for", "whole_lines"]
 
 LIMIT_S = 300.0  # how long anything may take on a machine that is very busy; nobody waits for it who need not
+HOUR_S = 3600  # until something happens by itself that a test does not want: the timeout of a job that the test ends
 
 
 def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
@@ -33,6 +36,11 @@ def wait_for(condition: Callable[[], object], what: str, limit_s: float = LIMIT_
         assert time.monotonic() < deadline, f"waited {limit_s} s for {what}"
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 0.2)
+
+
+def whole_lines(file: Path) -> list[bytes]:
+    """The lines of a file that somebody may be writing to: of the last one only a part may be there yet."""
+    return file.read_bytes().rpartition(b"\n")[0].splitlines() if file.exists() else []
 
 
 def patient(url: str, **options: Any) -> Elasticsearch:
@@ -118,9 +126,7 @@ class Programs:
 
     def written(self) -> list[dict[str, Any]]:
         """Every record that they wrote."""
-        if not self.log.exists():
-            return []
-        return [json.loads(line) for line in self.log.read_bytes().splitlines()]
+        return [json.loads(line) for line in whole_lines(self.log)]
 
     def actions(self) -> list[str]:
         return [record["event"]["action"] for record in self.records()]
@@ -128,6 +134,18 @@ class Programs:
     def stop(self) -> None:
         for process in reversed(self._started):
             stop(process)  # type: ignore[arg-type]  # a Program is as a Popen
+        _end_sessions({process.pid for process in self._started})
+
+
+def _end_sessions(leaders: set[int]) -> None:
+    """Kill what is left of the sessions of programs that have ended: work-horses are process groups of their own.
+
+    One whose worker was killed would go on with its job in the Redis of the next test.
+    """
+    for stat in Path("/proc").glob("[0-9]*/stat") if leaders else ():
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[3]) in leaders:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
 
 
 def _run_cold(command: tuple[str, ...], environment: dict[str, str], stdin: bytes) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ import shipper
 from shipper import SectionBusy
 from shipper.emit.events import observers
 
+STORM_TTL_S = 30  # short, as some die; long enough for a holder that gets no processor for a while
 TTL_S = 300  # and a job's timeout in these tests, so that no job is killed for a busy machine's sake
 
 
@@ -163,7 +164,7 @@ class TimesOut:
         time.sleep(60)
 
 
-@shipper.critical_section("storm:{user_id}", ttl=10, delay=0.3, max_tries=100_000, max_age=86_400)
+@shipper.critical_section("storm:{user_id}", ttl=STORM_TTL_S, delay=0.3, max_tries=100_000, max_age=86_400)
 def in_a_storm(user_id: int, file: str, seconds: float) -> None:
     """One of the jobs of tests/storm.py. Each section has a file of its own."""
     note(f"{file}.{user_id}", "enter")

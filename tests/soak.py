@@ -34,7 +34,7 @@ from shipper.sink import Sink
 from stack.processes import start, stop, tail_of
 from tests import bulk_server
 from tests.bulk_server import Answer, BulkServer, serving
-from tests.programs import BIN
+from tests.programs import BIN, LIMIT_S
 
 EMITTERS = 3
 A_SECOND = 400  # records of each emitter
@@ -215,7 +215,7 @@ class _Shipper:
 
     def _terminate(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(LIMIT_S)
 
     def _reload(self) -> None:
         if self._process.poll() is None and self._status():  # before its first word, SIGHUP ends it as any program

@@ -23,13 +23,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stack.processes import ending_with_us
+from stack.processes import ending_with_us, in_lasting_thread
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -107,8 +108,9 @@ def start(
     ours, theirs = os.pipe()
     try:
         asked = json.dumps([command, dict(environment)]).encode()
-        if kind not in _forking:
-            _forking[kind] = _Forking(kind)
+        with _starting:
+            if kind not in _forking:
+                _forking[kind] = in_lasting_thread(lambda: _Forking(kind))
         socket.send_fds(_forking[kind].socket, [asked], [stdin, stdout, stderr, theirs])
     finally:
         os.close(theirs)
@@ -135,6 +137,7 @@ class _Forking:
 
 
 _forking: dict[str, _Forking] = {}
+_starting = threading.Lock()
 
 
 def stop() -> None:
@@ -174,12 +177,14 @@ def _serve(asked: socket.socket) -> _Request | None:
                         os.close(pidfd)
                         os.close(status)
                     asked.close()
+                    os.setsid()
+                    # Only now does anybody know of it: who ends its process group needs one to be there.
+                    os.write(descriptors[-1], b"%d\n" % os.getpid())
                     os.close(descriptors.pop())
                     return _Request(*json.loads(message), descriptors)  # type: ignore[call-arg]
                 status = descriptors.pop()
                 for descriptor in descriptors:
                     os.close(descriptor)
-                os.write(status, b"%d\n" % pid)
                 pidfd = os.pidfd_open(pid)
                 running[pidfd] = (pid, status)
                 selector.register(pidfd, selectors.EVENT_READ)
@@ -205,7 +210,6 @@ def _die_with_parent() -> None:
 
 def _become(request: _Request) -> None:
     """Be what a shell would have started, and run."""
-    os.setsid()
     for ours, wanted in zip(request.descriptors, (0, 1, 2), strict=True):
         os.dup2(ours, wanted)
     for descriptor in request.descriptors:

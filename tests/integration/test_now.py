@@ -20,7 +20,7 @@ from shipper.redact import Redactor
 from tests import work
 from tests.integration import test_live
 from tests.integration.test_live import dump
-from tests.programs import Programs, wait_for
+from tests.programs import HOUR_S, Programs, wait_for, whole_lines
 
 letters = test_live.letters  # a fixture
 HOSTILE = "ev\x1b]0;il\x07[red]x"
@@ -66,13 +66,13 @@ def test_what_runs_is_shown_with_its_worker(
     queue: Queue, programs: Programs, connection: redis.Redis, tmp_path: Path
 ) -> None:
     file = tmp_path / "go"
-    job = queue.enqueue(work.wait_for, str(file), job_timeout=77)
+    job = queue.enqueue(work.wait_for, str(file), job_timeout=HOUR_S)
     worker = programs.start("rq", "worker", "--url", programs.environment["SHIPPER_REDIS"], "letters")
     wait_for(lambda: present.read(connection, ["running"]).running(), "the job to run")
     sample = now(programs, "running", "workers", "queues")
     (running,) = sample["running"]
     assert (running["job_id"], running["function"], running["queue"]) == (job.id, "tests.work.wait_for", "letters")
-    assert running["timeout_s"] == 77
+    assert running["timeout_s"] == HOUR_S
     assert running["running_s"] >= 0
     (found,) = sample["workers"]
     assert (found["is_live"], found["pid"], found["state"]) == (True, worker.pid, "busy")
@@ -114,7 +114,7 @@ def test_it_is_shown_again_and_again(queue: Queue, programs: Programs) -> None:
     log = programs.folder / "shipper.log"
 
     def depths() -> list[int]:
-        lines = [line for line in log.read_text().splitlines() if line.endswith("}")] if log.exists() else []
+        lines = [line for line in whole_lines(log) if line.endswith(b"}")]
         return [one["depth"] for line in lines for one in json.loads(line)["queues"] if one["name"] == "letters"]
 
     queue.enqueue(work.add, 1, 2)

@@ -21,7 +21,7 @@ import shipper
 from shipper import context
 from shipper.audit.writer import login_name
 from tests import work
-from tests.programs import LIMIT_S, Programs, wait_for
+from tests.programs import HOUR_S, LIMIT_S, Programs, wait_for
 from tests.trail import follow
 
 OURS = {"RQ_JOB_CLASS": "shipper.LoggedJob", "SHIPPER_ACTOR": "olga"}
@@ -128,7 +128,7 @@ def test_a_pipeline_that_is_not_executed_is_no_action(queue: Queue, programs: Pr
 
 
 def test_stopping_a_job_and_ending_a_worker(queue: Queue, programs: Programs, connection: redis.Redis) -> None:
-    job = queue.enqueue(work.sleep, 60)
+    job = queue.enqueue(work.sleep, HOUR_S, job_timeout=HOUR_S)
     worker = programs.start(
         "rq", "worker", "letters", "--url", programs.environment["SHIPPER_REDIS"], RQ_JOB_CLASS="shipper.LoggedJob"
     )

@@ -15,7 +15,7 @@ from rq.job import Job
 from rq.registry import StartedJobRegistry
 
 from tests import own_workers, work
-from tests.programs import LIMIT_S, Programs, wait_for
+from tests.programs import HOUR_S, LIMIT_S, Programs, wait_for
 
 pytestmark = pytest.mark.slow
 RQ_3 = pytest.mark.skipif(rq.__version__.startswith("2."), reason="RQ 3 has it")
@@ -93,7 +93,7 @@ def test_a_timeout_whose_handler_raised_is_retried_as_rq_will(
 def test_a_stopped_job_is_stopped_whatever_the_worker_forgets_or_does_not_know_yet(
     queue: Queue, programs: Programs, kind: type
 ) -> None:
-    job = queue.enqueue(work.sleep, 60)
+    job = queue.enqueue(work.sleep, HOUR_S, job_timeout=HOUR_S)
     url, name = programs.environment["SHIPPER_REDIS"], f"tests.own_workers.{kind.__name__}"
     worker = programs.start(
         "rq", "worker", "letters", "--url", url, "--worker-class", name, RQ_JOB_CLASS="shipper.LoggedJob"

@@ -15,15 +15,16 @@ from elasticsearch import Elasticsearch
 
 from shipper import records, timeline
 from shipper.settings import Settings
-from tests.programs import BIN, LIMIT_S, Programs, wait_for
+from tests.programs import BIN, LIMIT_S, Programs, wait_for, whole_lines
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden/job-finished.jsonl").read_text())
 SECOND_NS = 1_000_000_000
 
 
 def record(number: int, *, action: str = "job-finished", **changes: Any) -> bytes:
-    """A record of some minutes ago, `number` microseconds after the others."""
-    moment = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5) + timedelta(microseconds=number)
+    """A record of some minutes ago, `number` microseconds after the others of its second, or those made `at` a time."""
+    at = changes.get("at") or datetime.now(UTC)
+    moment = at.replace(microsecond=0) - timedelta(minutes=5) + timedelta(microseconds=number)
     function, queue = changes.get("function", "shop.jobs.charge"), changes.get("queue", "payments")
     size, seconds, lag_ms = changes.get("size", 100), changes.get("seconds"), changes.get("lag_ms")
     event: dict[str, Any] = {
@@ -63,7 +64,8 @@ def numbers(programs: Programs, *flags: str) -> list[int]:
 
 
 def test_records_of_one_millisecond_come_in_their_order(programs: Programs) -> None:
-    ship(programs, *[record(number) for number in (7, 3, 9, 1)])
+    now = datetime.now(UTC)
+    ship(programs, *[record(number, at=now) for number in (7, 3, 9, 1)])
     assert numbers(programs) == [1, 3, 7, 9]
 
 
@@ -112,8 +114,8 @@ def test_people_get_lines_and_a_word_when_there_are_none(programs: Programs) -> 
 
 
 def test_times_are_local_and_said_to_be_and_taken_so(programs: Programs) -> None:
-    ship(programs, record(1))
     zone, now = "XYZ-5:30", datetime.now(UTC)
+    ship(programs, record(1, at=now))
     local = (now + timedelta(hours=5, minutes=30) - timedelta(minutes=5)).strftime("%Y-%m-%d %H:")
     (line,) = programs.run("shipper", "timeline", TZ=zone).stdout.splitlines()
     assert line.startswith(local)
@@ -134,7 +136,7 @@ def test_follow_goes_on_with_what_comes(programs: Programs) -> None:
     log = programs.folder / "shipper.log"
 
     def seen() -> list[int]:
-        return [int(json.loads(line)["message"].split()[1]) for line in log.read_text().splitlines()]
+        return [int(json.loads(line)["message"].split()[1]) for line in whole_lines(log)]
 
     wait_for(lambda: seen() == [1], "the first record")
     ship(programs, record(2))
@@ -212,7 +214,7 @@ def test_follow_begins_with_the_newest(programs: Programs) -> None:
     log = programs.folder / "shipper.log"
 
     def seen() -> list[int]:
-        return [int(json.loads(line)["message"].split()[1]) for line in log.read_text().splitlines()]
+        return [int(json.loads(line)["message"].split()[1]) for line in whole_lines(log)]
 
     wait_for(lambda: seen() == [4, 5], "the newest two")
     ship(programs, record(6))

@@ -14,14 +14,14 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
 
 from tests import work
-from tests.programs import Programs, count
+from tests.programs import HOUR_S, Programs, count, wait_for
 
 pytestmark = pytest.mark.slow
 
 
 def expired(queue: Queue, programs: Programs) -> Job:
     job = queue.enqueue(work.add, 1, 2, ttl=1)
-    time.sleep(1.2)
+    wait_for(lambda: not queue.connection.exists(job.key), "the job to expire")
     return job
 
 
@@ -72,7 +72,7 @@ def running_by_nobody(queue: Queue, programs: Programs) -> Job:
 
 
 def running(queue: Queue, programs: Programs) -> Job:
-    return started(queue, time.time() + 60)
+    return started(queue, time.time() + HOUR_S)
 
 
 def everything(connection: redis.Redis) -> dict[bytes, Any]:

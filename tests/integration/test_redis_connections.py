@@ -26,7 +26,7 @@ from rq.registry import FailedJobRegistry
 import shipper
 from stack.redis import Cluster, Sentinel
 from tests import work
-from tests.programs import LIMIT_S, ROOT, Programs, wait_for
+from tests.programs import HOUR_S, LIMIT_S, ROOT, Programs, wait_for
 
 HAS_PREFIX = hasattr(rq.defaults, "RQ_KEY_PREFIX")
 
@@ -89,7 +89,8 @@ def test_through_a_sentinel_operators_are_told(
     queue: Queue, programs: Programs, through: redis.Redis, config: str
 ) -> None:
     letters = Queue(queue.name, connection=through)
-    failed, running = letters.enqueue(work.fail), letters.enqueue(work.wait_for, str(programs.folder / "gate"))
+    gate = str(programs.folder / "gate")
+    failed, running = letters.enqueue(work.fail), letters.enqueue(work.wait_for, gate, job_timeout=HOUR_S)
     flags = "--config", config, "--max-jobs", "2"
     worker = programs.start("rq", "worker", "letters", *flags, RQ_JOB_CLASS="shipper.LoggedJob")
     wait_for(lambda: len(_of(programs, running.id)) == len(("enqueued", "started")), "the job to start")

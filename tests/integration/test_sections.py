@@ -21,9 +21,10 @@ from rq.registry import StartedJobRegistry
 import shipper
 from shipper import SectionBusy, SectionError
 from shipper.sections import caller, section, store
+from stack.processes import birth
 from stack.redis import Redis as OwnRedis
 from tests import sections_work
-from tests.programs import ROOT, Programs, wait_for
+from tests.programs import LIMIT_S, ROOT, Programs, wait_for
 
 WORKERS = ("rq.worker.Worker", "rq.worker.SpawnWorker", "rq.worker.SimpleWorker")
 YEARS = 10 * 365 * 86_400
@@ -280,6 +281,7 @@ def test_a_retry_gets_back_in_by_its_own_id_when_parent_and_work_horse_are_dead(
     os.kill(parent.pid, signal.SIGKILL)
     os.kill(int(notes(file)[0][2]), signal.SIGKILL)
     parent.wait()
+    wait_for(lambda: birth(int(notes(file)[0][2])) is None, "the work-horse to be dead")
     Path(gate).touch()
     other = enqueue(queue, sections_work.fails, 7)
     programs.work(queue.name)
@@ -365,13 +367,15 @@ def test_processes_that_run_no_job_exclude_one_another_and_jobs(own: None, holdi
     assert shipper.current_section() is None
 
 
-def test_a_lease_is_extended_while_its_holder_runs(own: None, connection: redis.Redis) -> None:
-    with shipper.critical_section("a", ttl=0.6) as held:
-        first = float(connection.hget(store.section_key("a"), "renewed") or 0)
-        wait_for(
-            lambda: float(connection.hget(store.section_key("a"), "renewed") or 0) >= first + 1000,
-            "the lease to be extended past its first end",
-        )
+def test_a_lease_is_extended_while_its_holder_runs(
+    own: None, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(section, "BEAT_S", 0.1)
+    key = store.section_key("a")
+    with shipper.critical_section("a", ttl=2 * LIMIT_S) as held:
+        for _ in range(3):
+            connection.pexpire(key, round(LIMIT_S * 1000))  # it would end then
+            wait_for(lambda: connection.pttl(key) > LIMIT_S * 1000, "the lease to be extended past that end")
         assert not held.lost
         with pytest.raises(SectionBusy), shipper.critical_section("a"):
             pass
@@ -389,7 +393,10 @@ def test_a_child_of_the_holder_cannot_release(own: None) -> None:
         assert held.renew()
 
 
-def test_an_uncontended_section_takes_two_round_trips(own: None, connection: redis.Redis) -> None:
+def test_an_uncontended_section_takes_two_round_trips(
+    own: None, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(section, "BEAT_S", LIMIT_S)  # it is not so long that its lease has to be extended
     with shipper.critical_section("a"):
         pass  # the scripts are loaded
 
@@ -427,7 +434,7 @@ def test_redis_that_is_paused_for_longer_than_the_lease_loses_it_and_the_holder_
 @pytest.mark.parametrize("keeps", [True, False])
 def test_redis_restarted_in_the_middle(elsewhere: OwnRedis, tmp_path: Path, keeps: bool) -> None:
     """With persistence the section stays closed. Without, others get in: the fence tells who came later."""
-    with shipper.critical_section("a", ttl=60) as held:
+    with shipper.critical_section("a", ttl=sections_work.TTL_S) as held:
         elsewhere.process.kill()
         elsewhere.process.wait()
         if not keeps:

@@ -65,7 +65,7 @@ def test_the_scheduler_that_a_worker_forks_is_covered(queue: Queue, programs: Pr
 def test_cron_is_covered(queue: Queue, programs: Programs, tmp_path: Path) -> None:
     (tmp_path / "cron_settings.py").write_text(
         "import shipper\nshipper.instrument()\nfrom rq import cron\nfrom tests import work\n"
-        "cron.register(work.add, 'letters', args=(1, 2), interval=60)\n"
+        "cron.register(work.add, 'letters', args=(1, 2), interval=86_400)\n"
     )
     path = f"{tmp_path}:{Path(__file__).parent.parent.parent}"
     url = programs.environment["SHIPPER_REDIS"]

@@ -13,10 +13,10 @@ import pytest
 from elasticsearch import Elasticsearch
 
 import shipper
-from shipper import audit, settings
+from shipper import audit, records, settings
 from shipper.errors import ShipperError
 from shipper.settings import Settings
-from tests.programs import Programs, wait_for
+from tests.programs import LIMIT_S, Programs, wait_for
 
 KEY = {"SHIPPER_AUDIT_KEY": "a key of sixteen characters"}
 
@@ -242,12 +242,12 @@ def test_forgetting_a_person_leaves_a_trail_that_holds(
     assert "rq.audit      0" in programs.run("shipper", "audit", "forget", "--user", "ann", "--yes").stdout
 
 
-def test_a_record_whose_id_was_taken_before_is_named(programs: Programs, search: Elasticsearch) -> None:
+def test_a_record_whose_id_was_taken_before_is_named(programs: Programs, search: Elasticsearch, made: Settings) -> None:
     write(programs, "approved-by-two")
     ship(programs, search)  # makes the index
     write(programs, "paid")
     paid = programs.audit()[-1]
-    name = documents(programs, search)[0]["_index"]
+    name = records.index_name("rq.audit", datetime.fromisoformat(paid["@timestamp"]), made.namespace)
     taken = paid | {"event": paid["event"] | {"action": "nothing"}}
     del taken["audit"]
     search.create(index=name, id=paid["event"]["id"], document=taken)
@@ -265,7 +265,7 @@ def test_the_shipper_seals_the_chain_as_long_as_it_runs_and_when_it_stops(
     shipper_ = programs.start("shipper", "run")
     wait_for(lambda: len(programs.written()) == 3, "the first seal of the shipper")
     shipper_.send_signal(signal.SIGTERM)
-    assert shipper_.wait(60) == 0
+    assert shipper_.wait(LIMIT_S) == 0
     seals = [record["audit"]["seal"] for record in programs.written() if "seal" in record["audit"]]
     assert [(seal.get("next_s"), seal.get("closing")) for seal in seals] == [(None, None), (300, None), (None, True)]
     search.indices.refresh(index=index(programs))

@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from shipper.errors import SettingsError
 from shipper.watch import notify
 from stack.redis import Redis
 from tests import work
-from tests.programs import LIMIT_S, ROOT, Programs, Started, count, wait_for
+from tests.programs import HOUR_S, LIMIT_S, ROOT, Programs, Started, count, wait_for
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -101,7 +100,7 @@ def test_a_redis_that_fills_up_is_told_before_it_refuses(
 ) -> None:
     queue, gate = Queue("letters", connection=small), programs.folder / "gate"
     for _ in range(2):
-        queue.enqueue(work.wait_for, str(gate))
+        queue.enqueue(work.wait_for, str(gate), job_timeout=HOUR_S)
         programs.start("shipper", "worker", "letters")
     wait_for(lambda: queue.count == 0, "both workers to be busy")
     for number in range(2):  # each with a state of its own, as on two hosts, and no lock between them
@@ -118,6 +117,7 @@ def test_a_redis_that_fills_up_is_told_before_it_refuses(
     assert opened[0]["rq"]["alert"]["facts"]["time_left_s"] > 0
     refused = [record for record in programs.records() if record["event"]["action"] == "job-refused"]
     assert [record["event"]["reason"] for record in refused] == ["redis_full"]
+    wait_for(lambda: actions(programs, "redis_memory").count("opened") >= 2, "both to tell")
     queue.empty()
     wait_for(lambda: actions(programs, "redis_memory").count("closed") >= 2, "both alarms to close")
     gate.touch()
@@ -196,7 +196,7 @@ def test_a_job_that_hangs_is_told(queue: Queue, programs: Programs, search: Elas
     programs.work("letters")
     programs.run("shipper", "run", "--once", SHIPPER_STATE=str(programs.folder / "shipper"))
     count(search, f"rq-job-{namespace}-*")
-    hanging = queue.enqueue(work.wait_for, str(gate))
+    hanging = queue.enqueue(work.wait_for, str(gate), job_timeout=HOUR_S)
     programs.start("shipper", "worker", "letters")
     start_watch(programs, "job_overrun.min_runtime=1s")
     wait_for(is_told(programs, "job_overrun", "opened"), "the job to be told")
@@ -220,17 +220,22 @@ def test_a_missed_cron_run_is_told(queue: Queue, programs: Programs, redis_url: 
     (programs.folder / "crontab.py").write_text(CRON)
     crontab = ("rq", "cron", str(programs.folder / "crontab.py"), "--url", redis_url)
     environment = {"PYTHONPATH": str(ROOT)}
-    start_watch(programs, "cron_missed.grace=4s", SHIPPER_ELASTICSEARCH=NOWHERE)
+    # As long as the scheduler runs, with a patience for a machine that is busy.
+    watch = start_watch(programs, f"cron_missed.grace={LIMIT_S:.0f}s", SHIPPER_ELASTICSEARCH=NOWHERE)
     scheduler = programs.start(*crontab, **environment)
     wait_for(lambda: any("cron" in record.get("rq", {}) for record in programs.written()), "the cron job to be seen")
     assert actions(programs, "cron_missed") == []
     os.kill(scheduler.pid, signal.SIGKILL)
     scheduler.wait(LIMIT_S)
+    watch.terminate()
+    assert watch.wait(LIMIT_S) == 0
+    start_watch(programs, "cron_missed.grace=4s", SHIPPER_ELASTICSEARCH=NOWHERE)
     wait_for(is_told(programs, "cron_missed", "opened"), "the missed run to be told")
     (told,) = alerts(programs, "cron_missed")
     assert "tests.work.add (every 2 s) was due" in told["message"]
     programs.start(*crontab, **environment)
-    wait_for(is_told(programs, "cron_missed", "opened", "closed"), "the next run to close it")
+    # It opens again where the next run comes late, on a busy machine.
+    wait_for(lambda: actions(programs, "cron_missed")[:2] == ["opened", "closed"], "the next run to close it")
 
 
 # --- what is away -----------------------------------------------------------------------------------------
@@ -343,13 +348,12 @@ def test_a_notifier_that_fails_is_retried_and_holds_no_other_up(
     for courier in couriers:
         courier.put(NOTICE)
     wait_for(lambda: kind.got, "the webhook")
-    with suppress(json.JSONDecodeError):
-        wait_for((tmp_path / "notice").exists, "the command")
+    wait_for(lambda: not couriers[0].pending(), "the webhook's answer")
     wait_for(lambda: not couriers[1].pending(), "the command's end")
     assert json.loads((tmp_path / "notice").read_text()) == NOTICE
     assert kind.got[0]["text"] == "critical: no_worker: low: 1 jobs wait."
     for courier in couriers:
-        courier.stop(5)
+        courier.stop(LIMIT_S)
     assert [len(courier.pending()) for courier in couriers] == [0, 0, 1]
     assert "secret" not in caplog.text
 
@@ -360,7 +364,7 @@ def test_apprise_s_services_are_named_by_their_addresses(hook: tuple[str, type[H
     courier = notify.Courier(url.replace("http://", "json://"))
     courier.put(NOTICE)
     wait_for(lambda: kind.got, "the notice")
-    courier.stop(5)
+    courier.stop(LIMIT_S)
     assert (kind.got[0]["title"], kind.got[0]["message"]) == ("critical: no_worker", NOTICE["message"])
 
 

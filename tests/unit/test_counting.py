@@ -31,6 +31,7 @@ from shipper.ship.reader.ndjson import NdjsonReader
 from shipper.ship.source.discovery import Discovery
 from tests import bulk_server
 from tests.bulk_server import BulkServer, each, kept_but_lost, serving
+from tests.programs import LIMIT_S
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 SHOP: Labels = ("shop", "payments", "shop.jobs.charge_card")
@@ -67,7 +68,7 @@ class Run:
             self.settings,
             self.dead_letters,
             threading.Event(),
-            5.0,
+            LIMIT_S,
             reader=NdjsonReader(self.settings, counts=True),
             counting=counting,
         )
@@ -169,7 +170,7 @@ def test_refused_records_are_not_counted_and_neither_is_their_replay(tmp_path: P
         assert (run.count("finished"), run.count("dead")) == (1, 0)
         server.refuses = lambda source: False
         letters = run.dead_letters
-        assert replay.replay(run.settings, letters, list(letters.all()), 5.0).indexed == 2
+        assert replay.replay(run.settings, letters, list(letters.all()), LIMIT_S).indexed == 2
     assert run.count("dead") == 0
 
 
@@ -292,7 +293,7 @@ def test_prometheus_reads_what_is_counted(tmp_path: Path) -> None:
 def listening() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(10)
+        server.settimeout(LIMIT_S)
         yield server
 
 
@@ -304,7 +305,7 @@ def received(server: socket.socket) -> list[str]:
         while True:
             lines += server.recv(65_536).decode().split("\n")
     except BlockingIOError:
-        server.settimeout(10)
+        server.settimeout(LIMIT_S)
         return lines
 
 
@@ -368,7 +369,7 @@ def test_a_unix_socket_and_long_lists_of_metrics_fit_into_datagrams(tmp_path: Pa
         client = statsd.StatsD(f"unix://{path}", counter, tagged=True)
         counter.add(tally(*[of_function(f"function_{number}", number) for number in range(90)]).series())
         client.send()
-        server.settimeout(10)
+        server.settimeout(LIMIT_S)
         first = server.recv(65_536)
     assert len(first) <= statsd.SIZE_LIMIT
     assert all(line.startswith(b"rq.job.") for line in first.split(b"\n"))

@@ -31,6 +31,7 @@ from shipper.ship.counting.spans import span
 from shipper.ship.counting.tally import BOUNDS_S, PlainTally
 from stack.processes import wait_until
 from tests.bulk_server import kept_but_lost, serving
+from tests.programs import LIMIT_S
 from tests.serving import serve
 from tests.unit.test_counting import GOLDEN, Run, ends, golden, of_function
 
@@ -278,6 +279,7 @@ def collecting(*plan: int) -> Iterator[Collector]:
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp, "SPANS_EVERY_S", 0.01)
+    monkeypatch.setattr(counting, "STOP_S", LIMIT_S)  # who sends may get no processor for a while
 
 
 def test_a_collector_gets_a_span_for_each_record_that_was_accepted(tmp_path: Path) -> None:
@@ -287,6 +289,7 @@ def test_a_collector_gets_a_span_for_each_record_that_was_accepted(tmp_path: Pat
         run.counting.start()
         run.ship(*ends(1), *ends(2))
         run.ship(*ends(2))
+        assert collector.asked.acquire(timeout=LIMIT_S)  # refused once; at the end it is tried only once
         run.counting.stop()
     assert len(collector.spans) == 12  # of each push and each ending
     assert len({one.span_id for _, one in collector.spans}) == 11  # both times it is the same push
@@ -351,9 +354,9 @@ def test_spans_wait_while_the_collector_is_away(tmp_path: Path) -> None:
         sender.start()
         for number in range(3):
             sender.add([made for line in ends(number) if (made := span(line))])
-            collector.asked.acquire(timeout=30)
-        wait_until(lambda: len(collector.spans) == 18, 30, "the spans")
-        sender.stop(10)
+            assert collector.asked.acquire(timeout=LIMIT_S)
+        wait_until(lambda: len(collector.spans) == 18, LIMIT_S, "the spans")
+        sender.stop(LIMIT_S)
     assert len(collector.spans) == 18
 
 
@@ -365,10 +368,10 @@ def test_spans_that_will_never_be_taken_hold_nothing_up(
         sender = otlp.Otlp(collector.url, {}, JobCounter(None, 10), None, tmp_path)
         sender.start()
         sender.add([made for line in ends(1) if (made := span(line))])
-        assert collector.asked.acquire(timeout=30)
+        assert collector.asked.acquire(timeout=LIMIT_S)
         sender.add([made for line in ends(2) if (made := span(line))])
-        wait_until(lambda: len(collector.spans) == 6, 30, "the later spans")
-        sender.stop(10)
+        wait_until(lambda: len(collector.spans) == 6, LIMIT_S, "the later spans")
+        sender.stop(LIMIT_S)
     assert f"answers {status}" in caplog.text
 
 
@@ -380,7 +383,7 @@ def test_what_is_too_much_is_dropped_and_said(
     sender.add([made for number in range(20) for line in ends(number) if (made := span(line))])
     assert sender._held <= 3000
     sender.start()
-    sender.stop(30)
+    sender.stop(LIMIT_S)
     assert "spans were dropped" in caplog.text
     assert "cannot be reached" in caplog.text
 

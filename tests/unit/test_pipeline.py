@@ -45,7 +45,9 @@ def lines(count: int) -> bytes:
 class Run:
     """A pipeline on a folder with one log."""
 
-    def __init__(self, folder: Path, server: BulkServer, retry_timeout_s: float | None = 5.0, **settings_: str) -> None:
+    def __init__(
+        self, folder: Path, server: BulkServer, retry_timeout_s: float | None = LIMIT_S, **settings_: str
+    ) -> None:
         self.log = folder / "log"
         self.dead_letters = DeadLetters(folder / "state")
         made = settings.load(
@@ -243,15 +245,15 @@ def few_lines_a_request(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_a_server_that_takes_its_time_is_given_two_requests_at_once(tmp_path: Path, few_lines_a_request: int) -> None:
-    at_once, most, lock = 0, 0, threading.Lock()
+    at_once, most, changed = 0, 0, threading.Condition()
 
     def slowly(handler: bulk_server.Handler, pairs: list[tuple[dict[str, object], bytes]]) -> None:
         nonlocal at_once, most
-        with lock:
+        with changed:
             at_once += 1
             most = max(most, at_once)
-        time.sleep(10 * pipeline.BESIDE_S)
-        with lock:
+            changed.notify_all()
+            changed.wait_for(lambda: most == pipeline.SENDERS, LIMIT_S)
             at_once -= 1
         bulk_server.well(handler, pairs)
 
@@ -298,7 +300,7 @@ def test_positions_move_in_the_lines_order_whichever_request_is_done_first(
         run.log.write_bytes(lines(3 * few_lines_a_request))
         shipping = threading.Thread(target=run.ship)
         shipping.start()
-        wait_until(lambda: len(server.documents) == 2 * few_lines_a_request, 10, "the later ones")
+        wait_until(lambda: len(server.documents) == 2 * few_lines_a_request, LIMIT_S, "the later ones")
         assert run.acknowledged == 0
         gate.set()
         shipping.join()
@@ -385,12 +387,12 @@ def test_odd_lines_count_for_the_size_of_a_batch(tmp_path: Path) -> None:
 def test_a_run_that_ends_by_itself_ends_at_once_if_its_key_may_not_write(tmp_path: Path) -> None:
     """And its position stays, so that nothing is lost."""
     with serving(each(403, "security_exception")) as server:
-        run = Run(tmp_path, server, retry_timeout_s=600.0)
+        run = Run(tmp_path, server, retry_timeout_s=2 * LIMIT_S)
         run.log.write_bytes(lines(COUNT))
         began = time.monotonic()
         with pytest.raises(Refused, match="forbids this to the key"):
             run.ship()
-        assert time.monotonic() - began < 300
+        assert time.monotonic() - began < LIMIT_S
         assert len(server.requests) == 1
         assert run.acknowledged == 0
 

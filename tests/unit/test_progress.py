@@ -6,10 +6,11 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
-from tests.programs import LIMIT_S
+from tests.programs import HOUR_S, LIMIT_S
 
 CODE = """
 from shipper.cli import progress
@@ -34,20 +35,22 @@ def _run(every: float, stderr: int, **environment: str) -> subprocess.CompletedP
     )
 
 
-def _on_a_terminal(every: float = 30, **environment: str) -> tuple[bytes, bytes]:
+def _on_a_terminal(every: float = HOUR_S, **environment: str) -> tuple[bytes, bytes]:
     """(standard output, what the terminal got) of a program whose standard error is a terminal."""
     ours, theirs = pty.openpty()
     try:
         done = _run(every, theirs, **environment)
-        os.set_blocking(ours, False)
-        return done.stdout, os.read(ours, 1 << 20)
     finally:
         os.close(theirs)
-        os.close(ours)
+    seen = b""
+    with open(ours, "rb", buffering=0) as terminal, suppress(OSError):  # Linux's end of a terminal: EIO
+        while some := terminal.read(1 << 16):  # the kernel brings it here a moment later
+            seen += some
+    return done.stdout, seen
 
 
 def test_what_is_quick_says_nothing_in_a_file() -> None:
-    done = _run(30, subprocess.PIPE)
+    done = _run(HOUR_S, subprocess.PIPE)
     assert (done.stdout, done.stderr) == (b"the answer\n", b"")
 
 

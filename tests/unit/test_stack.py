@@ -6,13 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from stack import elasticsearch
+from stack import elasticsearch, processes
 from stack.engine import Engine
-from stack.processes import StackError, birth, port_from, start, stop
+from stack.processes import StackError, birth, free_port, port_from, start, stop
 from stack.redis import Redis
 from tests.programs import ROOT
 
@@ -79,6 +80,22 @@ def test_without_redis_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StackError, match="redis-server is not installed"):
         Redis(tmp_path)
+
+
+def test_a_free_port_is_no_connection_s_and_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as server, socket.socket() as client:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        client.connect(server.getsockname())
+        assert client.getsockname()[1] not in processes._fixed_ports()
+        port = free_port()
+        assert port in processes._fixed_ports()
+        monkeypatch.setattr(processes, "_fixed_ports", lambda: range(port, port + 1))
+        with pytest.raises(StackError, match="no free port"):
+            free_port()
+        in_another = f"from stack import processes; processes._fixed_ports = lambda: {[port]}; processes.free_port()"
+        done = subprocess.run([sys.executable, "-c", in_another], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "no free port" in done.stderr
 
 
 def test_a_port_that_is_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +176,7 @@ def test_the_log_of_a_server_that_failed_is_there_when_it_is_named(
         elasticsearch, "choose", lambda: (elasticsearch.RELEASES[0], elasticsearch.Java(Path("/x/y/z"), 25))
     )
     (tmp_path / "config").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the logs of any other server would be, too
     monkeypatch.setattr(elasticsearch, "fetch", lambda _release: tmp_path)
     monkeypatch.setattr(elasticsearch.Elasticsearch, "_command", lambda self: ["sh", "-c", _FAILS])
     with pytest.raises(StackError) as failed:
