@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import os
 import pickle
 import signal
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -151,7 +151,7 @@ class ReversedPickle:
 
 def tell_progress(then: str = "") -> None:
     """Four changes at once, of which the first and the last are worth a record, however busy the machine is."""
-    setattr(sys.modules["shipper.emit.progress"], "RECORD_EVERY_S", 300.0)  # noqa: B010 - mypy
+    setattr(importlib.import_module("shipper.emit.progress"), "RECORD_EVERY_S", 300.0)  # noqa: B010 - mypy
     for percent in (10, 20, 30):
         shipper.progress(percent, f"at {percent}")
     if then == "be killed":

@@ -29,6 +29,8 @@ def keys(own_server: OwnElasticsearch, tmp_path: Path) -> Iterator[Programs]:
         "SHIPPER_STATE": str(tmp_path / "state"),
         "SHIPPER_ELASTICSEARCH": own_server.url,
         "SHIPPER_NAMESPACE": f"t{uuid.uuid4().hex[:12]}-eu",
+        "SHIPPER_PAST_DAYS": "9999",  # records of a day that is written here are shipped, whatever day it is
+        "SHIPPER_FUTURE_DAYS": "9999",
     }
     programs = Programs(environment, tmp_path)
     programs.run("shipper", "setup", "--roles")

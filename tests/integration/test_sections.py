@@ -307,6 +307,26 @@ def test_a_retry_does_not_get_in_while_the_earlier_execution_lives(queue: Queue,
     assert_one_at_a_time(file)
 
 
+@pytest.mark.parametrize("where", ["this machine", "this process", "another machine"])
+def test_a_silent_earlier_execution_counts_as_dead_unless_it_is_seen_to_live(
+    connection: redis.Redis, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def acquire(execution: str) -> Any:
+        owner = caller.Caller(f"job:{execution}", "job", execution, "f", None, True, connection)
+        times: Any = {"ttl_ms": sections_work.TTL_S * 1000, "beat_ms": 5000}
+        return store.acquire(owner, "a", template="a", waits=False, counts=False, **times)
+
+    with monkeypatch.context() as patch:
+        if where == "another machine":
+            patch.setattr(store, "place", lambda: "elsewhere")
+        if where != "this process":
+            patch.setattr(store, "process", lambda: "1:1")
+        assert isinstance(acquire("1"), store.Acquired)
+    assert isinstance(acquire("2"), store.Holder)
+    connection.hset(store.section_key("a"), "renewed", round(time.time() * 1000) - 60_000)
+    assert isinstance(acquire("2"), store.Holder if where == "this machine" else store.Acquired)
+
+
 # --- wrong use ------------------------------------------------------------------------------------------
 
 

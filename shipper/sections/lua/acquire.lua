@@ -20,9 +20,17 @@ if noted then
     first, tries = tonumber(first_text), tonumber(tries_text)
 end
 
--- A job's retry gets back in: its earlier execution is dead, or has not renewed the lease for two beats and a half.
+-- Whether the holder is another process of the caller's machine, which sees for itself whether that lives.
+local function is_seen()
+    local theirs, ours = cjson.decode(redis.call('HGET', KEYS[1], 'who')), cjson.decode(ARGV[4])
+    return ours[2] ~= '' and theirs[2] == ours[2] and theirs[3] ~= ours[3]
+end
+
+-- A job's retry gets back in: its earlier execution is dead, or has not renewed the lease for two beats and a half. One
+-- that is seen to live may not have done so as it waits for the processor.
 local is_retry = held_by and job_id ~= '' and holder[2] == job_id
-local is_gone = held_by == ARGV[7] or (is_retry and now - tonumber(holder[4]) > 2.5 * tonumber(holder[5]))
+local is_gone = held_by == ARGV[7]
+    or (is_retry and now - tonumber(holder[4]) > 2.5 * tonumber(holder[5]) and not is_seen())
 if held_by and held_by ~= token and not (is_retry and is_gone) then
     if mode == '2' then
         tries = tries + 1
