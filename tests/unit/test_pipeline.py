@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -326,13 +328,20 @@ def test_a_turn_that_takes_too_long_leaves_the_rest_alone(tmp_path: Path, few_li
 def test_a_server_in_trouble_is_given_no_second_request(
     tmp_path: Path, few_lines_a_request: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "BESIDE_S", 0.5)  # until then the trouble is known
-    well_again = threading.Event()
+    well_after = math.inf
     with serving() as server:
-        server.choose = lambda: bulk_server.well if well_again.is_set() else bulk_server.status(429)
+        server.choose = lambda: bulk_server.well if len(server.requests) > well_after else bulk_server.status(429)
         run = Run(tmp_path, server, None, SHIPPER_STATES="false")
+
+        def until_the_trouble_is_known(those: Any, _: float) -> Any:
+            nonlocal well_after
+            if well_after == math.inf:
+                wait_until(lambda: run.pipeline._retry_state, LIMIT_S, "the trouble")
+                well_after = len(server.requests) + 3  # a second request would be among these
+            return wait(those, 0.0)
+
+        monkeypatch.setattr(pipeline, "wait", until_the_trouble_is_known)
         run.log.write_bytes(lines(2 * few_lines_a_request - 1))
-        threading.Timer(1.0, well_again.set).start()
         run.ship()
         refused = len(server.requests) - 2
         assert refused > 2
