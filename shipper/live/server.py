@@ -25,7 +25,7 @@ class ServerSample:
     `address`, `database`: where this process connects to. `run_id` identifies the server's process, whatever its
     address. `maxmemory_bytes`: 0 is no limit. `rejected_commands`: since its start, refused before they ran: for a lack
     of memory, of rights, or for wrong arguments. `rejected_oom`: those for a lack of memory (Redis 6.2).
-    `clock_offset_s`: how far its clock is ahead of this host's.
+    `clock_offset_s`: how far its clock is ahead of this host's at least (`ahead_s`).
     """
 
     address: str
@@ -74,7 +74,7 @@ def _server(node: Any) -> ServerSample:
     facts = _info(node)
     asked_at = time.time()
     seconds, micros = node.time()
-    here = (asked_at + time.time()) / 2
+    answered_at = time.time()
     where, database = address(node)
     errors = {name.removeprefix("errorstat_"): value for name, value in facts.items() if name.startswith("errorstat_")}
     commands = [value for name, value in facts.items() if name.startswith("cmdstat_") and isinstance(value, Mapping)]
@@ -101,8 +101,17 @@ def _server(node: Any) -> ServerSample:
         uptime_s=int(facts.get("uptime_in_seconds", 0)),
         keys=int(node.dbsize()),
         role=str(facts.get("role", "")),
-        clock_offset_s=seconds + micros / 1e6 - here,
+        clock_offset_s=ahead_s(seconds + micros / 1e6, asked_at, answered_at),
     )
+
+
+def ahead_s(theirs: float, asked_at: float, answered_at: float) -> float:
+    """Seconds that a clock is ahead of ours at least; negative if it is behind, 0 if it may be right.
+
+    It was asked and answered at these times of ours, and told its own at some moment between: an answer that takes five
+    seconds on a busy machine is no clock that is off.
+    """
+    return theirs - answered_at if theirs > answered_at else min(0.0, theirs - asked_at)
 
 
 def _info(node: Any) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,19 +90,19 @@ def key_of(clinic: Programs, role: str) -> str:
 
 def test_an_installation_that_is_well(clinic: Programs, own_server: OwnElasticsearch) -> None:
     clinic.run("shipper", "setup", "--roles")
-    clinic.log.write_bytes(GOLDEN)
+    clinic.log.write_bytes(started("shop", "mails"))
     address, key = f"http://{own_server.address}", key_of(clinic, "shipper")
     shipping = {"SHIPPER_ELASTICSEARCH": address, "SHIPPER_API_KEY": key, "SHIPPER_PRUNE": "false"}
     clinic.start("shipper", "run", **shipping)
 
     def well() -> bool:
         """Without a C compiler, one thing is to be said."""
-        said = doctor(clinic, **shipping)
+        said.update(doctor(clinic, **shipping))
         subjects = {one["subject"] for one in said["findings"] if one["severity"] != "note"}
         return subjects == (set() if CHECKED_IN == "C" else {"native module"})
 
+    said: dict[str, Any] = {}
     wait_for(well, "a doctor who finds nothing")
-    said = doctor(clinic, **shipping)
     assert {
         "settings",
         "folders",
@@ -113,9 +115,14 @@ def test_an_installation_that_is_well(clinic: Programs, own_server: OwnElasticse
         "privileges",
     } <= set(said["checked"])
     assert "403" in said["not_checked"]["context"]  # the shipper's key reads no record
-    people = clinic.run("shipper", "doctor", check=CHECKED_IN == "C", **shipping).stdout
-    assert key not in people
-    assert "good" in people or CHECKED_IN != "C"
+    people: list[str] = []
+
+    def is_good() -> bool:  # on a busy machine the shipper may be silent for a while, and then this is found
+        people.append(clinic.run("shipper", "doctor", check=False, **shipping).stdout)
+        return "good" in people[-1] or CHECKED_IN != "C"
+
+    wait_for(is_good, "a doctor who says so to people")
+    assert key not in "".join(people)
 
 
 def test_it_works_without_any_server_and_shows_no_secret(clinic: Programs) -> None:
@@ -302,7 +309,7 @@ def test_the_clock_of_a_proxy_before_elasticsearch(clinic: Programs) -> None:
                 body = b"{}"
             else:
                 self.send_response_only(200)
-            self.send_header("date", formatdate(time.time() + 90, usegmt=True))
+            self.send_header("date", formatdate(time.time() + 3600, usegmt=True))
             self.send_header("content-type", "application/json")
             self.send_header("x-elastic-product", "Elasticsearch")
             self.send_header("content-length", str(len(body)))
@@ -314,18 +321,27 @@ def test_the_clock_of_a_proxy_before_elasticsearch(clinic: Programs) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
+    begun = time.monotonic()
     with serve(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         said = doctor(clinic, SHIPPER_ELASTICSEARCH=f"http://127.0.0.1:{server.server_port}")
     found = about(said, "clock", "error")
     assert "Elasticsearch at http://127.0.0.1" in found
-    assert "90 s ahead of" in found
+    assert 3599 - (time.monotonic() - begun) <= _figure(r"(\d+) s ahead of", found) <= 3601
 
 
 def test_the_clock_of_redis(clinic: Programs, own_redis: Redis) -> None:
-    with _with_another_time(own_redis.port, -30.0) as port:
+    begun = time.monotonic()
+    with _with_another_time(own_redis.port, -50.0) as port:
         said = doctor(clinic, SHIPPER_REDIS=f"redis://127.0.0.1:{port}/0")
-    assert "30 s behind" in about(said, "clock", "warning")
+    found = about(said, "clock", "warning")
+    assert 49 - (time.monotonic() - begun) <= _figure(r"(\d+) s behind", found) <= 51
     assert about(doctor(clinic), "clock", "warning") == ""  # nor is Elasticsearch's off
+
+
+def _figure(pattern: str, text: str) -> int:
+    found = re.search(pattern, text)
+    assert found, text
+    return int(found[1])
 
 
 class _with_another_time:  # noqa: N801 - a context manager
@@ -340,6 +356,7 @@ class _with_another_time:  # noqa: N801 - a context manager
         return int(self._listening.getsockname()[1])
 
     def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)  # which wakes the thread; close() alone does not
         self._listening.close()
 
     def _accept(self) -> None:
@@ -353,20 +370,21 @@ class _with_another_time:  # noqa: N801 - a context manager
             threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
 
     def _commands(self, client: socket.socket, server: socket.socket) -> None:
-        while data := client.recv(1 << 16):
-            if data == b"*1\r\n$4\r\nTIME\r\n":
-                seconds, _, micros = f"{time.time() + self._offset_s:.6f}".partition(".")
-                client.sendall(f"*2\r\n${len(seconds)}\r\n{seconds}\r\n$6\r\n{micros}\r\n".encode())
-            else:
-                server.sendall(data)
-        server.close()
+        with suppress(OSError):  # one of them has closed
+            while data := client.recv(1 << 16):
+                if data == b"*1\r\n$4\r\nTIME\r\n":
+                    seconds, _, micros = f"{time.time() + self._offset_s:.6f}".partition(".")
+                    client.sendall(f"*2\r\n${len(seconds)}\r\n{seconds}\r\n$6\r\n{micros}\r\n".encode())
+                else:
+                    server.sendall(data)
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)  # which wakes the other thread
 
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
-        try:
+        with client, server, suppress(OSError):
             while data := server.recv(1 << 16):
                 client.sendall(data)
-        except OSError:
-            pass  # one of them has closed
+            client.shutdown(socket.SHUT_RDWR)
 
 
 # --- Kibana

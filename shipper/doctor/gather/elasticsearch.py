@@ -16,6 +16,7 @@ from ...client import translated_errors
 from ...errors import Refused
 from ...index import conformity, setup
 from ...index import retention as index_retention
+from ...live.server import ahead_s
 from ...records import EPOCH, PERIODS, alias, indices
 from ...settings import Settings
 from ...state import index_name as state_index_name
@@ -42,7 +43,7 @@ class Cluster:
         asked_at = time.time()
         with translated_errors(config):
             answer = self._search.info()
-        self._between = (asked_at + time.time()) / 2
+        self._asked = asked_at, time.time()
         self._date = answer.meta.headers.get("date")
         self._info: Mapping[str, Any] = answer.body
         self._nodes: Mapping[str, Any] | None = None
@@ -55,15 +56,15 @@ class Cluster:
         """Whose clock → seconds that it is ahead of ours: by the Date header of a proxy, else by the nodes."""
         if self._date:
             # The header has whole seconds: on average it is half a second behind.
-            offset = parsedate_to_datetime(self._date).timestamp() + 0.5 - self._between
-            return {f"Elasticsearch at {client.addresses_for_people(self._config)}": offset}
+            theirs = parsedate_to_datetime(self._date).timestamp() + 0.5
+            return {f"Elasticsearch at {client.addresses_for_people(self._config)}": ahead_s(theirs, *self._asked)}
         if self.flavor == setup.SERVERLESS:
             return {}
         asked_at = time.time()
         nodes = self._node_stats()
-        between = (asked_at + time.time()) / 2
+        answered_at = time.time()
         return {
-            f"the node {node['name']} of Elasticsearch": node["timestamp"] / 1000 - between
+            f"the node {node['name']} of Elasticsearch": ahead_s(node["timestamp"] / 1000, asked_at, answered_at)
             for node in nodes["nodes"].values()
             if "timestamp" in node
         }

@@ -12,7 +12,7 @@ WRONG_S = 60.0  # RQ's registries and leases are wrong by as much
 
 
 def findings(offsets: Mapping[str, float]) -> Iterator[Finding]:
-    """`offsets`: whose clock → seconds by which it is ahead of this machine's."""
+    """`offsets`: whose clock → seconds by which it is ahead of this machine's at least."""
     for whose, offset in offsets.items():
         if abs(offset) < OFF_S:
             continue
