@@ -15,6 +15,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,9 @@ class World:
     def log(self) -> Path:
         return Path(self.environment["SHIPPER_LOG"])
 
-    @property
+    @cached_property
     def index(self) -> str:
+        """The first one's: what is written at another day's beginning is looked for here, too."""
         return index_name("rq.audit", datetime.now(UTC), self.environment["SHIPPER_NAMESPACE"])
 
     def write(self, *actions: str, seal: Kind | None = None) -> None:

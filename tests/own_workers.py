@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import Any
 
 from rq import SimpleWorker, Worker
@@ -54,6 +55,15 @@ class IsToldToEndMeanwhile(Worker):
     def _end(self, *_: Any) -> None:
         delattr(observers, "work_horse_exited")
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+class CountsOnceTheJobIsDeaf(Worker):
+    """It counts a job's time from when the file is there that DEAF names, however long the fork took."""
+
+    def monitor_work_horse(self, job: Any, queue: Any, *rest: Any) -> None:
+        while not Path(os.environ["DEAF"]).exists():
+            time.sleep(0.02)
+        super().monitor_work_horse(job, queue, *rest)
 
 
 class WatchesByItself(Worker):

@@ -186,7 +186,7 @@ class _Shipper:
             time.sleep(0.3)
             status = self._status()
             idle = idle | {status["at"]} if self._is_idle(status) else set()
-        stop(self._process)
+        self._terminate()
         if self._process.returncode:
             raise RuntimeError(f"the shipper ended badly:\n{tail_of(self._folder / 'shipper.log')}")
 

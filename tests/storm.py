@@ -58,6 +58,7 @@ class Storm:
             self.file,
             self.dice.uniform(0, 0.2),
             job_timeout=TIMEOUT_S,
+            result_ttl=YEARS,  # until it is asked how it ended
             retry=Retry(max=10_000),
         )
 

@@ -175,7 +175,7 @@ def chromium() -> Iterator[Browsing]:
     program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     assert program, f"none of {', '.join(BROWSERS)} is installed"
     with sync_playwright() as started:
-        running = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        running = started.chromium.launch(executable_path=program, args=["--no-sandbox"], timeout=1000 * LIMIT_S)
         yield running
         running.close()
 
@@ -187,6 +187,7 @@ def test_the_day_is_one_page_that_opens_without_a_server(
     programs.run("shipper", "timeline", "--user", "user-42", "--html", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     page = chromium.new_page(viewport={"width": 1200, "height": 900}, offline=True)
+    page.set_default_timeout(1000 * LIMIT_S)
     asked: list[str] = []
     said: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.server
 import ssl
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import trustme
 
-from stack.processes import free_port
 from tests.bulk_server import BulkServer, serving
 from tests.integration.test_shipping import append, lines
-from tests.programs import LIMIT_S, Programs
-from tests.serving import serve
+from tests.programs import Programs
+from tests.proxy import proxying
 
 PASSWORD = {"SHIPPER_PASSWORD": "s3cret"}
 
@@ -90,7 +86,7 @@ def test_gzip_is_sent_when_it_is_asked_for(programs: Programs) -> None:
 
 def test_a_node_that_is_dead_is_left_aside(programs: Programs) -> None:
     with serving() as server:
-        urls = f"http://127.0.0.1:{free_port()},{server.url},http://127.0.0.1:{free_port()}"
+        urls = f"http://127.0.0.1:1,{server.url},http://127.0.0.1:2"
         ship(programs, SHIPPER_ELASTICSEARCH=urls)
         assert len(server.jobs) == 10
 
@@ -104,49 +100,8 @@ def test_a_cloud_id_names_the_cluster(programs: Programs) -> None:
     assert "the cloud deployment prod cannot be reached" in unreachable.stderr
 
 
-class _Proxy(http.server.BaseHTTPRequestHandler):
-    """Carries a request on, as an HTTP proxy does."""
-
-    protocol_version = "HTTP/1.1"
-    seen: list[str]
-
-    def _carry(self) -> None:
-        self.seen.append(self.path)
-        length = int(self.headers.get("content-length") or 0)
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        request = urllib.request.Request(self.path, self.rfile.read(length) or None, headers, method=self.command)  # noqa: S310
-        try:
-            answer = urllib.request.urlopen(request, timeout=LIMIT_S)  # noqa: S310
-        except urllib.error.HTTPError as refused:
-            answer = refused
-        with answer:
-            body = answer.read()
-            self.send_response(answer.status)
-            for name in ("content-type", "x-elastic-product"):
-                if name in answer.headers:
-                    self.send_header(name, answer.headers[name])
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = do_PUT = _carry  # noqa: N815 - http.server's names
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def proxy() -> Iterator[tuple[str, list[str]]]:
-    seen: list[str] = []
-    handler = type("Handler", (_Proxy,), {"seen": seen})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    with serve(server):
-        yield f"http://127.0.0.1:{server.server_port}", seen
-
-
-def test_a_proxy_is_gone_through(programs: Programs, proxy: tuple[str, list[str]]) -> None:
-    url, seen = proxy
-    with serving() as server:
-        ship(programs, SHIPPER_ELASTICSEARCH=server.url, SHIPPER_PROXY=url)
+def test_a_proxy_is_gone_through(programs: Programs) -> None:
+    with serving() as server, proxying() as proxy:
+        ship(programs, SHIPPER_ELASTICSEARCH=server.url, SHIPPER_PROXY=proxy.url)
         assert len(server.jobs) == 10
-        assert any(path.startswith(f"{server.url}/_bulk") for path in seen)
+        assert any(path.startswith(f"{server.url}/_bulk") for path in proxy.seen)

@@ -48,10 +48,18 @@ def told(address: str) -> str:
 
 
 def metrics(address: str) -> dict[tuple[str, str], float]:
-    """(name, function) → value of the metrics of jobs."""
+    """(name, function) → value of the metrics of jobs. Asked until there is an answer: a slow one is cut off."""
+    answer = ""
+
+    def is_answered() -> bool:
+        nonlocal answer
+        answer = told(address)
+        return bool(answer)
+
+    wait_for(is_answered, "an answer")
     return {
         (sample.name, sample.labels["function"]): sample.value
-        for family in text_string_to_metric_families(told(address))
+        for family in text_string_to_metric_families(answer)
         for sample in family.samples
         if sample.labels.get("queue") == "letters" and "le" not in sample.labels
     }

@@ -15,7 +15,6 @@ from shipper.printable import printable
 from tests.programs import Programs
 from tests.unit.test_printable import HOSTILE, MARKUP, OBEYED, hostile_record
 
-NOW = datetime.now(UTC)
 ODD: list[dict[str, Any]] = [
     {"message": ["a", "b"]},
     {"message": 7},
@@ -32,13 +31,14 @@ ODD: list[dict[str, Any]] = [
 @pytest.fixture
 def hostile(search: Elasticsearch, namespace: str, programs: Programs) -> None:
     programs.run("shipper", "setup")
-    at = f"{NOW:%Y-%m-%dT%H:%M:%S.000000Z}"
+    now = datetime.now(UTC)
+    at = f"{now:%Y-%m-%dT%H:%M:%S.000000Z}"
     records = [hostile_record(HOSTILE), hostile_record(MARKUP)]
     records += [{**hostile_record("x"), **odd} for odd in ODD]
     for record in records:
         record["@timestamp"] = at
         record["event"] = {**record["event"], "duration": 5}
-        search.index(index=f"rq-job-{namespace}-{NOW:%Y.%m.%d}", document=record)
+        search.index(index=f"rq-job-{namespace}-{now:%Y.%m.%d}", document=record)
     search.indices.refresh(index=f"rq-job-{namespace}-*")
 
 

@@ -16,6 +16,7 @@ from kibana.vega import Drawing, mark
 from tests import known_day, known_watch, vega
 from tests.kibana_figures import attempted
 from tests.known_day import RETRY_AFTER, Day, Happening, Shown
+from tests.lens import dated
 from tests.saved_objects import Placed, spec_of, vega_panels
 
 pytestmark = pytest.mark.slow
@@ -37,7 +38,7 @@ def drawn(shown: Shown, one: Placed, *chosen: dict[str, Any]) -> list[str]:
     """What the marks of a panel say."""
 
     def ask(index: str, body: dict[str, Any]) -> dict[str, Any]:
-        return dict(shown.search.search(index=shown.indices(index), body=body).body)
+        return dict(shown.search.search(index=shown.indices(index), body=dated(body, shown.day.now)).body)
 
     start = shown.day.start
     spec = vega.filled(spec_of(one), ask, start - timedelta(days=1), start + timedelta(days=1), chosen)

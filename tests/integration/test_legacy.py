@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import signal
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,7 @@ from shipper.ship.source.tail import TailedFile
 from tests import legacy_kinds, legacy_samples, work
 from tests.legacy_kinds import Case
 from tests.programs import LIMIT_S, ROOT, Programs, count, wait_for
+from tests.proxy import proxying
 
 pytestmark = pytest.mark.slow
 
@@ -161,10 +164,18 @@ def test_an_import_that_is_interrupted_goes_on_where_it_was(
     with log.open("w") as file:
         for at in range(total):
             file.write(f"2026-11-20 10:{at // 60 % 60:02}:{at % 60:02} Task-free line number {at}\n")
-    import_ = programs.start("shipper", "import", str(log), "--format", "legacy")
-    wait_for(lambda: count(search, f"rq-app-{namespace}-*") > 0, "the first records")
-    import_.send_signal(signal.SIGINT)
-    assert import_.wait(LIMIT_S) == 1
+    requests, interrupted = itertools.count(), threading.Event()
+
+    def only_the_first(url: str) -> None:
+        if "/_bulk" in url and next(requests):
+            interrupted.wait(LIMIT_S)  # so that the import is not at its end before we are
+
+    with proxying(only_the_first) as proxy:
+        import_ = programs.start("shipper", "import", str(log), "--format", "legacy", SHIPPER_PROXY=proxy.url)
+        wait_for(lambda: count(search, f"rq-app-{namespace}-*") > 0, "the first records")
+        import_.send_signal(signal.SIGINT)
+        interrupted.set()
+        assert import_.wait(LIMIT_S) == 1
     there = count(search, f"rq-app-{namespace}-*")
     assert 0 < there < total
     done = programs.run("shipper", "import", str(log), "--format", "legacy")
@@ -339,7 +350,9 @@ def test_the_log_of_a_real_worker_tells_what_became_of_its_jobs(
     killed = queue.enqueue(work.be_killed)
     log = tmp_path / "worker.log"
     url = programs.environment["SHIPPER_REDIS"]
+    begun = time.monotonic()
     ran = programs.run("rq", "worker", "letters", "--url", url, "--burst", PYTHONPATH=str(ROOT))
+    took_ns = (time.monotonic() - begun) * 1e9
     # In two files, as a supervisor may keep them: what a worker says, and its errors.
     log.write_text(ran.stdout)
     errors = tmp_path / "worker.err"
@@ -360,7 +373,7 @@ def test_the_log_of_a_real_worker_tells_what_became_of_its_jobs(
         if record["messaging"]["message"]["id"] == done.id and record["event"]["action"] == "job-finished"
     ]
     assert end["code"]["function"]["name"] == "tests.work.add"
-    assert 0 < end["event"]["duration"] < 5_000_000_000
+    assert 0 < end["event"]["duration"] < took_ns
     assert end["event"]["duration"] % 1_000_000_000  # to the microsecond, though the lines' times are whole seconds
 
 
