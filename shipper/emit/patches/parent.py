@@ -32,7 +32,7 @@ from ..snapshot import JobSnapshot
 from . import closing
 
 _UNKNOWN = ExitStatus(None, None)
-WORK_HORSE_WAIT_S = 5.0  # from the fork to the next line; a machine may be busy
+WORK_HORSE_WAIT_S = 30.0  # from the fork to the next line; a machine may be busy
 
 
 def bootstrap(original: Wrapper, worker: Any, *args: Any, **kwargs: Any) -> Any:
