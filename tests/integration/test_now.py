@@ -68,7 +68,7 @@ def test_what_runs_is_shown_with_its_worker(
     file = tmp_path / "go"
     job = queue.enqueue(work.wait_for, str(file), job_timeout=HOUR_S)
     worker = programs.start("rq", "worker", "--url", programs.environment["SHIPPER_REDIS"], "letters")
-    wait_for(lambda: present.read(connection, ["running"]).running(), "the job to run")
+    wait_for(lambda: job.get_status() == "started", "the job to run")  # its worker is busy a moment earlier
     sample = now(programs, "running", "workers", "queues")
     (running,) = sample["running"]
     assert (running["job_id"], running["function"], running["queue"]) == (job.id, "tests.work.wait_for", "letters")

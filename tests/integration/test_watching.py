@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,7 +46,7 @@ def actions(programs: Programs, rule: str) -> list[str]:
 
 def start_watch(programs: Programs, alarms: str = "", **environment: str) -> Started:
     """A watch that samples each second."""
-    return programs.start("shipper", "watch", SHIPPER_WATCH_EVERY="1s", SHIPPER_ALARMS=alarms, **environment)
+    return programs.start("shipper", "watch", SHIPPER_ALARMS=alarms, **{"SHIPPER_WATCH_EVERY": "1s", **environment})
 
 
 def is_told(programs: Programs, rule: str, *said: str) -> Any:
@@ -69,28 +70,30 @@ def small(tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch) -
 
 
 PUSH_UNTIL_REFUSED = """
-import os, pathlib, time, redis, rq, shipper
+import collections, os, pathlib, time, redis, rq, shipper
 from tests import work
 shipper.instrument()
 queue = rq.Queue("letters", connection=redis.Redis.from_url(os.environ["SHIPPER_REDIS"]))
 log, memory = pathlib.Path(os.environ["SHIPPER_LOG"]), queue.connection.info("memory")
 
-def samples():
-    return log.read_bytes().count(b'"dataset":"rq.redis"')
+def sampled_by_both():
+    lines = log.read_bytes().splitlines()
+    times = collections.Counter(line[:45] for line in lines if b'"dataset":"rq.redis"' in line)
+    return sum(count == 2 for count in times.values())
 
 for number in range(1000):
-    if number % 10 == 0 and queue.connection.info("memory")["used_memory"] > 0.8 * memory["maxmemory"]:
-        # Both watches look each second. On a busy machine they look later, and the jobs have to come later, too.
-        before = samples()
-        while samples() < before + 4:
-            time.sleep(0.1)
+    if number % 5 == 0 and queue.connection.info("memory")["used_memory"] > 0.7 * memory["maxmemory"]:
+        # Both watches look at the same times. On a busy machine they look later, and the jobs have to come later, too:
+        # at once after both have looked, so that they always see the same.
+        before = sampled_by_both()
+        while sampled_by_both() == before:
+            time.sleep(0.02)
     try:
         queue.enqueue(work.add, os.urandom(40_000), number)  # 40 kB more each time, as it cannot be compressed
         queue.enqueue(work.sleep, 0)
     except redis.exceptions.OutOfMemoryError:
         print(time.time())
         break
-    time.sleep(0.1)
 """
 
 
@@ -99,14 +102,18 @@ def test_a_redis_that_fills_up_is_told_before_it_refuses(
     small: redis.Redis, programs: Programs, search: Elasticsearch, namespace: str
 ) -> None:
     queue, gate = Queue("letters", connection=small), programs.folder / "gate"
-    for _ in range(2):
-        queue.enqueue(work.wait_for, str(gate), job_timeout=HOUR_S)
+    held = [queue.enqueue(work.wait_for, str(gate), job_timeout=HOUR_S) for _ in range(2)]
+    for _ in held:
         programs.start("shipper", "worker", "letters")
-    wait_for(lambda: queue.count == 0, "both workers to be busy")
+    wait_for(lambda: all(job.get_status() == "started" for job in held), "both workers to be busy")
     for number in range(2):  # each with a state of its own, as on two hosts, and no lock between them
-        start_watch(programs, SHIPPER_STATE=str(programs.folder / f"watch-{number}"))
-    sampled = lambda: sum(record["event"]["dataset"] == "rq.redis" for record in programs.written())  # noqa: E731
-    wait_for(lambda: sampled() >= 4, "both to watch")
+        start_watch(programs, SHIPPER_STATE=str(programs.folder / f"watch-{number}"), SHIPPER_WATCH_EVERY="2s")
+
+    def sampled_by_both() -> int:
+        samples = [record for record in programs.written() if record["event"]["dataset"] == "rq.redis"]
+        return sum(count == 2 for count in Counter(one["@timestamp"] for one in samples).values())
+
+    wait_for(sampled_by_both, "both to watch")
     small.config_set("maxmemory", small.info("memory")["used_memory"] + 5_000_000)
     refused_at = float(programs.run("python", "-c", PUSH_UNTIL_REFUSED).stdout)
     opened = alerts(programs, "redis_memory")
@@ -118,6 +125,8 @@ def test_a_redis_that_fills_up_is_told_before_it_refuses(
     refused = [record for record in programs.records() if record["event"]["action"] == "job-refused"]
     assert [record["event"]["reason"] for record in refused] == ["redis_full"]
     wait_for(lambda: actions(programs, "redis_memory").count("opened") >= 2, "both to tell")
+    before = sampled_by_both()
+    wait_for(lambda: sampled_by_both() > before, "both to have looked, so that they see the same at the next look")
     queue.empty()
     wait_for(lambda: actions(programs, "redis_memory").count("closed") >= 2, "both alarms to close")
     gate.touch()
