@@ -106,7 +106,8 @@ class Programs:
     def refresh(self) -> None:
         """What was indexed until now is found from now on."""
         with patient(self.environment["SHIPPER_ELASTICSEARCH"]) as search:
-            search.indices.refresh(index="rq-*")
+            # Not those of other tests, which may be deleting them.
+            search.indices.refresh(index=f"rq-*-{self.environment['SHIPPER_NAMESPACE']}*")
 
     @property
     def log(self) -> Path:
