@@ -1,7 +1,8 @@
 """Text logs: no pattern backtracks, and how many lines a second go through the ingest pipeline and the importer.
 
 `python -m benchmarks.legacy`. The promise: at least 10,000 lines a second through `shipper run --format legacy` on two
-cores that Elasticsearch shares; and a hostile line of twice the length takes no more than about twice the time.
+cores that Elasticsearch shares; and a hostile line of four times the length takes no more than about four times the
+time.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from .promises import Promise, show
 LINES = 200_000
 PROMISED_PER_S = 10_000
 PROMISED_PER_CPU_S = 25_000  # of an import, which parses by itself
-LENGTH = 20_000  # characters of a hostile line
-GROWTH = 3.0  # times, for twice the length: a pattern that backtracks needs four, or never ends
+LENGTH = 25_000  # characters of a hostile line
+TIMES = 4
+GROWTH = 8.0  # times, for TIMES the length: a pattern that backtracks needs sixteen, or never ends
 
 JOB = "0b1c2d3e-1111-4222-8333-4444{:08x}"
 PIECES = (
@@ -66,24 +68,24 @@ def patterns() -> dict[str, re.Pattern[str]]:
 def _took(pattern: re.Pattern[str], line: str) -> float:
     best = float("inf")
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.process_time()
         pattern.search(line)
-        best = min(best, time.perf_counter() - begin)
+        best = min(best, time.process_time() - begin)
     return best
 
 
 def worst() -> tuple[float, str, float]:
-    """The largest growth for twice the length, whose it is, and the longest time that any pattern took (s)."""
+    """The largest growth for TIMES the length, whose it is, and the longest time that any pattern took (s)."""
     growth, whose, longest = 0.0, "", 0.0
     for name, pattern in patterns().items():
-        for short, long in zip(hostile(LENGTH), hostile(2 * LENGTH), strict=True):
-            once, twice = _took(pattern, short), _took(pattern, long)
-            longest = max(longest, twice)
-            if twice > 2.5 * once:  # it may be the machine that was busy: a closer look, at both by turns
+        for short, long in zip(hostile(LENGTH), hostile(TIMES * LENGTH), strict=True):
+            once, more = _took(pattern, short), _took(pattern, long)
+            longest = max(longest, more)
+            if more > 0.75 * GROWTH * once:  # it may be the machine that was busy: a closer look, at both by turns
                 looks = [(_took(pattern, short), _took(pattern, long)) for _ in range(10)]
-                once, twice = map(min, zip(*looks, strict=True))
-            if twice > 0.002 and twice / once > growth:  # below that the clock is what one measures
-                growth, whose = twice / once, f"{name} on {short[:40]!r}"
+                once, more = map(min, zip(*looks, strict=True))
+            if more > 0.002 and more / once > growth:  # below that the clock is what one measures
+                growth, whose = more / once, f"{name} on {short[:40]!r}"
     return growth, whose, longest
 
 
@@ -155,9 +157,9 @@ def main() -> list[Promise]:
     table.add_row("its client's CPU", f"{run_cpu:,.0f} lines/CPU s", "")
     table.add_row("shipper import", f"{imported:,.0f} lines/s", "")
     table.add_row("its client's CPU", f"{imported_cpu:,.0f} lines/CPU s", f"{PROMISED_PER_CPU_S:,}")
-    table.add_row(f"hostile lines, twice as long ({whose})", f"{growth:.1f} x the time", f"{GROWTH:.0f}")
+    table.add_row(f"hostile lines, {TIMES} times as long ({whose})", f"{growth:.1f} x the time", f"{GROWTH:.0f}")
     table.add_row(
-        f"the longest of {len(patterns())} patterns on {2 * LENGTH:,} characters", f"{longest * 1000:.0f} ms", ""
+        f"the longest of {len(patterns())} patterns on {TIMES * LENGTH:,} characters", f"{longest * 1000:.0f} ms", ""
     )
     Console().print(table)
     return [
@@ -165,7 +167,9 @@ def main() -> list[Promise]:
         Promise(
             "text logs: lines per CPU second of shipper import", imported_cpu, least=PROMISED_PER_CPU_S, shown="{:,.0f}"
         ),
-        Promise("text logs: a hostile line of twice the length, x the time", growth, most=GROWTH, shown="{:.1f}"),
+        Promise(
+            f"text logs: a hostile line of {TIMES} times the length, x the time", growth, most=GROWTH, shown="{:.1f}"
+        ),
     ]
 
 
