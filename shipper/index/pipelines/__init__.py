@@ -26,7 +26,6 @@ CARD_START, CARD_END = "\ue000", "\ue001"  # for private use (Unicode 16, chapte
 _FROM_OTHERS = f"ctx.{BODY} == null"
 _HAS_TRACEBACK = f"ctx.{BODY} != null && ctx.{BODY}.contains('Traceback (most')"
 _WITHOUT_CAPTURES = "for (name in new ArrayList(ctx.keySet())) { if (name.startsWith('rq_')) { ctx.remove(name) } }"
-_MESSAGE_FROM_BODY = {"set": {"field": "message", "copy_from": BODY, "override": False, "ignore_empty_value": True}}
 _JSON = f"{_FROM_OTHERS} && ctx.message instanceof String && ctx.message.startsWith('{{')"
 
 
@@ -51,14 +50,13 @@ def body(job_ids: str | None = None) -> dict[str, Any]:
             _grok("rq_line", grok.names("RQ_HEAD_"), definitions, _FROM_OTHERS),
             _grok(BODY, grok.names("RQ_LINE_"), definitions, f"ctx.{BODY} != null && ctx.{BODY} != ''"),
             _grok(BODY, grok.names("RQ_ERROR_"), definitions, _HAS_TRACEBACK),
-            _MESSAGE_FROM_BODY,  # so that the text is kept if the script fails
             _script("rq-legacy", {
                 **{name: tables()[name] for name in ("phrases", "signals", "levels", "months", "zones")},
                 "ecs": ECS_VERSION,
             }),
         ],
         "on_failure": [
-            _MESSAGE_FROM_BODY,  # a grok failed
+            {"set": {"field": "message", "copy_from": BODY, "override": False, "ignore_empty_value": True}},
             {"script": {"source": _WITHOUT_CAPTURES}},
             {"set": {"field": "tags", "value": ["legacy", "unparsed"]}},
             {"set": {"field": "error.message", "value": "{{{_ingest.on_failure_message}}}"}},
