@@ -8,7 +8,7 @@ local REMEMBERED_MS = 86400000 -- for which a waiter, or the section of a dead h
 local name, token, job_id, ttl, mode = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5]), ARGV[9]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local holder = redis.call('HMGET', KEYS[1], 'token', 'job', 'since', 'renewed', 'beat')
+local holder = redis.call('HMGET', KEYS[1], 'token', 'job', 'since', 'renewed', 'beat', 'who')
 local held_by = holder[1]
 local waiter = job_id ~= '' and job_id or token
 
@@ -22,7 +22,7 @@ end
 
 -- Whether the holder is another process of the caller's machine, which sees for itself whether that lives.
 local function is_seen()
-    local theirs, ours = cjson.decode(redis.call('HGET', KEYS[1], 'who')), cjson.decode(ARGV[4])
+    local theirs, ours = cjson.decode(holder[6]), cjson.decode(ARGV[4])
     return ours[2] ~= '' and theirs[2] == ours[2] and theirs[3] ~= ours[3]
 end
 
@@ -40,7 +40,7 @@ if held_by and held_by ~= token and not (is_retry and is_gone) then
         redis.call('HSET', KEYS[2], waiter, string.format('%.0f %.0f %.0f', first, tries, now))
         redis.call('PEXPIRE', KEYS[2], REMEMBERED_MS)
     end
-    return {0, held_by, holder[2], tonumber(holder[3]), redis.call('HGET', KEYS[1], 'who'), now - first, tries}
+    return {0, held_by, holder[2], tonumber(holder[3]), holder[6], now - first, tries}
 end
 
 -- Greater than any before, also if Redis has lost the last one: then it is the time in microseconds.
