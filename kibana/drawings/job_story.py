@@ -26,6 +26,8 @@ from ..words import ACTION, JOB, TIME
 
 JOBS = "rq-job-*"
 NO_ONE_JOB = "Choose one job above, or follow a job's id from another page."
+ONE_JOB = {"jobs": {"cardinality": {"field": JOB}}}
+"""What a search asks for so that `is_one` can tell whether a single job is chosen."""
 ROWS = 8  # attempts that are drawn, the newest
 TRACE_LINES = 16  # of a stack trace, the innermost
 
@@ -36,6 +38,11 @@ _ENDED = (
 _NOT_STARTED = f"indexof({sorted(WAITING_ACTIONS)!s}, datum.action) >= 0"
 _COLOURS = {action.removeprefix("job-"): colour for action, colour in ENDINGS.items()}
 _COLOURS |= {"waited": WAITS, "paused until the next attempt": DUE_LATER, "running": RUNS}
+
+
+def is_one(data: str) -> str:
+    """Whether a search, by its name, found records of a single job."""
+    return f"data('{data}')[0].aggregations && data('{data}')[0].aggregations.jobs.value == 1"
 
 
 def _bar(name: str, where: str, start: str, end: str, kind: str) -> dict[str, object]:
@@ -51,7 +58,7 @@ ATTEMPTS = Drawing(
     description="For each attempt of the job, a bar for each time that it waited, ran, or paused before the next.",
     data=[
         ask(
-            "found", JOBS, size=500, sort=[{TIME: "asc"}], aggs={"jobs": {"cardinality": {"field": JOB}}},
+            "found", JOBS, size=500, sort=[{TIME: "asc"}], aggs=ONE_JOB,
             _source=[TIME, "event.action", "event.start", "event.end", "event.reason", "error.type", "rq.lag_ms",
                      "rq.execution_id", "rq.attempt", "rq.retry_at", "rq.enqueued_at", "rq.started_at"],
         ),
@@ -144,7 +151,6 @@ _ARGUMENTS = (
     "{ for (e in rq.kwargs.entrySet()) { parts.add(e.getKey() + '=' + e.getValue()) } } "
     "if (parts.size() > 0) { emit(String.join(', ', parts)) }"
 )
-_ONE_JOB = {"jobs": {"cardinality": {"field": JOB}}}
 
 
 def _latest(name: str, *having: str) -> dict[str, object]:
@@ -152,7 +158,7 @@ def _latest(name: str, *having: str) -> dict[str, object]:
     where = [{"bool": {"should": [{"exists": {"field": field}} for field in having]}}] if having else []
     return ask(
         name, JOBS, where=where, size=1, sort=[{TIME: "desc"}],
-        aggs=_ONE_JOB, runtime_mappings={"shown_arguments": {"type": "keyword", "script": {"source": _ARGUMENTS}}},
+        aggs=ONE_JOB, runtime_mappings={"shown_arguments": {"type": "keyword", "script": {"source": _ARGUMENTS}}},
         fields=["shown_arguments"],
     )  # fmt: skip
 
@@ -203,7 +209,7 @@ STORY = Drawing(
         ]},
     ],
     signals=[
-        signal("one", "data('newest')[0].aggregations && data('newest')[0].aggregations.jobs.value == 1"),
+        signal("one", is_one("newest")),
         signal("last", "one ? data('newest')[0].hits.hits[0]._source : null"),
         signal("fault", "one && data('faults')[0].hits.hits[0] ? data('faults')[0].hits.hits[0]._source.error : null"),
         signal("told_hit", "one && data('told')[0].hits.hits[0] ? data('told')[0].hits.hits[0] : null"),

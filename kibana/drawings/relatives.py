@@ -9,8 +9,8 @@ mapped one. A data view could not: Kibana passes over what it computes if a fiel
 from __future__ import annotations
 
 from ..vega import Drawing, ask, derived, either, formula, mark, only, signal, unfold, value
-from ..words import DEPENDS_ON, FUNCTION, JOB, PARENT, ROOT, TIME
-from .job_story import JOBS, NO_ONE_JOB, STATES
+from ..words import ACTION, DEPENDS_ON, FUNCTION, JOB, PARENT, ROOT, TIME
+from .job_story import JOBS, NO_ONE_JOB, ONE_JOB, STATES, is_one
 
 ROWS = 10
 NOBODY = "It has enqueued no job in this time range, and none waits for it."
@@ -43,7 +43,7 @@ RELATIVES = Drawing(
     title="Which jobs has it enqueued, or do wait for it?",
     description="A line for each such job, the latest first: its id, function, last record, and who enqueued it.",
     data=[
-        ask("chosen", JOBS, size=0, aggs={"jobs": {"cardinality": {"field": JOB}}}),
+        ask("chosen", JOBS, size=0, aggs=ONE_JOB),
         ask(
             "found", JOBS, size=0,
             where=[{"bool": {"should": [{"exists": {"field": field}} for field in (PARENT, ROOT, DEPENDS_ON)]}}],
@@ -58,7 +58,7 @@ RELATIVES = Drawing(
                     "aggs": {
                         "at": {"max": {"field": TIME}},
                         "last": {"top_hits": {"size": 1, "sort": [{TIME: "desc"}],
-                                              "_source": ["event.action", FUNCTION, PARENT]}},
+                                              "_source": [ACTION, FUNCTION, PARENT]}},
                     },
                 },
             },
@@ -74,7 +74,7 @@ RELATIVES = Drawing(
         ),
     ],
     signals=[
-        signal("one", "data('chosen')[0].aggregations && data('chosen')[0].aggregations.jobs.value == 1"),
+        signal("one", is_one("chosen")),
         signal("any", "length(data('jobs'))"),
         signal("more", "any ? data('found')[0].aggregations.all.value - any : 0"),
     ],
