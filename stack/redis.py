@@ -12,9 +12,8 @@ from .processes import StackError, free_port, port_from, start, stop, tail_of, w
 START_LIMIT_S = 120.0
 SLOTS = 16_384  # in a cluster
 _BUS_OFFSET = 10_000  # a cluster node's bus port is its port + 10,000
-_MISSED_AFTER_MS = (
-    300_000  # until a node that says nothing counts as down: on a busy machine one may say nothing for long
-)
+# Until a node that says nothing counts as down: on a busy machine one may say nothing for long.
+_MISSED_AFTER_MS = 300_000
 
 
 class _Server:

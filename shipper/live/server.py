@@ -25,7 +25,7 @@ class ServerSample:
     `address`, `database`: where this process connects to. `run_id` identifies the server's process, whatever its
     address. `maxmemory_bytes`: 0 is no limit. `rejected_commands`: since its start, refused before they ran: for a lack
     of memory, of rights, or for wrong arguments. `rejected_oom`: those for a lack of memory (Redis 6.2).
-    `clock_offset_s`: how far its clock is ahead of this host's at least (`ahead_s`).
+    `clock_offset_s`: how far its clock is, at least, ahead of this host's (`ahead_s`).
     """
 
     address: str
@@ -106,7 +106,7 @@ def _server(node: Any) -> ServerSample:
 
 
 def ahead_s(theirs: float, asked_at: float, answered_at: float) -> float:
-    """Seconds that a clock is ahead of ours at least; negative if it is behind, 0 if it may be right.
+    """Seconds that a clock is, at least, ahead of ours; negative if it is behind, 0 if it may be right.
 
     It was asked and answered at these times of ours, and told its own at some moment between: an answer that takes five
     seconds on a busy machine is no clock that is off.
