@@ -5,14 +5,18 @@
 Rounds of the three kinds alternate on one Redis, each in a process of its own, for RQ's SimpleWorker and for its
 Worker, which forks for each job. `bare` is the floor: RQ with nothing added but two lines a job, made beforehand and
 written with one `write()` each. A figure is the median of the rounds, with the interval that holds the true median in
-95 of 100 cases. Then one record by itself: a job's facts read, its line made and written, in a loop.
+95 of 100 cases. Each worker has run some jobs before: what it does once, at its start, is not in it. Then, where there
+is valgrind, the instructions of a job, which do not depend on what else the machine does. Then one record by itself: a
+job's facts read, its line made and written, in a loop.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,8 +29,11 @@ from typing import Any
 
 from stack.redis import Redis as OwnRedis
 
+from .nothing import nothing
 from .promises import Promise, show
 
+FIRST_JOBS = 20  # not counted
+COUNTED_JOBS = (50, 250)  # of a short and a long run whose instructions are counted
 RECORDS_A_JOB = 2  # started and finished; the enqueued one is the enqueuer's
 LOOPS = 20_000
 ROUNDS = 30
@@ -43,24 +50,38 @@ class WorkerClass:
     most: float
 
 
-WORKER_CLASSES = (WorkerClass("SimpleWorker", 500, 0.04), WorkerClass("Worker", 100, 0.02))
-
-
-def nothing() -> None:
-    """The job."""
+MOST_ADDED = 0.04  # of a SimpleWorker's CPU
+WORKER_CLASSES = (WorkerClass("SimpleWorker", 500, MOST_ADDED), WorkerClass("Worker", 100, 0.02))
 
 
 def round_(url: str, kind: str, worker: WorkerClass) -> float:
-    """CPU seconds of one job. Run by this module's other half, in a process of its own."""
+    """CPU seconds of one job."""
+    return float(_run(url, kind, worker.name, worker.jobs).stdout.splitlines()[-1]) / worker.jobs
+
+
+def _run(url: str, kind: str, worker_class: str, jobs: int, *prefix: str) -> subprocess.CompletedProcess[str]:
+    """Run this module's other half, in a process of its own. `prefix`: the command that runs it."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SHIPPER_LOG": f"{folder}/records.jsonl"}
-        command = [sys.executable, "-m", "benchmarks.emission", "--round", kind, url, worker.name, str(worker.jobs)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-m", "benchmarks.emission", "--round", kind, url, worker_class, str(jobs)]
+        done = subprocess.run([*prefix, *command], env=environment, capture_output=True, text=True, check=True)
         log = Path(folder, "records.jsonl")
         written = len(log.read_bytes().splitlines()) if log.exists() else 0
-        if written != (0 if kind == "plain" else RECORDS_A_JOB * worker.jobs):
+        if written != (0 if kind == "plain" else RECORDS_A_JOB * (FIRST_JOBS + jobs)):
             raise RuntimeError(f"{written} records were written, which makes the figures worthless")
-    return float(done.stdout.splitlines()[-1]) / worker.jobs
+    return done
+
+
+def instructions(url: str, kind: str) -> float:
+    """Instructions of one job on SimpleWorker, those of the kernel not counted: a long run less a short one."""
+    counted = []
+    for jobs in COUNTED_JOBS:
+        done = _run(url, kind, "SimpleWorker", jobs, "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
+        found = re.search(r"Collected : (\d+)", done.stderr)
+        if found is None:
+            raise RuntimeError(f"valgrind has counted nothing: {done.stderr[-500:]}")
+        counted.append(int(found[1]))
+    return (counted[1] - counted[0]) / (COUNTED_JOBS[1] - COUNTED_JOBS[0])
 
 
 def work(kind: str, url: str, worker_class: str, jobs: int) -> None:
@@ -70,18 +91,20 @@ def work(kind: str, url: str, worker_class: str, jobs: int) -> None:
 
     connection = Redis.from_url(url)
     connection.flushdb()
-    queue = rq.Queue("bench", connection=connection)
-    for _ in range(jobs):
-        queue.enqueue("benchmarks.emission.nothing", result_ttl=60)
+    queues = {rq.Queue(name, connection=connection): count for name, count in (("first", FIRST_JOBS), ("bench", jobs))}
+    for queue, count in queues.items():
+        for _ in range(count):
+            queue.enqueue("benchmarks.nothing.nothing", result_ttl=60)
     if kind == "bare":
         write_bare_lines(Path(os.environ["SHIPPER_LOG"]))
     if kind == "watched":
         import shipper
 
         shipper.instrument()
-    worker = getattr(rq, worker_class)([queue], connection=connection)
-    before = _cpu_s()
-    worker.work(burst=True, logging_level="WARNING")
+    for queue in queues:
+        worker = getattr(rq, worker_class)([queue], connection=connection)
+        before = _cpu_s()
+        worker.work(burst=True, logging_level="WARNING")
     print(_cpu_s() - before)
 
 
@@ -162,6 +185,10 @@ def main(rounds: int = ROUNDS) -> list[Promise]:
                     for kind in KINDS:
                         figures[kind].append(round_(redis.url, kind, worker))
                 promises.append(_compared(worker, figures))
+            if shutil.which("valgrind"):
+                promises.append(_counted(redis.url))
+            else:
+                print("Instructions were not counted: no valgrind here")
         finally:
             redis.stop()
     record_us = statistics.median(one_record() for _ in range(5)) * 1e6
@@ -181,6 +208,14 @@ def _compared(worker: WorkerClass, figures: dict[str, list[float]]) -> Promise:
             f"{added[kind]:+.1%} ({least:+.1%} to {most:+.1%})"
         )
     return Promise(f"emission: CPU that records add, {worker.name}", added["watched"], most=worker.most, shown="{:.1%}")
+
+
+def _counted(url: str) -> Promise:
+    """What records add to a job in instructions."""
+    plain, watched = (instructions(url, kind) for kind in ("plain", "watched"))
+    print(f"SimpleWorker: {plain:,.0f} instructions a job, {watched - plain:,.0f} more with records")
+    added = watched / plain - 1
+    return Promise("emission: instructions that records add, SimpleWorker", added, most=MOST_ADDED, shown="{:.1%}")
 
 
 if __name__ == "__main__":

@@ -166,6 +166,12 @@ def of_worker(worker: Any) -> WorkerState:
     return state  # type: ignore[no-any-return]
 
 
+def execution_of(worker: Any, job: Any) -> ExecutionState | None:
+    """The running execution of a job in a worker, or None."""
+    state: WorkerState | None = worker.__dict__.get("_shipper")
+    return None if state is None else state._executions.get(job.id)
+
+
 def is_shared(worker: Any) -> bool:
     """Whether the worker's work-horses inherit its memory."""
     return not isinstance(worker, SpawnWorker)

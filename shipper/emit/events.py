@@ -201,30 +201,35 @@ class Hooks:
 
 
 class Observers(Hooks):
-    """Dispatches each event to all registered observers. The patches of RQ call it.
+    """Dispatches each event to the registered observers that have a hook for it. The patches of RQ call it.
 
     An exception of one observer is logged, and the others are still called.
     """
 
     def __init__(self) -> None:
-        self._all: list[Hooks] = []
+        self._hooks: dict[str, list[Callable[..., None]]] = {name: [] for name in _NAMES}
 
     def add(self, observer: Hooks) -> None:
         """Register an observer for this process and those forked from it."""
-        self._all.append(observer)
+        for name, hooks in self._hooks.items():
+            if getattr(type(observer), name) is not getattr(Hooks, name):
+                hooks.append(getattr(observer, name))
 
 
-def _call_all(hook: str) -> Callable[..., None]:
+_NAMES = [name for name in vars(Hooks) if not name.startswith("_")]
+
+
+def _call_all(name: str) -> Callable[..., None]:
     def call(self: Observers, *args: Any, **kwargs: Any) -> None:
-        for observer in self._all:
-            with never_raise(hook):
-                getattr(observer, hook)(*args, **kwargs)
+        for hook in self._hooks[name]:
+            with never_raise(name):
+                hook(*args, **kwargs)
 
     return call
 
 
-for _hook in [name for name in vars(Hooks) if not name.startswith("_")]:  # all dispatch in the same way
-    setattr(Observers, _hook, _call_all(_hook))
+for _name in _NAMES:  # all dispatch in the same way
+    setattr(Observers, _name, _call_all(_name))
 
 
 observers = Observers()

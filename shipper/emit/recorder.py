@@ -36,7 +36,20 @@ class Recorder(Hooks):
 
     def worker_started(self, worker: BaseWorker) -> None:
         self._redactor.compile()  # once, and not in each work-horse that needs it
+        self._warm_up()
         worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
+
+    def _warm_up(self) -> None:
+        """Build records for nobody. A work-horse builds two, and all that is done at the first would be done in each.
+
+        That is orjson's own preparation, and Python's, which rewrites a function for speed after some calls (PEP 659).
+        """
+        service, now = self._service(), _now()
+        job = JobSnapshot("", "", enqueued_at=now, started_at=now, ended_at=now)
+        success = Success(execution_id="", worker="", result_type="")
+        for _ in range(_WARM_UP):
+            records.encode(job_records.started(job, "", "", now, service))
+            records.encode(job_records.finished(job, success, now, service))
 
     def enqueued(self, job: JobSnapshot, cause: str) -> None:
         self._write(job, job_records.enqueued(job, cause, _now(), self._service()))
@@ -118,6 +131,9 @@ class Recorder(Hooks):
         if self._cached_service.pid != os.getpid():
             self._cached_service = ServiceInfo.here(self._settings)
         return self._cached_service
+
+
+_WARM_UP = 20  # a function is rewritten after eight calls, and what it does most after some more
 
 
 def _now() -> datetime:

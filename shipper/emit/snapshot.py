@@ -199,8 +199,9 @@ def from_job(job: Job) -> JobSnapshot:
     """The snapshot of a job, with what this process can read of it."""
     marks = marks_of(job)
     carried = marks.carried
+    retries_left = job.retries_left or 0
     returned = getattr(job, "number_of_retries", None) or 0
-    max_attempts, attempt = attempts(job.retries_left or 0, returned, carried.get("max_attempts"))
+    max_attempts, attempt = attempts(retries_left, returned, carried.get("max_attempts"))
     return JobSnapshot(
         job_id=job.id,
         queue=job.origin or "",
@@ -208,26 +209,33 @@ def from_job(job: Job) -> JobSnapshot:
         payload_bytes=_payload_bytes(job),
         created_at=job.created_at,
         enqueued_at=job.enqueued_at,
-        scheduled_at=_datetime(carried.get("scheduled_at")),
         started_at=job.started_at,
         ended_at=job.ended_at,
         attempt=attempt,
         max_attempts=max_attempts,
-        retries_left=job.retries_left or 0,
+        retries_left=retries_left,
         group_id=job.group_id,
         depends_on=tuple(job._dependency_ids),
-        parent_job_id=_id(carried.get("parent")),
-        root_job_id=_id(carried.get("root")),
         ttl_s=job.ttl,
-        rate_limited_at=_datetime(carried.get("rate_limited_at")),
         rate_limit_key=getattr(job, "rate_limit_key", None),
-        cron_name=_id(carried.get("cron")),
         payload_stored_bytes=marks.stored_bytes,
         args=_evaluated(job, "_args"),
         kwargs=_evaluated(job, "_kwargs"),
         meta=job.meta if isinstance(job.meta, dict) and job.meta else None,
-        context=context_of(job),
+        **(_from_enqueuer(carried) if carried else _NOTHING),
     )
+
+
+def _from_enqueuer(carried: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a snapshot that the job carries."""
+    return {
+        "scheduled_at": _datetime(carried.get("scheduled_at")),
+        "parent_job_id": _id(carried.get("parent")),
+        "root_job_id": _id(carried.get("root")),
+        "rate_limited_at": _datetime(carried.get("rate_limited_at")),
+        "cron_name": _id(carried.get("cron")),
+        "context": _context(carried),
+    }
 
 
 def at_ending(job: Job, started: JobSnapshot | None) -> JobSnapshot:
@@ -276,7 +284,11 @@ def running(job: JobSnapshot, execution_id: str | None) -> RunningJob:
 
 def context_of(job: Job) -> Mapping[str, str]:
     """The log context of the job's enqueuer."""
-    stored = _carried(job).get("context")
+    return _context(_carried(job))
+
+
+def _context(carried: Mapping[str, Any]) -> Mapping[str, str]:
+    stored = carried.get("context")
     if not isinstance(stored, dict):
         return NO_CONTEXT
     return {name: value for name, value in stored.items() if isinstance(value, str)}

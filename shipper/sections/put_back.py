@@ -42,7 +42,7 @@ def put_back(worker: Any, job: Any, queue: Any, refused: SectionBusy, rq_executi
     `rq_execution`: RQ's Execution, None before RQ 3. Raises redis.RedisError; then nothing has changed.
     """
     delay_s = refused.delay_s or 0.0
-    execution = ending.of_worker(worker).of(job.id)
+    execution = ending.execution_of(worker, job)
     execution_id = rq_execution.id if rq_execution is not None else execution.execution_id if execution else None
     at_start, since = snapshot.from_job(job), datetime.now(UTC)
     is_scheduled = _has_scheduler(worker.connection, queue.name)

@@ -106,6 +106,11 @@ def current_section() -> Section | None:
     return _current.get()
 
 
+def holds_any() -> bool:
+    """Whether this process holds a section, or is about to."""
+    return bool(_held)
+
+
 def release_leftovers(token: str) -> None:
     """Release what an execution of this process still holds: a job's timeout may have interrupted the release."""
     for section in [one for (owner, _), one in list(_held.items()) if owner == token]:

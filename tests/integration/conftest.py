@@ -10,19 +10,16 @@ import redis
 from rq import Queue
 
 import shipper
-from shipper import settings
-from shipper.emit.events import observers
-from shipper.emit.recorder import Recorder
 from stack.redis import Redis, Sentinel
 from tests.programs import Programs
+from tests.recording import record_here
 
 
 @pytest.fixture
 def queue(connection: redis.Redis, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> Queue:
     """A queue of this process, which is instrumented and writes to this test's file."""
     shipper.instrument()
-    recorder = Recorder(settings.load(environment=programs.environment))
-    monkeypatch.setattr(observers, "_all", [recorder])
+    record_here(programs, monkeypatch)
     return Queue("letters", connection=connection)
 
 

@@ -28,16 +28,14 @@ from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 
-from shipper import settings
 from shipper.emit import callbacks
-from shipper.emit.events import observers
-from shipper.emit.recorder import Recorder
 from shipper.state import state_from_mapping
 from stack.processes import birth
 from stack.redis import Redis as OwnRedis
 from tests import work
 from tests.conftest import indices_of_their_own
 from tests.programs import LIMIT_S, ROOT, Programs, count, patient, wait_for
+from tests.recording import record_here
 
 pytestmark = pytest.mark.slow
 
@@ -632,7 +630,7 @@ def own_redis(tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatc
     """A Redis that the job may end."""
     server = OwnRedis(tmp_path)
     programs.environment["SHIPPER_REDIS"] = server.url
-    monkeypatch.setattr(observers, "_all", [Recorder(settings.load(environment=programs.environment))])
+    record_here(programs, monkeypatch)
     with redis.Redis.from_url(server.url) as connection:
         yield connection
     server.stop()

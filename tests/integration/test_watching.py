@@ -20,14 +20,12 @@ from elasticsearch import Elasticsearch
 from rq import Queue
 
 import shipper
-from shipper import settings
-from shipper.emit.events import observers
-from shipper.emit.recorder import Recorder
 from shipper.errors import SettingsError
 from shipper.watch import notify
 from stack.redis import Redis
 from tests import work
 from tests.programs import HOUR_S, LIMIT_S, ROOT, Programs, Started, count, wait_for
+from tests.recording import record_here
 
 NOWHERE = "http://127.0.0.1:1"
 
@@ -63,7 +61,7 @@ def small(tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch) -
     server = Redis(tmp_path / "redis")
     programs.environment["SHIPPER_REDIS"] = server.url
     shipper.instrument()
-    monkeypatch.setattr(observers, "_all", [Recorder(settings.load(environment=programs.environment))])
+    record_here(programs, monkeypatch)
     with redis.Redis.from_url(server.url) as connection:
         yield connection
     server.stop()

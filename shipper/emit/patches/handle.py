@@ -38,7 +38,7 @@ def handle_execution_ended(original: Wrapper, worker: Any, job: Any, *args: Any,
 
 def _record_before_crash(worker: Any, job: Any, raised: Any, error: Exception) -> None:
     at_end, execution_id = snapshot.from_job(job), closing.execution_id(worker, job)
-    execution = ending.of_worker(worker).of(job.id)
+    execution = ending.execution_of(worker, job)
     if raised[0] is None:
         if closing.claim(execution, Claim.RETURNED):
             closing.record(
@@ -59,7 +59,7 @@ def _record_before_crash(worker: Any, job: Any, raised: Any, error: Exception) -
 
 
 def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-    execution = ending.of_worker(worker).of(job.id)
+    execution = ending.execution_of(worker, job)
     execution_id = closing.execution_id(worker, job, kwargs.get("execution"))
     late = closing.is_late(execution, job)  # before RQ removes the execution
     saved = False
@@ -86,7 +86,7 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
 def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """The function returned a Retry, which RQ handles as a failure without an exception."""
     before, marks = None, snapshot.marks_of(job)
-    execution = ending.of_worker(worker).of(job.id)
+    execution = ending.execution_of(worker, job)
     with never_raise("failed"):
         before = snapshot.from_job(job)
         execution_id = closing.execution_id(worker, job, kwargs.get("execution"))
@@ -120,7 +120,7 @@ def handle_job_failure(
     **kwargs: Any,
 ) -> Any:
     before = failure = None
-    execution = ending.of_worker(worker).of(job.id)
+    execution = ending.execution_of(worker, job)
     with never_raise("failed"):  # before RQ acts: it decrements retries_left and removes the execution
         before, failure = snapshot.from_job(job), _failure(worker, job, exc_string, kwargs.get("execution"))
     try:
@@ -150,7 +150,7 @@ def execute_stopped_callback(original: Wrapper, job: Any, *args: Any, **kwargs: 
 
 
 def _failure(worker: Any, job: Any, text: str, rq_execution: Any) -> Failure:
-    execution, marks = ending.of_worker(worker).of(job.id), snapshot.marks_of(job)
+    execution, marks = ending.execution_of(worker, job), snapshot.marks_of(job)
     stopped = closing.is_stopped(worker, job)
     execution_id = closing.execution_id(worker, job, rq_execution)
     gone = execution is not None and execution.exit_status is not None

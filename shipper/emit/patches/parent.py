@@ -65,16 +65,16 @@ def _wrap(override: Any) -> Wrapper:
 
 def execute_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     """A whole execution, in the worker's own process. If an override calls RQ's method, only the outer call counts."""
-    state = ending.of_worker(worker)
-    if job.id in state.executing:
+    state, job_id = ending.of_worker(worker), job.id
+    if job_id in state.executing:
         return original(worker, job, *args, **kwargs)
     with never_raise("execute"):
-        state.executing.add(job.id)
-        state.begin(job.id, None, shared=ending.is_shared(worker))
+        state.executing.add(job_id)
+        state.begin(job_id, None, shared=ending.is_shared(worker))
     try:
         return original(worker, job, *args, **kwargs)
     finally:
-        state.executing.discard(job.id)
+        state.executing.discard(job_id)
         try:
             _conclude(worker, job)
         except StopRequested:  # a signal to end came just now
@@ -87,15 +87,14 @@ def _conclude(worker: Any, job: Any) -> None:
 
     Without a work-horse `perform_job` ends it, possibly in another thread.
     """
+    execution = ending.execution_of(worker, job)
+    if execution is None:
+        return
     with never_raise("failed"):
-        state = ending.of_worker(worker)
-        execution = state.of(job.id)
-        if execution is not None and (
-            execution.exit_status is not None or (execution.horse_pid and not _is_alive(execution.horse_pid))
-        ):
+        if execution.exit_status is not None or (execution.horse_pid and not _is_alive(execution.horse_pid)):
             _record_missing_ending(worker, job, execution)
             observers.work_horse_exited(worker, execution)
-            state.end(job.id)
+            ending.of_worker(worker).end(job.id)
 
 
 def prepare_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
@@ -122,7 +121,7 @@ def handle_work_horse_killed(original: Wrapper, worker: Any, job: Any, *args: An
     with never_raise("killed"):
         # RQ passes no status for a work-horse that it had to kill itself, long past the job's timeout.
         status = kwargs.get("ret_val", args[1] if len(args) > 1 else 0)
-        if (execution := ending.of_worker(worker).of(job.id)) is not None:
+        if (execution := ending.execution_of(worker, job)) is not None:
             execution.overdue = status is None
     return original(worker, job, *args, **kwargs)
 
@@ -130,7 +129,7 @@ def handle_work_horse_killed(original: Wrapper, worker: Any, job: Any, *args: An
 def monitor_work_horse(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     execution = None
     with never_raise("monitor"):
-        execution = ending.of_worker(worker).of(job.id)
+        execution = ending.execution_of(worker, job)
         if execution is not None:
             execution.horse_pid = worker.horse_pid
     try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
@@ -50,11 +51,11 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
     finally:
         _is_performing.reset(performing)
         context.running.reset(before)
-        with never_raise("failed"):
-            if execution is not None and not execution.claim.is_written:
+        if execution is not None and not execution.claim.is_written:
+            with never_raise("failed"):
                 _record_unnoticed_ending(worker, job, execution, escaping, returned=returned)
-            if not worker.is_horse:
-                state.end(job.id)
+        if not worker.is_horse:
+            state.end(job.id)
 
 
 def _record_unnoticed_ending(
@@ -90,11 +91,12 @@ def prepare_for_execution(original: Wrapper, job: Any, *args: Any, **kwargs: Any
     `Job.perform` is not wrapped, as our frames would be in the traceback of every failed job.
     """
     answer = original(job, *args, **kwargs)
+    if snapshot.marks_of(job).start_recorded:
+        return answer
     with never_raise("started"):
-        if not snapshot.marks_of(job).start_recorded:
-            at_start, worker = snapshot.from_job(job), kwargs.get("worker_name", args[0] if args else None)
-            pipeline = kwargs.get("pipeline", args[1] if len(args) > 1 else None)
-            enqueue.after_execute(pipeline, lambda _: observers.started(at_start, None, worker or "unknown"))
+        at_start, worker = snapshot.from_job(job), kwargs.get("worker_name", args[0] if args else None)
+        pipeline = kwargs.get("pipeline", args[1] if len(args) > 1 else None)
+        enqueue.after_execute(pipeline, lambda _: observers.started(at_start, None, worker or "unknown"))
     return answer
 
 
@@ -107,7 +109,7 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
         if job.started_at is not None and job._status == JobStatus.STARTED:
             with never_raise("started"):
                 execution_id, at_start = closing.execution_id(worker, job), snapshot.from_job(job)
-                execution = ending.of_worker(worker).of(job.id)
+                execution = ending.execution_of(worker, job)
                 if execution is not None:
                     execution.started = at_start
                 if _is_performing.get():  # perform_job resets it; where it is not called, nothing would
@@ -115,12 +117,20 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
                 observers.started(at_start, execution_id, worker.name)
 
 
-@contextlib.contextmanager
-def enqueuer_context(job: Any) -> Iterator[None]:
-    """Bind the log context, actor and request id that the job carries from its enqueuer."""
+def enqueuer_context(job: Any) -> AbstractContextManager[None]:
+    """Binds the log context, actor and request id that the job carries from its enqueuer. Most carry none."""
+    if not snapshot.is_carrying(job):
+        return _NO_CONTEXT
     carried, actor, request_id = snapshot.context_of(job), snapshot.actor_of(job), snapshot.request_of(job)
     if not carried and actor is None and request_id is None:
-        yield
-        return
+        return _NO_CONTEXT
+    return _bound(carried, actor, request_id)
+
+
+_NO_CONTEXT = contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _bound(carried: Mapping[str, str], actor: context.Actor | None, request_id: str | None) -> Iterator[None]:
     with context.log_context(**carried), context.acting_as(actor), context.within_request(request_id):
         yield

@@ -17,7 +17,7 @@ from ...errors import SectionBusy
 from ...guard import never_raise
 from ...sections import put_back, store
 from ...sections.caller import token_of
-from ...sections.section import DECLARED, critical_section, release_leftovers
+from ...sections.section import DECLARED, critical_section, holds_any, release_leftovers
 from .. import ending, snapshot
 from ..descriptors import Wrapper
 from ..ending import ExecutionState
@@ -52,12 +52,12 @@ def performed(wrapped: Wrapper) -> Wrapper:
     """A wrapper of perform_job: releases what the job could not, as its timeout interrupted the release."""
 
     def wrapper(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
-        execution = ending.of_worker(worker).of(job.id)
+        execution = ending.execution_of(worker, job)
         try:
             return wrapped(original, worker, job, *args, **kwargs)
         finally:
-            with never_raise("section release"):
-                if execution is not None and execution.execution_id:
+            if holds_any() and execution is not None and execution.execution_id:
+                with never_raise("section release"):
                     release_leftovers(token_of(job.id, execution.execution_id))
 
     return wrapper
@@ -86,7 +86,7 @@ def failed(wrapped: Wrapper) -> Wrapper:
     """A wrapper of handle_job_failure: puts a busy job back, and releases what a killed work-horse has held."""
 
     def wrapper(original: Wrapper, worker: Any, job: Any, queue: Any, *args: Any, **kwargs: Any) -> Any:
-        execution, raised = ending.of_worker(worker).of(job.id), sys.exc_info()
+        execution, raised = ending.execution_of(worker, job), sys.exc_info()
         if _returns(raised) and worker._stopped_job_id != job.id:
             return put_back.put_back(worker, job, queue, raised[1], kwargs.get("execution"))  # type: ignore[arg-type]
         if isinstance(raised[1], SectionBusy) and raised[1].is_exhausted:
