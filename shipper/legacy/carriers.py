@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -31,7 +30,6 @@ _SOURCE_START = re.compile(r"\[(?:pod|container)/|[a-z0-9][a-z0-9.-]*-[a-z0-9]{1
 _DIGITS = frozenset("0123456789")
 
 
-@dataclass(slots=True)
 class Line:
     """A line without its carrier. `sent` has the carrier's captures of a time: `date`, `clock`, `zone`, …
 
@@ -39,15 +37,17 @@ class Line:
     stderr. `partial`: the next line of this source continues it.
     """
 
-    text: str
-    source: str = ""
-    stream: str = ""
+    source = ""
+    stream = ""
     host: str | None = None
     pid: int | None = None
     sent: Captures | None = None
     level: str | None = None
     logger: str | None = None
-    partial: bool = False
+    partial = False
+
+    def __init__(self, text: str) -> None:  # most lines have no carrier
+        self.text = text
 
 
 class Carriers:
@@ -151,17 +151,12 @@ def _decoded(text: str) -> Line | None:
         message += "\n" + stack
     name = _first(content, LOGGERS)
     level, pid, stream = _first(content, LEVELS), _first(content, PIDS), content.get("stream", "")
-    return Line(
-        message,
-        "",
-        stream if isinstance(stream, str) else "",
-        _text(_first(content, HOSTS)),
-        _integer(pid),
-        _sent(_first(content, TIMES)),
-        _text(level),
-        _text(name),
-        partial,
-    )
+    line = Line(message)
+    line.stream = stream if isinstance(stream, str) else ""
+    line.host, line.pid = _text(_first(content, HOSTS)), _integer(pid)
+    line.sent = _sent(_first(content, TIMES))
+    line.level, line.logger, line.partial = _text(level), _text(name), partial
+    return line
 
 
 def _first(content: dict[str, Any], names: tuple[str, ...]) -> Any:

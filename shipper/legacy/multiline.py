@@ -118,7 +118,8 @@ def whole_records(data: bytes) -> int:
     fallback = 0
     while end > 0 and (len(begins) <= INTERRUPTIONS or (len(latest) > 1 and len(begins) <= SOURCES_LINES)):
         start = data.rfind(b"\n", 0, end - 1) + 1
-        entry = _entry(start, data[start : end - 1], carriers)
+        raw = data[start : end - 1]
+        entry = _entry(start, raw, decoded(raw), carriers)
         source = entry.line.source + entry.line.stream
         if source not in latest and _is_exception(entry):
             exceptions.add(source)
@@ -133,7 +134,7 @@ def whole_records(data: bytes) -> int:
     cut = min(begins[0], *(start for source, start in latest.items() if source in exceptions), begins[0])
     for after, begin in pairwise(begins):
         if begin < cut and b"Traceback (most" in data[begin:after]:
-            last = _entry(0, data[begin:after].rstrip(b"\r\n").rpartition(b"\n")[2], carriers)
+            last = carriers.line(decoded(data[begin:after].rstrip(b"\r\n").rpartition(b"\n")[2]))
             cut = begin if last.text.startswith((" ", "\t")) else cut
     return cut
 
@@ -141,35 +142,61 @@ def whole_records(data: bytes) -> int:
 def _is_partial(data: bytes, start: int, carriers: Carriers) -> bool:
     """Whether the line before this offset is a piece of a longer one."""
     before = data[data.rfind(b"\n", 0, max(0, start - 1)) + 1 : max(0, start - 1)]
-    return (b" P" in before or b'"log"' in before) and _entry(0, before, carriers).line.partial
+    return (b" P" in before or b'"log"' in before) and carriers.line(decoded(before)).partial
 
 
 def _entries(data: bytes, carriers: Carriers) -> Iterator[Entry]:
     """The lines, without carriers; pieces that a container engine has made of long lines are joined."""
     pieces: dict[str, Entry] = {}
-    start = 0
-    for raw in data.removesuffix(b"\n").split(b"\n"):
-        for begin, part in _apart(raw):
-            entry = _entry(start + begin, part, carriers)
-            if not pieces and not entry.line.partial:
-                yield entry
-                continue
-            source = entry.line.source + entry.line.stream
-            if first := pieces.pop(source, None):
-                first.raw += b"\n" + entry.raw
-                first.line.text += entry.line.text
-                first.line.partial = entry.line.partial
-                entry = Entry(first.offset, first.raw, first.line, heads.parse(first.line.text))
-            if entry.line.partial:
-                pieces[source] = entry
-            else:
-                yield entry
-        start += len(raw) + 1
+    for offset, raw, text in _lines(data.removesuffix(b"\n")):
+        entry = _entry(offset, raw, text, carriers)
+        if not pieces and not entry.line.partial:
+            yield entry
+            continue
+        source = entry.line.source + entry.line.stream
+        if first := pieces.pop(source, None):
+            first.raw += b"\n" + entry.raw
+            first.line.text += entry.line.text
+            first.line.partial = entry.line.partial
+            entry = Entry(first.offset, first.raw, first.line, heads.parse(first.line.text))
+        if entry.line.partial:
+            pieces[source] = entry
+        else:
+            yield entry
     yield from pieces.values()
 
 
-def _entry(offset: int, raw: bytes, carriers: Carriers) -> Entry:
-    line = carriers.line(decoded(raw))
+def _lines(data: bytes) -> Iterator[tuple[int, bytes, str]]:
+    """(offset, bytes, text) of each line."""
+    start = 0
+    if (whole := _plain_text(data)) is not None:
+        for raw, text in zip(data.split(b"\n"), whole.split("\n"), strict=True):
+            yield start, raw, text
+            start += len(raw) + 1
+        return
+    for raw in data.split(b"\n"):
+        for begin, part in _apart(raw):
+            yield start + begin, part, decoded(part)
+        start += len(raw) + 1
+
+
+def _plain_text(data: bytes) -> str | None:
+    """The text of several lines that need not be looked at one by one, to decode them or take them apart."""
+    if any(odd in data for odd in _ODD):
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+_ODD = (BYTE_ORDER_MARK, b"\0", b"\r", b"\x1b", b"Time: ", b")0", b")1", b")2")  # for `decoded` and `_apart`
+
+
+def _entry(offset: int, raw: bytes, text: str, carriers: Carriers) -> Entry:
+    if head := heads.of_rq(text):
+        return Entry(offset, raw, Line(text), head)
+    line = carriers.line(text)
     text = line.text
     return Entry(offset, raw, line, {"body": text} if text[:1] in _UNSTAMPED else heads.parse(text))
 

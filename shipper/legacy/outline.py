@@ -56,6 +56,7 @@ class Outline:
     _day_first: bool | None = None
     _carriers: Carriers = field(default_factory=Carriers)
     _layout: tuple[bytes, int, bool] | None = None  # of the last line: the bytes before its clock, their number, dated?
+    _learned: bytes = b"\n"  # a line that begins so tells nothing new: the last line's beginning, to its clock
     _starts: dict[bytes, list[int]] = field(default_factory=dict)
     _ends: dict[bytes, list[int]] = field(default_factory=dict)
     _named: dict[bytes, int] = field(default_factory=dict)  # ids that are no UUIDs, and where they are named last
@@ -157,7 +158,7 @@ class Outline:
             data = data.replace(b"\0", b"\n")
         at = self.read_to
         for line in data.split(b"\n"):
-            if line and line[0] > 32:
+            if line and line[0] > 32 and not line.startswith(self._learned):
                 self._learn_line(line, at)
             at += len(line) + 1
         self.read_to += len(data)
@@ -169,8 +170,10 @@ class Outline:
             if line.startswith(prefix) and clock[2:3] == clock[5:6] == b":" and not clock[8:9].isalnum():
                 digits = clock[:2] + clock[3:5] + clock[6:8]
                 if len(digits) == 6 and digits.isdigit():
+                    self._learned = line[: size + 9] if len(clock) == 9 else b"\n"
                     self._pass(at, (int(clock[:2]), int(clock[3:5]), int(clock[6:8])), dated=dated)
                     return
+        self._learned = b"\n"
         found = self._carriers.line(line.decode("utf-8", "replace"))
         stamp = dates.chosen(found.sent, heads.parse(found.text))
         if "clock" not in stamp:

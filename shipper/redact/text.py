@@ -28,6 +28,8 @@ _DIGIT_RULES = ("card",)  # the last rules of the table
 # Rules for secrets without a name, which are long.
 _SHAPES = ("bearer", "basic", "aws", "jwt", "vendor")
 _SHAPES_LENGTH = 14
+_DIGIT = re.compile("[0-9]")
+_APART = bytes.maketrans(b"0123456789", b"\n" * 10)
 
 
 class TextRules:
@@ -41,10 +43,13 @@ class TextRules:
         unnamed = (*_SHAPES, *_DIGIT_RULES)
         self._names = _gates(hint for rule in rules if rule.name not in unnamed for hint in rule.hints)
         self._shapes = _gates(hint for rule in rules if rule.name in _SHAPES for hint in rule.hints)
+        self._needed = True  # False for parts of a text in which nothing can be found
         self._harmless: set[str] = set()
 
     def redacted(self, text: str) -> str:
         """The text with REDACTED in place of each secret."""
+        if not self._needed:
+            return text
         harmless = self._harmless
         if text in harmless or len(text) < SHORTEST:
             return text
@@ -66,8 +71,10 @@ class TextRules:
     def within(self, text: str) -> TextRules:
         """The same rules for parts of this text: words that are not in it are not looked for in each part again."""
         small, narrowed = text.lower(), copy.copy(self)
-        narrowed._names = _those_in(self._names, small)
-        narrowed._shapes = _those_in(self._shapes, small)
+        words = _between_digits(small)
+        narrowed._names = _those_in(self._names, small, words)
+        narrowed._shapes = _those_in(self._shapes, small, words)
+        narrowed._needed = bool(narrowed._names or narrowed._shapes or _DIGITS.search(text))
         return narrowed
 
     def findings(self, text: str) -> Iterator[str]:
@@ -140,8 +147,20 @@ def _gates(hints: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def _those_in(gates: Iterable[tuple[str, tuple[str, ...]]], small: str) -> list[tuple[str, tuple[str, ...]]]:
-    found = ((mark, tuple(hint for hint in hints if hint in small)) for mark, hints in gates)
+def _between_digits(small: str) -> str:
+    """What stands between the digits of a text, each once: it has the same words, and of a log is a small part."""
+    return b"\n".join(set(small.encode("utf-8", "surrogatepass").translate(_APART).split(b"\n"))).decode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def _those_in(
+    gates: Iterable[tuple[str, tuple[str, ...]]], small: str, words: str
+) -> list[tuple[str, tuple[str, ...]]]:
+    found = (
+        (mark, tuple(hint for hint in hints if hint in words or (_DIGIT.search(hint) and hint in small)))
+        for mark, hints in gates
+    )
     return [(mark, hints) for mark, hints in found if hints]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
@@ -25,7 +25,7 @@ from ...legacy.multiline import LogRecord
 from ...legacy.outline import Outline
 from ...legacy.pairing import OpenJobs
 from ...legacy.record import LEGACY, UNDATED, LogSource, ParsedLine, build
-from ...records import encode, index_name, record_id, shorten, timestamp
+from ...records import encode, index_name, record_id_of, shorten, timestamp
 from ...redact.text import TextRules
 from ...service import ServiceInfo
 from ...settings import Settings
@@ -46,7 +46,17 @@ class _File:
     source: LogSource
     file_id: str
     outline: Outline
-    carriers: Carriers
+    carriers: Carriers = field(default_factory=Carriers)
+    id_start: bytes = field(init=False)
+    """What the ids of its records are made of, as far as it is the same for all."""
+
+    def __post_init__(self) -> None:
+        self.id_start = f"{self.source.host}\0{self.file_id}\0".encode("utf-8", "surrogatepass")
+
+    def record_id(self, moment: datetime, offset: int, raw: bytes) -> str:
+        """The id of the record that stands there: that of the host, the file, the place and the text."""
+        text = raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
+        return record_id_of(moment, b"%b%d\0%b" % (self.id_start, offset, text))
 
 
 class LegacyReader:
@@ -74,7 +84,7 @@ class LegacyReader:
         """A record that became a dead letter, with the time that it had then."""
         outline = Outline(written_at, self._zone, newest=written_at)
         outline.learn([raw], offset)
-        return self._read(raw, offset, _File(LogSource(self._host, path, self._service), file_id, outline, Carriers()))
+        return self._read(raw, offset, _File(LogSource(self._host, path, self._service), file_id, outline))
 
     def _read(self, data: bytes, start: int, file: _File) -> Parsed:
         parsed, now = Parsed(size=len(data)), datetime.now(UTC)
@@ -92,7 +102,7 @@ class LegacyReader:
                     continue
                 if not earliest <= moment <= latest:
                     check_time(moment, self._settings, now)
-                identifier = record_id(moment, self._host, file_id, str(offset), raw.decode("utf-8", "replace"))
+                identifier = file.record_id(moment, offset, raw)
                 document = self._document(record, _redacted(rules, text), file, moment, is_dated, offset, identifier)
             except Exception as odd:  # whatever it is about this line, the others have nothing to do with it
                 parsed.dead_letters.append(
@@ -162,7 +172,7 @@ class LegacyReader:
             outline.learn(source.ahead(block), block.start)
             if known is None:
                 place = LogSource(self._host, name_of(source), self._service)
-                known = self._files[source] = _File(place, source.file_id(), outline, Carriers())
+                known = self._files[source] = _File(place, source.file_id(), outline)
             outline.newest, known.outline = known.outline.newest, outline
         return known
 
