@@ -90,12 +90,17 @@ def record_id(at: datetime, *parts: str) -> str:
     The same time and parts give the same id in every process, so an event that two processes record becomes one
     document. The time comes first because Elasticsearch looks up neighbouring ids fastest.
     """
-    return record_id_of(at, "\0".join(parts).encode("utf-8", "surrogatepass"))
+    return id_start(at) + id_end("\0".join(parts).encode("utf-8", "surrogatepass"))
 
 
-def record_id_of(at: datetime, parts: bytes) -> str:
-    """The same, of parts that are encoded and joined."""
-    return f"{milliseconds(at):012x}{hashlib.blake2b(parts, digest_size=10).hexdigest()}"
+def id_start(at: datetime) -> str:
+    """The time in a record's id."""
+    return f"{milliseconds(at):012x}"
+
+
+def id_end(parts: bytes) -> str:
+    """The hash in a record's id, of the parts with NULs between them."""
+    return hashlib.blake2b(parts, digest_size=10).hexdigest()
 
 
 SEALED_ACTION = "chain-sealed"

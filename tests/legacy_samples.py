@@ -84,7 +84,6 @@ def made(name: str) -> Iterator[Sample]:
     data, local, jobs, grammar = content(name), ZoneInfo(zone), OpenJobs(), Grammar()
     outline = Outline(dates.last_written(Path(name), datetime.fromisoformat(written)), local)
     outline.learn([data], 0)
-    named = outline.names_jobs()
     for record in multiline.records_in(data, Carriers()):
         first, text = record[0], _RULES.redacted(multiline.text_of(record))
         moment, is_dated = outline.moment(first.line.sent, first.head, first.offset)
@@ -95,7 +94,7 @@ def made(name: str) -> Iterator[Sample]:
 
         source = LogSource(HOST, name, {})
         alone = build(line(grammar.parse(text)), source, "")
-        one = line(grammar.parse(text, outline.names_later(first.offset) if named else None))
+        one = line(grammar.parse(text, outline, first.offset))
         paired = build(one, source, "")
         jobs.join(paired, one, (name, first.line.source), first.offset, outline)
         shown = multiline.raw_of(record).decode("utf-8", "backslashreplace")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from . import grok
 from .grok import Captures, Expression
+from .outline import Outline
 from .tables import tables
 
 # A text has to contain this for the pattern to match. Searching for it takes a tenth of the pattern's time.
@@ -38,16 +39,16 @@ class Grammar:
         definitions = grok.with_own_ids(job_ids)
         self._patterns = [(_NEEDED[name], one) for name, one in grok.compiled("RQ_LINE_", definitions).items()]
 
-    def parse(self, body: str, is_named: Callable[[str], bool] | None = None) -> Captures:
-        """What a line says, without its head. `is_named`: whether a later line of the file is about this job id."""
+    def parse(self, body: str, outline: Outline | None = None, offset: int = 0) -> Captures:
+        """What a line says, without its head. `outline`: the file's, where the line is at `offset`."""
         found: Captures = {}
         for needed, pattern in self._patterns:
             if needed in body and (matched := pattern.match(body)) is not None:
                 found = matched
                 break
-        if is_named is not None and not found.keys() & {"phrase", "notice", "job_id"}:
-            found = _named_job(body, is_named) or found
-        return found
+        if "phrase" in found or "notice" in found or "job_id" in found or outline is None or not outline.names_jobs():
+            return found
+        return _named_job(body, outline.names_later(offset)) or found
 
 
 def meaning(captures: Mapping[str, str]) -> Mapping[str, Any] | None:
@@ -79,9 +80,14 @@ def function_of(captures: Mapping[str, str]) -> str | None:
     if "task" in captures:
         task = captures["task"].strip().rstrip(",")
         name = task.partition("(")[0]
-        return (name if _FUNCTION.fullmatch(name) else task) or None
+        return (name if _is_function(name) else task) or None
     name, found, _ = captures.get("description", "").partition("(")
-    return name if found and _FUNCTION.fullmatch(name) else None
+    return name if found and _is_function(name) else None
+
+
+@lru_cache(maxsize=1000)
+def _is_function(name: str) -> bool:
+    return _FUNCTION.fullmatch(name) is not None
 
 
 def _named_job(body: str, is_named: Callable[[str], bool]) -> Captures | None:

@@ -24,14 +24,15 @@ JOBS_LIMIT = 300_000
 _HALF_DAY_H = 12
 _UUID = re.compile(rb" \(([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})\)")
 _OK = re.compile(rb"Job OK \(([^\r\n\"]+?)\)(?=[ \t]*(?:\\n)?(?:[\"\r\n]|\Z))")
-# Where one of these stands, the line is searched for the id of the job that it is about.
+# Where one of these stands, the line is searched for the id of the job that it is about. Most are UUIDs.
 _NAMING = (
     b": exception raised while executing", b" stopped by user, moving", b" for retry", b" has exceeded maximum retry",
     b" to FailedJobRegistry", b" Moved to FailedJobRegistry", b" failed (Work", b"ompleted job ", b"killed for job ",
     b" result is kept", b" result discarded", b" result will never",
 )  # fmt: skip
 _NAMED = re.compile(
-    rb"(?:[Jj]ob|cleanup:) ([^\r\n]{1,200}?)(\]?: exception raised while| stopped by user| to FailedJobRegistry \("
+    rb"(?:[Jj]ob|cleanup:) ([0-9a-fA-F-]{36}(?=[] :])|[^\r\n]{1,200}?)"
+    rb"(\]?: exception raised while| stopped by user| to FailedJobRegistry \("
     rb"| Moved to FailedJobRegistry| failed \(Work| has exceeded"
     rb"|: (?:enqueued|scheduled) for retry| in [\d:. days,]+s on"
     rb"|: retpid| result )"
@@ -61,6 +62,7 @@ class Outline:
     _ends: dict[bytes, list[int]] = field(default_factory=dict)
     _named: dict[bytes, int] = field(default_factory=dict)  # ids that are no UUIDs, and where they are named last
     _base: tuple[tuple[str | None, ...], datetime] | None = None  # the last line's time, to the second
+    _alone: tuple[str, datetime] | None = None  # the last line's clock and time, if it had nothing but a clock
     _same_day: tuple[int, int, date] | None = None  # the offsets between which lines without a date are of this day
     _hour: tuple[date, int, datetime] | None = None  # the last hour in the local zone, and its time in UTC
 
@@ -76,10 +78,14 @@ class Outline:
 
     def moment(self, sent: Captures | None, own: Captures, offset: int) -> tuple[datetime, bool]:
         """The time of a line, and whether the line says so. A line without a time has that of the line before."""
+        clock = own.get("clock") if len(own) == 2 and not sent else None  # alone, as RQ writes it
+        if clock is not None and self._alone is not None and self._alone[0] == clock:
+            return self._alone[1], True
         stamp = dates.chosen(sent, own)
         if "clock" in stamp or "epoch" in stamp:
             with suppress(ValueError, OverflowError, KeyError):  # the 30th of February
                 self.newest = self._moment(stamp, offset)
+                self._alone = (clock, self.newest) if clock is not None else None
                 return self.newest, True
         return self.newest or self.ends_at, False
 

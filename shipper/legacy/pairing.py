@@ -15,7 +15,7 @@ from ..records import Record, timestamp
 from . import dates, heads
 from .grok import Captures
 from .outline import Outline
-from .record import BAD_DURATION, NS_PER_S, ParsedLine, parse_span
+from .record import BAD_DURATION, NS_PER_S, ParsedLine, parse_span, written
 
 FORGET_AFTER = timedelta(days=1)  # for jobs without an end: the worker was killed, or the log is incomplete
 MAX_OPEN = 100_000  # open jobs, above which old ones are forgotten
@@ -70,7 +70,7 @@ class OpenJobs:
             job_id = opened.job_id
         if job_id is None:
             return
-        if line.job_event is not None or opened is not None:
+        if "job_id" not in captures:  # else it is there
             record.setdefault("messaging", {"system": "rq"}).setdefault("message", {"id": job_id})
         if event.get("action") == "job-started":
             self._begin(job_id, record, line, worker, offset, outline)
@@ -150,7 +150,7 @@ def _complete(record: Record, opened: _OpenJob, when: datetime) -> None:
         record.setdefault("code", opened.code)
     if when >= opened.at:
         duration = opened.took if opened.took is not None else when - opened.at
-        event["start"] = timestamp(opened.at)
+        event["start"] = written(opened.at)
         event["duration"] = (duration.days * 86_400 + duration.seconds) * NS_PER_S + duration.microseconds * 1000
     else:
         record["tags"].append(BAD_DURATION)  # the clock was set back

@@ -55,13 +55,13 @@ class ParsedLine:
         self.job_event = messages.meaning(self.captures)
 
 
-_when = lru_cache(maxsize=16)(timestamp)  # lines of the same second follow each other
+written = lru_cache(maxsize=16)(timestamp)  # lines of the same second follow each other
 
 
 def build(line: ParsedLine, source: LogSource, identifier: str) -> Record:  # noqa: C901, PLR0912 - field by field
     """The record of a line: `rq.job` if it is about a job's start or end, else `rq.app`."""
     captures, job_event = line.captures, line.job_event
-    when = _when(line.moment)
+    when = written(line.moment)
     tags = [LEGACY]
     if job_event is None and "notice" not in captures and "phrase" not in captures:
         tags.append(UNPARSED)
@@ -136,11 +136,7 @@ def parse_span(text: str) -> timedelta | None:
         return None
     days, hours, minutes, whole, fraction = match.groups()
     return timedelta(
-        days=int(days or 0),
-        hours=int(hours),
-        minutes=int(minutes),
-        seconds=int(whole),
-        microseconds=int((fraction or "").ljust(6, "0")),
+        int(days or 0), 3600 * int(hours) + 60 * int(minutes) + int(whole), int((fraction or "").ljust(6, "0"))
     )
 
 

@@ -20,6 +20,7 @@ from ..records import alias
 from ..settings import Settings
 from .bulk.retry import Stopped
 from .daemon import RETRY_TIMEOUT_S, SAVE_EVERY_S, Interval, Signals, opened, save, tune_process
+from .garbage import few_collections
 from .reader.legacy import LegacyImportReader, LegacyReader
 from .reader.ndjson import NdjsonReader, NdjsonReaderSince, Reader
 from .source.checkpoints import Registry
@@ -70,8 +71,9 @@ def run(
         pipeline.prepare()
         discovery.refresh()
         blocks = _in_turn(discovery, reader, signals, progress)
-        pipeline.ship(_saved(blocks, registry, discovery))
-        pipeline.finish()
+        with few_collections():
+            pipeline.ship(_saved(blocks, registry, discovery))
+            pipeline.finish()
     skipped = reader.skipped if isinstance(reader, LegacyReader | NdjsonReaderSince) else 0
     return Imported(pipeline.counts, skipped, signals.stop.is_set())
 

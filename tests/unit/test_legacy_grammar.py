@@ -136,6 +136,7 @@ def test_rqs_own_format_is_read_as_any_other() -> None:
                 assert found is not None
                 assert (found["clock"], found["body"]) == (heads.parse(line)["clock"], heads.parse(line)["body"])
                 assert not found.get("decoration", "").strip()
+                assert Carriers().line(line).text == line
 
 
 def test_what_a_phrase_means_is_said_for_every_phrase_of_an_ending() -> None:

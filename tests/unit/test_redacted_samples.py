@@ -51,6 +51,12 @@ def test_it_is_found_within_a_long_text_too(rules: TextRules, sample: str) -> No
     assert rules.redacted(f"{around}\n{text_of(sample)}") == f"{around}\n{expected_of(sample)}"
 
 
+@pytest.mark.parametrize("sample", SECRET)
+def test_it_is_found_by_the_rules_that_a_block_of_texts_needs(rules: TextRules, sample: str) -> None:
+    block = f"line 1 of a report\n{text_of(sample)}"
+    assert rules.within(block).redacted(text_of(sample)) == expected_of(sample)
+
+
 @pytest.mark.parametrize("text", HARMLESS)
 def test_what_only_looks_like_it_is_kept(rules: TextRules, text: str) -> None:
     assert rules.redacted(text) == text

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
@@ -25,7 +26,7 @@ from ...legacy.multiline import LogRecord
 from ...legacy.outline import Outline
 from ...legacy.pairing import OpenJobs
 from ...legacy.record import LEGACY, UNDATED, LogSource, ParsedLine, build
-from ...records import encode, index_name, record_id_of, shorten, timestamp
+from ...records import encode, id_end, id_start, index_name, shorten, timestamp
 from ...redact.text import TextRules
 from ...service import ServiceInfo
 from ...settings import Settings
@@ -38,6 +39,8 @@ from .state_store import StateStore
 # (ingest.grok.watchdog.max_execution_time), which a busy one needs for a megabyte.
 _READ_LIMIT = 131_072
 
+_id_start = lru_cache(maxsize=16)(id_start)  # lines of the same second follow each other
+
 
 @dataclass(slots=True)
 class _File:
@@ -48,7 +51,7 @@ class _File:
     outline: Outline
     carriers: Carriers = field(default_factory=Carriers)
     id_start: bytes = field(init=False)
-    """What the ids of its records are made of, as far as it is the same for all."""
+    """What the hash in its records' ids is made of, as far as it is the same for all."""
 
     def __post_init__(self) -> None:
         self.id_start = f"{self.source.host}\0{self.file_id}\0".encode("utf-8", "surrogatepass")
@@ -56,7 +59,7 @@ class _File:
     def record_id(self, moment: datetime, offset: int, raw: bytes) -> str:
         """The id of the record that stands there: that of the host, the file, the place and the text."""
         text = raw if raw.isascii() else raw.decode("utf-8", "replace").encode()
-        return record_id_of(moment, b"%b%d\0%b" % (self.id_start, offset, text))
+        return _id_start(moment) + id_end(b"%b%d\0%b" % (self.id_start, offset, text))
 
 
 class LegacyReader:
@@ -73,7 +76,7 @@ class LegacyReader:
         self._service = ServiceInfo.here(settings).service
         self._rules = TextRules(name for name in settings.redact if ":" not in name)
         self._files: WeakKeyDictionary[Source, _File] = WeakKeyDictionary()
-        self._indices: dict[tuple[str, int], bytes] = {}  # by dataset and day
+        self._actions: dict[tuple[str, int], bytes] = {}  # their beginnings by dataset and day
 
     def read(self, block: Block) -> Parsed:
         if block.too_long:
@@ -154,13 +157,11 @@ class LegacyReader:
 
     def _created(self, dataset: str, moment: datetime, identifier: str, source: bytes, more: bytes = b"") -> Document:
         key = dataset, moment.toordinal()
-        index = self._indices.get(key)
-        if index is None:
-            index = self._indices[key] = index_name(
-                dataset, moment, self._settings.namespace, self._settings.index_period
-            ).encode()
-        action = b'{"create":{"_index":"%b","_id":"%b"%b}}' % (index, identifier.encode(), more)
-        return Document(action, source, moment)
+        start = self._actions.get(key)
+        if start is None:
+            index = index_name(dataset, moment, self._settings.namespace, self._settings.index_period)
+            start = self._actions[key] = b'{"create":{"_index":"%b","_id":"' % index.encode()
+        return Document(b'%b%b"%b}}' % (start, identifier.encode(), more), source, moment)
 
     def _file(self, block: Block) -> _File:
         """What is known of the block's file, which is read ahead to its end where that was not done yet."""
@@ -213,7 +214,7 @@ class LegacyImportReader(LegacyReader):
         identifier: str,
     ) -> Document:
         first, outline = record[0].line, file.outline
-        captures = self._grammar.parse(text, outline.names_later(offset) if outline.names_jobs() else None)
+        captures = self._grammar.parse(text, outline, offset)
         head = record[0].head
         if len(head) > 2 or "clock" not in head:  # more than a clock and the text
             captures = {**head, **captures}
