@@ -26,7 +26,7 @@ PIDS = ("_PID", "process", "pid")
 STACKS = ("exc_info", "exception", "exc_text", "stack_trace", "error.stack_trace")
 
 SOURCES_LIMIT = 100  # prefixes that are remembered for a file
-_SOURCE_START = re.compile(r"\[(?:pod|container)/|[a-z0-9][a-z0-9.-]*-[a-z0-9]{1,10} [a-z0-9]")
+_SOURCE_START = re.compile(r"\[(?:pod|container)/|[a-z0-9][a-z0-9.-]*-[a-z0-9]{1,10} [a-z0-9][a-z0-9-]* ")
 _DIGITS = frozenset("0123456789")
 
 
@@ -94,7 +94,7 @@ def _candidates(text: str) -> Iterator[Expression]:  # noqa: C901 - a table
                 yield patterns["CONTAINER"]
                 yield patterns["TIMESTAMPS"]
                 yield patterns["ISO"]
-            else:
+            elif text[19:20] != ",":  # Python's milliseconds
                 yield patterns["JOURNAL"]
         elif text[10:11] == ".":
             yield patterns["JOURNAL_UNIX"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 
 from . import grok
 from .grok import Captures
@@ -78,18 +79,21 @@ def log_level(name: str) -> str | None:
 
 def _name_level_and_logger(found: Captures) -> None:
     """Set `level` and `logger` from the words before and after the time."""
-    words = _WORD.findall(found.pop("before", "")) if "before" in found else []
-    if "after" in found:
-        words += _WORD.findall(found.pop("after"))
-    if "decoration" in found:
-        decoration = found.pop("decoration")
-        if not decoration.isspace():
-            words += _WORD.findall(decoration)
-    for word in words:
+    around = f"{found.pop('before', '')} {found.pop('after', '')} {found.pop('decoration', '')}"
+    if not around.isspace():
+        for name, word in _level_and_logger(around):
+            found.setdefault(name, word)
+
+
+@lru_cache(maxsize=1000)  # most lines of a file have the same
+def _level_and_logger(around: str) -> Sequence[tuple[str, str]]:
+    named = []
+    for word in _WORD.findall(around):
         if word.upper() in tables()["levels"] and not word.isdigit():
-            found.setdefault("level", word)
+            named.append(("level", word))
         elif _LOGGER.match(word) and not word.endswith(".py"):
-            found.setdefault("logger", word)
+            named.append(("logger", word))
+    return named
 
 
 @cache
