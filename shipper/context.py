@@ -180,13 +180,16 @@ def current() -> Mapping[str, str]:
         return fields
     if web_request is not None and web_request.trace_id is not None:
         return {**fields, "trace_id": web_request.trace_id}
-    if span := _opentelemetry_span():
+    if _OPENTELEMETRY in sys.modules and (span := _opentelemetry_span()):
         return {**fields, **span}
     return {**fields, "trace_id": web_request.generated_trace_id} if web_request is not None else fields
 
 
+_OPENTELEMETRY = "opentelemetry.trace"
+
+
 def _opentelemetry_span() -> dict[str, str]:
-    api = sys.modules.get("opentelemetry.trace")  # never imported here, only used if the application has it
+    api = sys.modules.get(_OPENTELEMETRY)  # never imported here, only used if the application has it
     span = api.get_current_span().get_span_context() if api is not None else None
     if span is None or not span.is_valid:
         return {}
@@ -208,7 +211,7 @@ class CapturedContext:
         web_request = request.get()
         has_trace = "trace_id" in _current.get() or (web_request is not None and web_request.trace_id is not None)
         if not has_trace and (span := _opentelemetry_span()):  # the span may have ended at the later call
-            self._values.append((_current, MappingProxyType({**_current.get(), **span})))
+            self._values.append((_current, {**_current.get(), **span}))
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -240,7 +243,7 @@ def log_context(**fields: object) -> Iterator[None]:
     for name, value in fields.items():
         if value is None:
             kept.pop(name, None)
-    before = _current.set(MappingProxyType(kept))
+    before = _current.set(kept)
     try:
         yield
     finally:
@@ -253,7 +256,8 @@ def fields_of(context: Mapping[str, str]) -> dict[str, Any]:
     labels = {}
     for name, value in context.items():
         if place := _PLACES.get(name):
-            fields.setdefault(place[0], {})[place[1]] = value
+            kind, key = place
+            fields[kind] = {key: value}
         else:
             labels[name.replace("\0", "\\0")] = value  # Elasticsearch refuses a NUL in a flattened field's key
     if labels:

@@ -12,8 +12,10 @@ Field names are ECS (https://www.elastic.co/docs/reference/ecs); where ECS has n
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -70,6 +72,18 @@ def timestamp(at: datetime) -> str:
     if at.microsecond:
         return at.isoformat()[:26] + "Z"  # six times as fast as strftime, but omits zero microseconds
     return at.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def now() -> tuple[str, int]:
+    """(the timestamp, the milliseconds since 1970) of now, at half the cost of a datetime's."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_second(seconds)}{nanoseconds // 1000:06d}Z", seconds * 1000 + nanoseconds // 1_000_000
+
+
+@lru_cache(maxsize=2)
+def _second(since_1970: int) -> str:
+    """How the timestamps of this second begin: `2026-11-21T03:17:32.`"""
+    return f"{datetime.fromtimestamp(since_1970, UTC):%Y-%m-%dT%H:%M:%S}."
 
 
 def parse_timestamp(text: str) -> datetime:

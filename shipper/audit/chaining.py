@@ -138,15 +138,19 @@ class Chain:
     def _append(self, descriptor: int, before: _HeadFile, record: Record, *, is_seal: bool) -> bool:
         head = chain.link(record, before.head, self._keys.current, self._seals.signer() if is_seal else None)
         line = encode(record)
-        sealed = (head.sequence, record["audit"]["seal"]["uptime_ms"]) if is_seal else (before.sealed, before.sealed_ms)
-        after = _HeadFile(head, before.head.hash, self._boot, False, self._key_id, *sealed)
-        announced = _write(descriptor, after, pending=True)
+        sealed, sealed_ms = before.sealed, before.sealed_ms
+        if is_seal:
+            sealed, sealed_ms = head.sequence, record["audit"]["seal"]["uptime_ms"]
+        after = _HeadFile(head, before.head.hash, self._boot, False, self._key_id, sealed, sealed_ms)
+        content = _content(after)
+        os.pwrite(descriptor, _PENDING + content, 0)
         if self._sink.append(line):
             os.pwrite(descriptor, _SETTLED, 0)
-            self._written = (_SETTLED + announced[len(_SETTLED) :], after)
+            self._written = (_SETTLED + content, after)
             return True
         # A part of the line may be in the log; readers recognise it as torn.
-        _write(descriptor, before._replace(previous=before.head.hash, boot=self._boot))
+        taken_back = before._replace(previous=before.head.hash, boot=self._boot)
+        os.pwrite(descriptor, _SETTLED + _content(taken_back), 0)
         return False
 
     def _reset_after_fork(self) -> None:
@@ -222,7 +226,8 @@ def _parsed(content: bytes) -> _HeadFile | None:
         return None
 
 
-def _write(descriptor: int, stored: _HeadFile, *, pending: bool = False) -> bytes:
+def _content(stored: _HeadFile) -> bytes:
+    """The head's file without its start, which is _PENDING or _SETTLED."""
     (identifier, sequence, hashed), previous, boot, _, key, sealed, sealed_ms = stored
     fields = {
         "version": 1,
@@ -235,10 +240,7 @@ def _write(descriptor: int, stored: _HeadFile, *, pending: bool = False) -> byte
         "sealed": sealed,
         "sealed_ms": sealed_ms,
     }
-    start = _PENDING if pending else _SETTLED
-    content = (start + orjson.dumps(fields)[1:]).ljust(HEAD_BYTES - 1) + b"\n"
-    os.pwrite(descriptor, content, 0)
-    return content
+    return orjson.dumps(fields)[1:].ljust(HEAD_BYTES - len(_SETTLED) - 1) + b"\n"
 
 
 # How a head begins. Of one length, so that `pending` can be cleared by overwriting only this.

@@ -11,16 +11,15 @@ import getpass
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import context
-from ..context import Actor
+from ..context import Actor, RunningJob
 from ..errors import AuditError
-from ..records import Record, begin, encode, milliseconds, shorten, timestamp
+from ..records import Record, begin, encode, now, shorten
 from ..redact import TEXT_LIMIT, Redactor
 from ..service import ServiceInfo
 from ..settings import Settings
@@ -39,14 +38,6 @@ LOGIN_ID = Path("/proc/self/loginuid")
 NO_LOGIN = 2**32 - 1  # loginuid of a process that does not belong to a login session
 
 _PAIR_LENGTH = 2
-
-
-class Resource(NamedTuple):
-    """What was acted on. `type` is the application's name for it, such as `customer`."""
-
-    type: str | None
-    id: str | None = None
-    name: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,21 +146,20 @@ class Trail:
 
     def record(self, event: Event) -> Record:
         """The record of an event, before it is appended to the chain."""
-        now = datetime.now(UTC)
+        stamp, since_1970_ms = now()
         service = self._service()
         job, request = context.running.get(), context.request.get()
         fields = context.fields_of(context.current())
-        who, kind, requester, tags = self._actor(event, fields)
+        who, actor, tags = self._actor(event, fields, job)
         resource = _resource(event.resource)
         outcome = event.outcome if event.outcome in OUTCOMES else "unknown"
         changes, cut = _changes(event.changes, self._redactor)
         if cut:
             tags.append(CUT_TAG)
         tags += event.tags
-        stamp = timestamp(now)
         record = begin(
             stamp,
-            f"{milliseconds(now):012x}{os.urandom(10).hex()}",
+            f"{since_1970_ms:012x}{os.urandom(10).hex()}",
             DATASET,
             {
                 "kind": "event",
@@ -183,9 +173,7 @@ class Trail:
         record["service"] = service.service_of(job.queue if job else None)
         record["host"] = service.host
         record["process"] = {"pid": service.pid}
-        record["audit"] = audit = {"actor": {"type": kind}}
-        if requester is not None:
-            audit["actor"]["requester"] = requester
+        record["audit"] = audit = {"actor": actor}
         if job is not None:
             record |= context.job_fields(job)
         if event.more:
@@ -197,7 +185,8 @@ class Trail:
         for name, value in fields.items():
             record.setdefault(name, value)
         _put_user(record, who, event.target)
-        _put_resource(record, resource)
+        if resource:
+            audit["resource"] = resource
         if changes:
             audit["changes"] = changes
         _put_request(record, request)
@@ -208,21 +197,22 @@ class Trail:
             record["tags"] = tags
         return record
 
-    def _actor(self, event: Event, fields: Mapping[str, Any]) -> tuple[Actor | None, str, str | None, list[str]]:
-        """(the actor, `audit.actor.type`, `audit.actor.requester`, tags)."""
+    def _actor(
+        self, event: Event, fields: Mapping[str, Any], job: RunningJob | None
+    ) -> tuple[Actor | None, dict[str, str], list[str]]:
+        """(the actor, `audit.actor`, tags)."""
         who = event.actor or context.current_actor()
-        user_id = fields.get("user", {}).get("id")
-        if who is None and user_id is not None:
-            who = Actor("user", user_id)
-        if event.actor is None and context.running.get() is not None:
-            return who, "job", who.type if who else None, []
+        if who is None and "user" in fields:
+            who = Actor("user", fields["user"]["id"])
+        if event.actor is None and job is not None:
+            return who, {"type": "job", "requester": who.type} if who else {"type": "job"}, []
         if who is None and self._settings.actor:
             who = Actor("operator", self._settings.actor)
         if who is None and event.operator and context.request.get() is None:
             who = Actor("operator", login_name())
         if who is None:
-            return None, "system", None, [NO_ACTOR_TAG]
-        return who, who.type, None, []
+            return None, {"type": "system"}, [NO_ACTOR_TAG]
+        return who, {"type": who.type}, []
 
     def _service(self) -> ServiceInfo:
         if self._cached_service.pid != os.getpid():
@@ -243,16 +233,30 @@ def login_name() -> str:
     return account_name(number)
 
 
-def _resource(given: Any) -> Resource:
-    """`"customer:42"`, `("customer", 42)`, `("customer", 42, "Ann")`, or a mapping with type, id and name."""
+def _resource(given: Any) -> dict[str, str]:
+    """What was acted on, by type (the application's name for it, such as `customer`), id and name, as far as given.
+
+    `"customer:42"`, `("customer", 42)`, `("customer", 42, "Ann")`, or a mapping with type, id and name.
+    """
     if given is None:
-        return Resource(None)
-    if isinstance(given, Mapping):
-        return Resource(*(_clean(given.get(name)) for name in Resource._fields))
+        return {}
     if isinstance(given, tuple | list):
-        return Resource(*[_clean(part) for part in given[:3]] or [None])
+        return _resource_of(*map(_clean, given[:3]))
+    if type(given) is not str and isinstance(given, Mapping):
+        return _resource_of(*(_clean(given.get(name)) for name in ("type", "id", "name")))
     kind, colon, identifier = str(_clean(given)).partition(":")
-    return Resource(kind, identifier) if colon else Resource(None, kind)
+    return _resource_of(kind, identifier) if colon else _resource_of(None, kind)
+
+
+def _resource_of(kind: str | None = None, identifier: str | None = None, name: str | None = None) -> dict[str, str]:
+    fields = {}
+    if kind:
+        fields["type"] = kind
+    if identifier:
+        fields["id"] = identifier
+    if name:
+        fields["name"] = name
+    return fields
 
 
 def _changes(given: Any, redactor: Redactor) -> tuple[dict[str, Any], bool]:
@@ -262,15 +266,13 @@ def _changes(given: Any, redactor: Redactor) -> tuple[dict[str, Any], bool]:
     """
     if given is None:
         return {}, False
-    if not isinstance(given, Mapping):
+    if type(given) is not dict and not isinstance(given, Mapping):
         given = {"value": given}
-    parts: dict[str, Mapping[Any, Any]]
+    parts: Mapping[str, Mapping[Any, Any]]
     if ("before" in given or "after" in given) and _are_sides(given):
-        parts = dict(given)
-    elif _are_pairs(given.values()):
-        parts = {"before": {k: v[0] for k, v in given.items()}, "after": {k: v[1] for k, v in given.items()}}
+        parts = given
     else:
-        parts = {"after": given}
+        parts = _sides_of_pairs(given) or {"after": given}
     shown, cut = {}, False
     for name, values in parts.items():
         if values:
@@ -283,39 +285,34 @@ def _are_sides(given: Mapping[Any, Any]) -> bool:
     return set(given) <= {"before", "after"} and all(isinstance(part, Mapping) for part in given.values())
 
 
-def _are_pairs(values: Iterable[Any]) -> bool:
-    for value in values:  # noqa: SIM110 - a generator takes four times as long
+def _sides_of_pairs(given: Mapping[Any, Any]) -> dict[str, dict[Any, Any]] | None:
+    """`{field: (before, after)}` as `{"before": {…}, "after": {…}}`; None if a value is no pair."""
+    before, after = {}, {}
+    for name, value in given.items():
         if not isinstance(value, tuple) or len(value) != _PAIR_LENGTH:
-            return False
-    return True
+            return None
+        before[name], after[name] = value
+    return {"before": before, "after": after}
 
 
 def _put_user(record: Record, who: Actor | None, target: object) -> None:
     user: dict[str, Any] = {}
     if who is not None:
-        if who.id:
-            user["id"] = _clean(who.id)
-        if who.name:
-            user["name"] = _clean(who.name)
-        if who.roles:
-            user["roles"] = [_clean(role) for role in who.roles]
-        if who.effective_id is not None:
-            user["effective"] = {"id": _clean(who.effective_id)}
+        _, identifier, name, roles, effective_id = who
+        if identifier:
+            user["id"] = _clean(identifier)
+        if name:
+            user["name"] = _clean(name)
+        if roles:
+            user["roles"] = list(map(_clean, roles))
+        if effective_id is not None:
+            user["effective"] = {"id": _clean(effective_id)}
     if target is not None:
         user["target"] = {"id": _clean(target)}
     if user:
         record["user"] = user
     else:
         record.pop("user", None)
-
-
-def _put_resource(record: Record, resource: Resource) -> None:
-    fields = {name: value for name, value in zip(_RESOURCE, resource, strict=True) if value}
-    if fields:
-        record["audit"]["resource"] = fields
-
-
-_RESOURCE = Resource._fields
 
 
 def _put_request(record: Record, request: context.Request | None) -> None:
@@ -357,15 +354,20 @@ def _redact_texts(record: Record, redactor: Redactor) -> None:
 
 def _sentence(record: Record, who: Actor | None, outcome: str) -> str:
     """The default message: `ann: address-changed customer 42 (denied)`."""
-    actor = record["audit"]["actor"]["type"]
+    audit = record["audit"]
+    actor = audit["actor"]["type"]
     name = (who.name or who.id) if who else None
     if actor == "job":
         function = record.get("code", {}).get("function", {}).get("name", "a job")
         name = f"{function} for {name}" if name else function
-    resource = record["audit"].get("resource", {})
-    parts = (record["event"]["action"], resource.get("type"), resource.get("name") or resource.get("id"))
-    suffix = f" ({outcome})" if outcome in ("denied", "failure") else ""
-    return shorten(f"{_clean(name) or actor}: {' '.join(filter(None, parts))}{suffix}", TEXT_LIMIT)
+    text = f"{_clean(name) or actor}: {record['event']['action']}"
+    if resource := audit.get("resource"):
+        for part in (resource.get("type"), resource.get("name") or resource.get("id")):
+            if part:
+                text += f" {part}"
+    if outcome in ("denied", "failure"):
+        text += f" ({outcome})"
+    return shorten(text, TEXT_LIMIT)
 
 
 def _clean(value: object) -> str | None:

@@ -76,9 +76,10 @@ class Redactor:
         if len(text) > LENGTH_LIMIT:
             half = LENGTH_LIMIT // 2
             text = f"{text[:half]}\n… {len(text) - LENGTH_LIMIT} characters left out …\n{text[-half:]}"
-        replaced: Any = self._text.redacted(text)
-        if self._function_names:
-            replaced = self.replaced(name, replaced)
+        text = self._text.redacted(text)
+        if not self._function_names:
+            return text
+        replaced = self.replaced(name, text)
         return replaced if isinstance(replaced, str) else str(replaced)
 
     def findings(self, text: str) -> list[str]:
@@ -120,13 +121,14 @@ class Redactor:
 
     def replaced(self, name: str, value: Any) -> Any:
         """The value, or what to write instead of it."""
-        if name and self.is_secret(name):
+        if name and self._cache.get(name, True) and self.is_secret(name):  # nearly all are known to be harmless
             return REDACTED
-        for function in self._load_functions() if self._function_names else ():
-            try:
-                value = function(name, value)
-            except Exception:  # a redacting function that fails has to redact
-                return REDACTED
+        if self._function_names:
+            for function in self._load_functions():
+                try:
+                    value = function(name, value)
+                except Exception:  # a redacting function that fails has to redact
+                    return REDACTED
         return value
 
     def _load_functions(self) -> list[RedactFunction]:
@@ -138,11 +140,10 @@ class Redactor:
 class _Walk:
     """Converts the values of one record. Counts them against BUDGET; `cut` says whether something was left out."""
 
+    cut = redacted = False
+
     def __init__(self, redactor: Redactor, budget: int = BUDGET, text_limit: int = TEXT_LIMIT) -> None:
-        self._redactor, self._search = redactor, redactor.searched
-        self._left = budget
-        self._text_limit, self._searched_limit = text_limit, 4 * text_limit
-        self.cut = self.redacted = False
+        self._redactor, self._left, self._text_limit = redactor, budget, text_limit
 
     def spent(self) -> bool:
         if self._left <= 0:
@@ -192,7 +193,8 @@ class _Walk:
         )
         shown = {}
         for key, item in values.items():
-            if self.spent():
+            if self._left <= 0:
+                self.cut = True
                 break
             text = _key(key)
             name = text if type(key) is str else _name(key)
@@ -212,9 +214,9 @@ class _Walk:
         return value if shown == str(value) and -(2**63) <= value < 2**63 else shown
 
     def _text(self, value: str) -> str:
-        # More than is shown: half a secret at the cut would look like nothing.
-        given = value if len(value) <= self._searched_limit else value[: self._searched_limit]
-        value = self._search(given)
+        if len(value) > 4 * self._text_limit:  # more than is shown: half a secret at the cut would look like nothing
+            value = value[: 4 * self._text_limit]
+        given, value = value, self._redactor.searched(value)
         if value is not given:
             self.redacted = True
         if len(value) > self._text_limit:
