@@ -5,8 +5,7 @@
 The same records are written again and again, as the server keeps none (null_server.py). While the shipper runs, its
 CPU time and how many records have arrived are noted side by side, so that what a record takes is known at each
 moment, and its start, or the opening of files, is no part of it. The many records are also what memory is measured
-with: nothing large is held here, as a process begins with the largest size of the one that started it (getrusage(2),
-ru_maxrss).
+with.
 
 Each file is read once before it is shipped: to a virtual machine the first reading of a page may cost several times
 the second, which would be taken for the shipper's.
@@ -26,7 +25,7 @@ from itertools import islice
 from pathlib import Path
 
 from .promises import Promise, show
-from .shipping import MOST_MIB, NullServer, cpu_of, once, write_records
+from .shipping import MOST_MIB, NullServer, cpu_of, once, peak_memory_of, write_records
 
 FEW, MANY, MOST = 100_000, 4_500_000, 10_000_000  # records; 4.5 million are 5 GB
 STRETCH = 1_000_000  # records whose cost is compared: those after the first FEW, and the last ones
@@ -46,15 +45,15 @@ class Run:
         self._cpu_s: list[float] = []
         server.begin()
         process = subprocess.Popen(command, env={**os.environ, "SHIPPER_STATES": "false"}, stderr=subprocess.DEVNULL)
-        gone = 0
+        self.memory = gone = 0
         while not gone:
+            self.memory = max(self.memory, peak_memory_of(process.pid))
             self._arrived.append(server.count)
             self._cpu_s.append(cpu_of(process.pid))
             time.sleep(LOOK_S)
-            gone, status, used = os.wait4(process.pid, os.WNOHANG)
+            gone, status, _ = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
         self.count = server.count
-        self.memory = used.ru_maxrss << 10
 
     def cost_us(self, begin: int, end: int) -> float:
         """CPU of a record, of those between these two, in microseconds."""

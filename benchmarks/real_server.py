@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,7 @@ MOST_CPU = 0.06  # of Elasticsearch's
 MOST_OF_A_STATE = 0.6  # of a record's CPU in Elasticsearch
 NAMESPACE = "bare0"
 ROUNDS = 6
+CONFLICT = b"version_conflict_engine_exception"
 
 
 def requests_of_ours(file: Path, folder: Path) -> list[bytes]:
@@ -86,9 +88,11 @@ def _post(port: int, requests: list[bytes]) -> None:
     """Post them one after the other."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     for body in requests:
-        connection.request("POST", "/_bulk?filter_path=errors", body, {"content-type": "application/x-ndjson"})
+        asked = "/_bulk?filter_path=errors,items.*.error.type"
+        connection.request("POST", asked, body, {"content-type": "application/x-ndjson"})
         answer = connection.getresponse().read()
-        if answer != b'{"errors":false}':
+        # Of two requests under way the later state of a job may come first, and the earlier one is refused, as ours is.
+        if answer != b'{"errors":false}' and {*re.findall(rb'"type":"([^"]*)"', answer)} != {CONFLICT}:
             raise RuntimeError(f"the bare loader was refused: {answer[:200]!r}")
     connection.close()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -163,7 +164,9 @@ def run(peer: Peer, count: int, server: NullServer) -> Used:
     process = subprocess.Popen(
         peer.command, env={**os.environ, **peer.environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    memory = 0
     while (taken := time.monotonic() - started) < LIMIT_S:
+        memory = max(memory, peak_memory_of(process.pid))
         gone, status, used = os.wait4(process.pid, os.WNOHANG)
         if not gone and not peer.ends and taken > SETTLE_S and server.count >= count:
             process.kill()
@@ -176,7 +179,7 @@ def run(peer: Peer, count: int, server: NullServer) -> Used:
         process.kill()
     if server.count < count:
         raise RuntimeError(f"{peer.name} sent only {server.count} of {count} records")
-    return Used(used.ru_utime + used.ru_stime, server.took_s, used.ru_maxrss << 10)
+    return Used(used.ru_utime + used.ru_stime, server.took_s, memory)
 
 
 def measure(make: Callable[[str, Path], Peer], files: Sequence[Path], count: int, server: NullServer) -> Figure:
@@ -277,6 +280,19 @@ def cpu_of(pid: int) -> float:
     """User and system time of a process and all its threads (proc(5), stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def peak_memory_of(pid: int) -> int:
+    """The largest resident memory of a process so far, in bytes; 0 if it has ended (proc(5), VmHWM).
+
+    Not getrusage(2)'s: there a process begins with the size of the one that started it.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) << 10 if found else 0
 
 
 def main(count: int = 300_000, report: dict[str, Any] | None = None) -> list[Promise]:

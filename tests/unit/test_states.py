@@ -67,13 +67,16 @@ def test_where_there_is_no_room_the_oldest_go_but_for_those_that_just_went(
 ) -> None:
     size = len(state("a", 1).body)
     monkeypatch.setattr(states, "HELD_LIMIT", 3 * size)
+    monkeypatch.setattr(states, "BODY_LIMIT", 2 * size)
     window = StateWindow(store, Clock())
-    for job in "abcd":
+    for job in "abc":
         state_store.put(store, state(job, 1))
-    assert sent(window) == [(1, False)]  # of a
+    assert sent(window) == []
+    state_store.put(store, state("d", 1))
+    assert sent(window) == [(2, False)]  # a and b: a whole request
     for job in "aef":
         state_store.put(store, state(job, 2))
-    assert sent(window) == [(3, False)]  # b, c and d: one of a was just sent
+    assert sent(window) == [(2, False)]  # c and d: one of a was just sent
     held, _ = store.take(True, 0)
     assert [name in held for name in (b'"a"', b'"e"', b'"f"')] == [True, True, True]
 

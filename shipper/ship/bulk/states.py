@@ -47,8 +47,8 @@ class StateBatch:
 class StateWindow:
     """Says when the states that a reader holds are sent: at most one of each job in an interval.
 
-    In a backlog there is room for no more before the interval is over. Then the oldest are sent, but for those of jobs
-    of which one was sent within the interval.
+    In a backlog there is room for no more before the interval is over. Then a request's worth of the oldest are sent,
+    but for those of jobs of which one was sent within the interval.
     """
 
     def __init__(self, store: StateStore | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -67,8 +67,8 @@ class StateWindow:
         now = self._clock()
         if over := everything or now - self._begun >= INTERVAL_S:
             self._begun = now
-        leave = 0 if over else HELD_LIMIT
-        while size > leave:
-            states, count = self._store.take(over, max(leave, size - BODY_LIMIT))
+        limit = 0 if over else HELD_LIMIT
+        while size > limit:
+            states, count = self._store.take(over, max(0, size - BODY_LIMIT))
             size, over = self._store.size(), False
             yield StateBatch(states, count, is_last=not size)

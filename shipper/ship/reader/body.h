@@ -1,6 +1,7 @@
-/* What is sent: a buffer whose memory is used again for the next one.
+/* What is sent: a buffer whose memory is used again for the next one, if it is large.
  *
- * Blocks of megabytes of ever other sizes leave holes in malloc's memory: the process held five times what it used. */
+ * Blocks of megabytes of ever other sizes leave holes in malloc's memory: the process held five times what it used.
+ * Small ones, of which a request may have thousands, give back what they did not need. */
 #ifndef SHIPPER_BODY_H
 #define SHIPPER_BODY_H
 
@@ -14,7 +15,7 @@ typedef struct {
     Py_ssize_t size;
 } Body;
 
-enum { SPARE_LIMIT = 4 };
+enum { SPARE_LIMIT = 4, SMALL = 1 << 20 };
 static struct { char *memory; size_t room; } spare[SPARE_LIMIT]; /* touched with the interpreter's lock alone */
 
 /* A Body with room for so many bytes, without any. NULL with an exception set. */
@@ -24,13 +25,13 @@ static Body *make_body(PyTypeObject *type, size_t wanted)
     Body *body = (Body *)make(type, 0);
     if (!body)
         return NULL;
-    for (int i = 0; i < SPARE_LIMIT && !body->memory; i++)
+    for (int i = 0; i < SPARE_LIMIT && !body->memory && wanted >= SMALL; i++)
         if (spare[i].room >= wanted) {
             body->memory = spare[i].memory, body->room = spare[i].room;
             spare[i].memory = NULL, spare[i].room = 0;
         }
     if (!body->memory) {
-        for (body->room = 4096; body->room < wanted;)
+        for (body->room = wanted < SMALL ? wanted : SMALL; body->room < wanted;)
             body->room *= 2; /* few sizes: the next one fits */
         if (!(body->memory = malloc(body->room))) {
             Py_DECREF((PyObject *)body);
@@ -38,6 +39,15 @@ static Body *make_body(PyTypeObject *type, size_t wanted)
         }
     }
     return body;
+}
+
+/* It is filled up to here. */
+static void end_body(Body *body, const char *end)
+{
+    body->size = end - body->memory;
+    char *fitting = body->room < SMALL ? realloc(body->memory, body->size + 1) : NULL;
+    if (fitting)
+        body->memory = fitting, body->room = body->size + 1;
 }
 
 static int body_buffer(PyObject *self, Py_buffer *view, int flags)
@@ -51,7 +61,7 @@ static void body_dealloc(PyObject *self)
 {
     Body *body = (Body *)self;
     PyTypeObject *type = Py_TYPE(self);
-    for (int i = 0; i < SPARE_LIMIT && body->memory; i++)
+    for (int i = 0; i < SPARE_LIMIT && body->memory && body->room >= SMALL; i++)
         if (!spare[i].memory) {
             spare[i].memory = body->memory, spare[i].room = body->room;
             body->memory = NULL;

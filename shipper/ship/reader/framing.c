@@ -150,7 +150,7 @@ static PyObject *frame(PyObject *self, PyObject *args)
         memory = how != NO_MEMORY && add_place(how == TAKEN ? &taken : &odd, p - start);
     }
     Py_END_ALLOW_THREADS
-    body->size = out - body->memory;
+    end_body(body, out);
     if (!memory)
         PyErr_NoMemory();
     else

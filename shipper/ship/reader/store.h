@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct held { uint64_t hash, version; char *body; uint32_t size, id_length; int chosen; };
+struct held { uint64_t hash, version; char *body; uint32_t size, room, id_length; int chosen; };
 
 typedef struct {
     PyObject_HEAD
@@ -20,7 +20,7 @@ typedef struct {
     int recent_count, recent_places;
 } StateStore;
 
-enum { RECENT_LIMIT = 65536 };
+enum { RECENT_LIMIT = 65536, SPARE = 64 };
 
 static uint64_t id_hash(const unsigned char *id, size_t length)
 {
@@ -82,21 +82,25 @@ static int wants(const StateStore *s, uint64_t hash, const unsigned char *id, si
     return s->table[*place] < 0 || version > s->all[s->table[*place]].version;
 }
 
-/* Keep a copy of the body, in the place that `wants` named. 0: no memory. */
+/* Keep a copy of the body, in the place that `wants` named. 0: no memory. The next state of a job is a little longer. */
 static int hold(StateStore *s, int place, uint64_t hash, size_t id_length, uint64_t version, const char *body, size_t size)
 {
-    char *copy = malloc(size);
-    if (!copy)
-        return 0;
-    memcpy(copy, body, size);
-    if (s->table[place] < 0) {
-        s->table[place] = s->count;
-        s->all[s->count++] = (struct held){.hash = hash};
+    struct held *one = s->table[place] < 0 ? NULL : &s->all[s->table[place]];
+    if (!one || one->room < size) {
+        char *copy = malloc(size + SPARE);
+        if (!copy)
+            return 0;
+        if (!one) {
+            s->table[place] = s->count;
+            one = &s->all[s->count++];
+            one->body = NULL, one->size = 0;
+        }
+        free(one->body);
+        one->body = copy, one->room = (uint32_t)(size + SPARE);
     }
-    struct held *one = &s->all[s->table[place]];
+    memcpy(one->body, body, size);
     s->size += size - one->size;
-    free(one->body);
-    *one = (struct held){hash, version, copy, (uint32_t)size, (uint32_t)id_length, 0};
+    one->hash = hash, one->version = version, one->size = (uint32_t)size, one->id_length = (uint32_t)id_length, one->chosen = 0;
     return 1;
 }
 

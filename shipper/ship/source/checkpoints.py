@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,16 @@ class Registry:
 
     def holds(self, entries: list[Checkpoint]) -> bool:
         """Whether these entries are saved already, regardless of `seen_at`."""
-        return [replace(one, seen_at=0.0) for one in self.entries] == [replace(one, seen_at=0.0) for one in entries]
+        return len(self.entries) == len(entries) and all(map(_is_same, self.entries, entries))
 
     def save(self, entries: Iterable[Checkpoint]) -> None:
         """Replace the registry on disk. Durable when it returns. Raises OSError."""
         self.entries = list(entries)
-        content = {"format": FORMAT, "files": [asdict(entry) for entry in self.entries]}
+        content = {"format": FORMAT, "files": [_fields(entry) for entry in self.entries]}
         aside = self.file.with_suffix(".new")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as out:
-            json.dump(content, out)
+            out.write(json.dumps(content))  # json.dump takes ten times as long: it writes piece by piece, in Python
             out.flush()
             os.fsync(out.fileno())
         aside.rename(self.file)
@@ -119,6 +119,19 @@ class Registry:
             kept,
             extra={"event.action": "registry-unreadable"},
         )
+
+
+def _is_same(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether both are of one position in one file."""
+    return (one.position, one.device, one.inode, one.path, one.head, one.tail, one.whole) == (
+        other.position, other.device, other.inode, other.path, other.head, other.tail, other.whole,
+    )  # fmt: skip
+
+
+def _fields(entry: Checkpoint) -> dict[str, Any]:
+    """A checkpoint as JSON. dataclasses.asdict copies each value, which takes ten times as long."""
+    shallow = {name: getattr(entry, name) for name in entry.__slots__}
+    return {**shallow, "head": asdict(entry.head), "tail": asdict(entry.tail)}
 
 
 def _checkpoint(fields: dict[str, Any]) -> Checkpoint:

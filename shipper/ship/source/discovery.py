@@ -168,8 +168,8 @@ class Discovery:
     def refresh(self) -> None:
         """Evaluate the globs: open new files, note renames, close files that are finished."""
         found, folders = {}, set()
-        for path, status in self._paths():
-            found[status.st_dev, status.st_ino] = path
+        for path, key, _ in self._paths():
+            found[key] = path
             folders.add(path.parent)
             if path.is_symlink():
                 real = Path(os.path.realpath(path))
@@ -211,8 +211,8 @@ class Discovery:
             tailed.close()
         self._open.clear()
 
-    def _paths(self) -> list[tuple[Path, os.stat_result]]:
-        """The matching files: plain ones before compressed ones, oldest first, so that rotated files come first."""
+    def _paths(self) -> list[tuple[Path, Key, float]]:
+        """The matching files, and when each was written last: plain ones before compressed ones, oldest first, so that rotated files come first."""
         found = []
         for name, pattern in {name: one for one in self._globs for name in glob.iglob(one)}.items():
             with contextlib.suppress(OSError):  # it vanished since it was listed
@@ -220,7 +220,7 @@ class Discovery:
                 if not stat.S_ISREG(status.st_mode) or path.suffix in LEFT_ALONE:
                     continue
                 if self._links is None or (refusal := self._links.refusal(path, pattern, status)) is None:
-                    found.append((path, status))
+                    found.append((path, (status.st_dev, status.st_ino), status.st_mtime))
                 else:
                     self._warn(path, f"{refusal}. It is not followed.")
         return sorted(found, key=_age)
@@ -329,6 +329,6 @@ class Discovery:
         self.changes += 1
 
 
-def _age(found: tuple[Path, os.stat_result]) -> tuple[bool, float, str]:
-    path, status = found
-    return is_compressed(path), status.st_mtime, str(path)
+def _age(found: tuple[Path, Key, float]) -> tuple[bool, float, str]:
+    path, _, written = found
+    return is_compressed(path), written, str(path)

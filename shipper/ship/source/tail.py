@@ -153,7 +153,8 @@ class TailedFile:
             return None
         if not self.multiline and status.st_size - self.read_to >= BLOCK and (block := self._large()) is not None:
             return block
-        size = TEXT_BLOCK if self.multiline else BLOCK
+        # No more than is there: the room for a whole block is not free, and a file may have one new line.
+        size = TEXT_BLOCK if self.multiline else min(BLOCK, max(0, status.st_size - self.read_to) + TEXT_BLOCK)
         while True:
             data = self._bytes(size, self.read_to)
             if self._was_emptied():  # checked after reading: data read before a truncation is valid
@@ -204,7 +205,10 @@ class TailedFile:
 
     def file_id(self) -> str:
         if self._id is None:  # called when there is a first line
-            self._id = file_id(self._bytes(FIRST_LINE_LIMIT, 0).split(b"\n", 1)[0])
+            first = self._bytes(HEAD_LIMIT, 0)
+            if b"\n" not in first:
+                first = self._bytes(FIRST_LINE_LIMIT, 0)
+            self._id = file_id(first.split(b"\n", 1)[0])
         return self._id
 
     def copy(self, start: int, length: int, to: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from glob import escape
 from pathlib import Path
 
@@ -16,9 +17,17 @@ from .tail import STDIN
 
 def is_trusted(path: Path, settings: Settings) -> bool:
     """Whether it is `log` or one of its rotated files, matches `trusted_files`, or is standard input."""
-    log = escape(str(settings.log))
-    globs = (log, f"{log}.*", f"{log}-[0-9]*", *settings.trusted_files)  # as we and logrotate rename it
-    return str(path) == STDIN or any(_matches(str(path).split("/"), glob.split("/")) for glob in globs)
+    names = str(path).split("/")
+    return str(path) == STDIN or any(
+        _matches(names, globs) for globs in _globs(str(settings.log), tuple(settings.trusted_files))
+    )
+
+
+@cache
+def _globs(log: str, trusted_files: tuple[str, ...]) -> list[list[str]]:
+    """The globs, split into the parts that match one name each."""
+    log = escape(log)
+    return [one.split("/") for one in (log, f"{log}.*", f"{log}-[0-9]*", *trusted_files)]  # as we and logrotate rename it
 
 
 def _matches(names: Sequence[str], globs: Sequence[str]) -> bool:
@@ -27,4 +36,6 @@ def _matches(names: Sequence[str], globs: Sequence[str]) -> bool:
         return not names
     if globs[0] == "**":
         return any(_matches(names[skipped:], globs[1:]) for skipped in range(len(names) + 1))
-    return bool(names) and fnmatchcase(names[0], globs[0]) and _matches(names[1:], globs[1:])
+    if not names or not (names[0] == globs[0] or fnmatchcase(names[0], globs[0])):
+        return False
+    return _matches(names[1:], globs[1:])
