@@ -64,7 +64,7 @@ def by_kind(requests: list[bytes]) -> tuple[list[bytes], list[bytes]]:
         lines = iter(body.split(b"\n")[:-1])
         parts: tuple[list[bytes], list[bytes]] = ([], [])
         for action, source in zip(lines, lines, strict=True):
-            parts[b'"rq-state-' in action] += [action, source, b""]
+            parts[b'"rq-state-' in action].extend([action, source, b""])
         for made, part in zip((records, states), parts, strict=True):
             if part:
                 made.append(b"\n".join(part).replace(b"\n\n", b"\n"))

@@ -81,11 +81,15 @@ class Registry:
     def save(self, entries: Iterable[Checkpoint]) -> None:
         """Replace the registry on disk. Durable when it returns. Raises OSError."""
         self.entries = list(entries)
-        content = {"format": FORMAT, "files": [_fields(entry) for entry in self.entries]}
         aside = self.file.with_suffix(".new")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8") as out:
-            out.write(json.dumps(content))  # json.dump takes ten times as long: it writes piece by piece, in Python
+            # One by one, as all at once take megabytes; and not json.dump, which is ten times as slow (in Python).
+            out.write(f'{{"format": {FORMAT}, "files": [')
+            out.writelines(
+                (", " if number else "") + json.dumps(_fields(one)) for number, one in enumerate(self.entries)
+            )
+            out.write("]}")
             out.flush()
             os.fsync(out.fileno())
         aside.rename(self.file)

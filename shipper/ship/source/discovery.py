@@ -212,7 +212,10 @@ class Discovery:
         self._open.clear()
 
     def _paths(self) -> list[tuple[Path, Key, float]]:
-        """The matching files, and when each was written last: plain ones before compressed ones, oldest first, so that rotated files come first."""
+        """The matching files, and when each was written last: plain ones before compressed ones, oldest first.
+
+        So rotated files come first.
+        """
         found = []
         for name, pattern in {name: one for one in self._globs for name in glob.iglob(one)}.items():
             with contextlib.suppress(OSError):  # it vanished since it was listed

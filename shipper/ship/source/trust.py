@@ -27,7 +27,9 @@ def is_trusted(path: Path, settings: Settings) -> bool:
 def _globs(log: str, trusted_files: tuple[str, ...]) -> list[list[str]]:
     """The globs, split into the parts that match one name each."""
     log = escape(log)
-    return [one.split("/") for one in (log, f"{log}.*", f"{log}-[0-9]*", *trusted_files)]  # as we and logrotate rename it
+    return [
+        one.split("/") for one in (log, f"{log}.*", f"{log}-[0-9]*", *trusted_files)
+    ]  # as we and logrotate rename it
 
 
 def _matches(names: Sequence[str], globs: Sequence[str]) -> bool:
