@@ -181,13 +181,16 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
     Datetimes are written as ISO 8601 in UTC, which orjson does fastest. Keys with None have to be left out before.
     """
-    try:
-        return orjson.dumps(record, default=repr, option=_OPTIONS)
-    except (orjson.JSONEncodeError, RecursionError):
-        return orjson.dumps(_json_safe(record), option=_OPTIONS)
+    for option in (_OPTIONS, _ANY_KEYS):
+        try:
+            return orjson.dumps(record, default=repr, option=option)
+        except (orjson.JSONEncodeError, RecursionError):
+            continue
+    return orjson.dumps(_json_safe(record), option=_OPTIONS)
 
 
-_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+_ANY_KEYS = _OPTIONS | orjson.OPT_NON_STR_KEYS  # takes twice as long, and hardly any record has a key that is no text
 _DEPTH_LIMIT = 12
 
 

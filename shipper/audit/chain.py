@@ -304,8 +304,9 @@ def _check_personal(
             erased.append(group)
         elif not values or salt is None or not _is_digest(digest, group, salt, values):
             return erased, _problem(group, values)
-    for group in personal.keys() - digests.keys():
-        return erased, _problem(group, personal[group])
+    if len(personal) > len(digests) - len(erased):
+        added = min(personal.keys() - digests.keys())
+        return erased, _problem(added, personal[added])
     return erased, ""
 
 

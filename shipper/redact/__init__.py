@@ -52,6 +52,7 @@ class Redactor:
         own = [name for name in names if ":" not in name]
         self._secret = secret_name(own)
         self._cache: dict[str, bool] = {}  # the same few names occur again and again
+        self.harmless: set[str] = set()  # those of them whose values `replaced` does not replace
         self._text = TextRules(own)
         self.searched = self._text.redacted  # by the rules alone
         self._function_names = [name for name in names if ":" in name]
@@ -69,6 +70,8 @@ class Redactor:
             secret = search(name) is not None or search(name.replace("_", "").replace("-", "")) is not None
             if len(self._cache) < CACHE_LIMIT:
                 self._cache[name] = secret
+                if not secret and not self._function_names:
+                    self.harmless.add(name)
         return secret
 
     def text(self, text: str, name: str = "message") -> str:
@@ -121,7 +124,7 @@ class Redactor:
 
     def replaced(self, name: str, value: Any) -> Any:
         """The value, or what to write instead of it."""
-        if name and self._cache.get(name, True) and self.is_secret(name):  # nearly all are known to be harmless
+        if name and self.is_secret(name):
             return REDACTED
         if self._function_names:
             for function in self._load_functions():
@@ -152,9 +155,10 @@ class _Walk:
 
     def value(self, name: str, value: Any, depth: int) -> Any:
         self._left -= 1
-        given, value = value, self._redactor.replaced(name, value)
-        if value is not given:
-            self.redacted = True
+        if name not in self._redactor.harmless:
+            given, value = value, self._redactor.replaced(name, value)
+            if value is not given:
+                self.redacted = True
         if isinstance(value, str):
             return self._text(value)
         if value is None or isinstance(value, bool):
