@@ -153,6 +153,7 @@ class Unspeakable:
         {"changes": {"big": 2**60, "huge": 10**400, "float": float("nan"), "fine": 0.1}},
         {"changes": "no mapping"},
         {"changes": {"\ud800": "\ud800"}},
+        {"category": "\ud800", "type": "\ud800"},
         {"resource": Unspeakable()},
         {"resource": (Unspeakable(), Unspeakable())},
         {"reason": Unspeakable(), "target": Unspeakable(), "message": Unspeakable()},
