@@ -42,7 +42,7 @@ log = logging.getLogger("shipper")
 
 SENDERS = 2  # requests at once, at most: half as many records again as with one; three bring a tenth more
 AHEAD = 1  # batches that are ready for the sender that is done first
-BESIDE_S = 0.05  # what takes longer is Elasticsearch's to work on, which can work on another meanwhile
+BESIDE_S = 0.02  # what takes longer is Elasticsearch's to work on, which can work on another meanwhile
 CLOSE_S = 0.5  # for a sender that is in the middle of a request when all is over
 
 
