@@ -179,6 +179,8 @@ def shorten(text: str, limit: int = TEXT_LIMIT) -> str:
 def encode(record: Mapping[str, Any]) -> bytes:
     """The record as one line of JSON with its newline. Never raises: values that JSON lacks are written as text.
 
+    Who keeps many of them keeps copies: orjson makes each in kilobytes of room, and what it returns holds all of it.
+
     Datetimes are written as ISO 8601 in UTC, which orjson does fastest. Keys with None have to be left out before.
     """
     for option in (_OPTIONS, _ANY_KEYS):

@@ -161,7 +161,7 @@ class DeadLetters:
                 content["line"] = dead_letter.line.decode("utf-8")
             except UnicodeDecodeError:
                 content["line_base64"] = base64.b64encode(dead_letter.line).decode()
-        return identifier, orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
+        return identifier, orjson.dumps(content) + b"\n"  # a copy: see records.encode
 
     def _copy(self, block: Block, identifier: str) -> str:
         self._blobs.mkdir(mode=0o700, exist_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ..reader.document import Document
-from ..reader.items import DeadLetter, Item
+from ..reader.items import LINE, DeadLetter, Item
 from ..reader.state_store import StateStore
 from ..source.tail import Mark, Source
 from .batch import BODY_LIMIT
@@ -35,13 +35,11 @@ class StateBatch:
     def body(self) -> bytes:
         return self.bodies
 
-    def items(self) -> list[Item]:
+    def items(self) -> Iterator[Item]:
         """What they were made of is in the records' dead letters, should there be any."""
-        lines = iter(self.bodies.split(b"\n")[:-1])
-        return [
-            Item(Document(action, source, is_record=False), b"", "<state>", 0)
-            for action, source in zip(lines, lines, strict=True)
-        ]
+        lines = (found[0] for found in LINE.finditer(self.bodies))
+        for action, source in zip(lines, lines, strict=True):
+            yield Item(Document(action, source, is_record=False), b"", "<state>", 0)
 
 
 class StateWindow:

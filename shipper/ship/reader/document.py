@@ -95,7 +95,7 @@ def document(line: bytes, place: Place, settings: Settings, now: datetime) -> tu
 
 def text_line(text: bytes) -> bytes:
     """A line of text that a program wrote into its container's output, as the object that it becomes."""
-    return orjson.dumps({"message": text.decode("utf-8", "replace")})
+    return b'{"message":%b}' % orjson.dumps(text.decode("utf-8", "replace"))
 
 
 def rescue(document: Document) -> Document | None:

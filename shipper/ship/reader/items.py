@@ -15,7 +15,7 @@ from .document import Document, NotShippable
 if TYPE_CHECKING:
     from .framing import Body
 
-_LINE = re.compile(rb"[^\n]+")
+LINE = re.compile(rb"[^\n]+")  # found one by one, nothing but the line at hand is copied
 
 Buffer: TypeAlias = "bytes | Body"
 """Bytes to be sent."""
@@ -92,7 +92,7 @@ class FramedLines:
     def items(self) -> Iterator[Item]:
         """The lines one by one. Needed only when Elasticsearch has something against one of them."""
         path, file_id = name_of(self.source), self.source.file_id()
-        parts = (found[0] for found in _LINE.finditer(self.body))  # copies nothing but the line at hand
+        parts = (found[0] for found in LINE.finditer(self.body))
         for place, action, source in zip(self.places, parts, parts, strict=True):
             line = source if self.verbatim else self._line(place)
             if line is None:

@@ -16,8 +16,6 @@ from functools import lru_cache
 from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
-import orjson
-
 from ...index.pipelines import BODY, NAME
 from ...legacy import dates, heads, multiline
 from ...legacy.carriers import Carriers
@@ -153,7 +151,7 @@ class LegacyReader:
             log["logger"] = logger  # type: ignore[assignment]
         if line.pid is not None:
             source["process"] = {"pid": line.pid}
-        return self._created("rq.app", moment, identifier, orjson.dumps(source), b',"pipeline":"%b"' % NAME.encode())
+        return self._created("rq.app", moment, identifier, encode(source)[:-1], b',"pipeline":"%b"' % NAME.encode())
 
     def _created(self, dataset: str, moment: datetime, identifier: str, source: bytes, more: bytes = b"") -> Document:
         key = dataset, moment.toordinal()

@@ -76,4 +76,4 @@ def make(namespace: str) -> StateStore:
 
 def put(store: StateStore, state: State) -> None:
     """Hold a state that document.py made."""
-    store.put(orjson.dumps(document_id(state.job_id)), state.version, state.body)
+    store.put(b"%b" % orjson.dumps(document_id(state.job_id)), state.version, state.body)
