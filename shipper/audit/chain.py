@@ -139,13 +139,15 @@ def _is_plain(encoded: bytes) -> bool:
     """Whether orjson's encoding of objects is canonical."""
     if not encoded.isascii() and _BEYOND(encoded):
         return False
-    return not ((_FRACTION(encoded) or _EXPONENT(encoded)) and _FLOAT(encoded))
+    return not ((_FRACTION(encoded) or _SMALL(encoded) or _LARGE(encoded)) and _FLOAT(encoded))
 
 
 # Match, in UTF-8: a character beyond the Basic Multilingual Plane; a float in an object or list. The end of a float is
 # looked for first: with one literal character in front that is rare, it is found three times as fast.
 _BEYOND = re.compile(rb"[\xf0-\xf4]").search
-_FRACTION, _EXPONENT = re.compile(rb"\.[0-9]+[]},e]").search, re.compile(rb"e(?<=[0-9]e)[-+]?[0-9]+[]},]").search
+_FRACTION, _SMALL = re.compile(rb"\.[0-9]+[]},e]").search, re.compile(rb"-(?<=[0-9]e-)[0-9]+[]},]").search
+_HAS_PLUS = b"+" in orjson.dumps(1e16)  # since orjson 3.11.7
+_LARGE = re.compile((rb"\+(?<=[0-9]e\+)" if _HAS_PLUS else rb"e(?<=[0-9]e)") + rb"[0-9]+[]},]").search
 _FLOAT = re.compile(rb'(?:":|[\[,])-?[0-9]+[.e]').search  # one within a string is only slower
 
 
