@@ -23,7 +23,8 @@ BEGIN, END = "<!-- Made by `make reference` from docs/performance.md. -->\n", "<
 
 # What it costs → the text with figures in it, the command that measures them.
 COSTS = (
-    ("a job, in its worker", "{emission} of CPU for each record; a job of 50 ms takes {delay} longer", "emission"),
+    ("a job, in its worker", "{emission} of CPU for each record, in a loop; in all {delay} of CPU more on Worker, "
+     "which forks, and {delay_unforked} on SimpleWorker", "emission"),
     ("a shipper", "one CPU second for {shipped} records, states included; {memory} of memory", "shipping"),
     ("until it is found", "{lag} after it was written (median; p99 {lag_p99})", "lag"),
     ("Elasticsearch", "{indexed} records a second on two cores; the shipper adds {elasticsearch_share}", "real_server"),
