@@ -163,11 +163,8 @@ class Trail:
             DATASET,
             {
                 "kind": "event",
-                "category": [_clean(event.category) or ("process" if job else "web" if request else "configuration")],
-                "type": [
-                    _clean(event.type) or ("change" if changes else "info"),
-                    *(["denied"] if outcome == "denied" else []),
-                ],
+                "category": [event.category or ("process" if job else "web" if request else "configuration")],
+                "type": [event.type or ("change" if changes else "info"), *(["denied"] if outcome == "denied" else [])],
                 "action": _clean(event.action) or "unnamed",
                 "outcome": "failure" if outcome == "denied" else outcome,
             },

@@ -153,7 +153,6 @@ class Unspeakable:
         {"changes": {"big": 2**60, "huge": 10**400, "float": float("nan"), "fine": 0.1}},
         {"changes": "no mapping"},
         {"changes": {"\ud800": "\ud800"}},
-        {"category": "\ud800", "type": "\ud800"},
         {"resource": Unspeakable()},
         {"resource": (Unspeakable(), Unspeakable())},
         {"reason": Unspeakable(), "target": Unspeakable(), "message": Unspeakable()},
@@ -166,6 +165,15 @@ def test_nothing_raises_and_everything_is_in_the_chain(tmp_path: Path, arguments
     with shipper.actor(id=Unspeakable(), name=Unspeakable(), roles=[Unspeakable()]):
         audit.record("tried", **arguments)
     assert follow(records_in(tmp_path)).sequence == 2
+
+
+def test_what_has_no_utf_8_is_written_unchained_and_not_lost(tmp_path: Path) -> None:
+    audit.record("tried", category="\ud800", type="\ud800")
+    audit.record("tried")
+    lost, chained = records_in(tmp_path)
+    assert lost["event"]["category"] == ["\\ud800"]
+    assert lost["tags"] == ["no-actor", "unchained"]
+    assert follow([chained]).sequence == 1
 
 
 def test_a_trail_that_cannot_be_written_costs_nobody_anything(
