@@ -234,8 +234,19 @@ def test_what_a_kill_loses_and_what_it_doubles(logstash: Logstash, search: Elast
     times = Counter(int(number) for one in found for number in re.findall(r"read (\d+)", one["message"]))
     assert before <= {one["event"]["id"] for one in found}
     assert [times[lines + number] for number in range(later)] == [1] * later
-    assert max(times.values()) <= 2
-    for those in (0, 2):  # what is lost, and what is doubled, is what was read just before
-        numbers = [number for number in range(lines) if times[number] == those]
-        log.info("%s of %s lines are there %s times", len(numbers), lines, those)
-        assert not numbers or numbers[-1] - numbers[0] + 1 == len(numbers)
+    lost = [number for number in range(lines) if not times[number]]
+    again = [number for number in range(lines) if times[number] > 1]
+    log.info("%s of %s lines are not there, %s more than once", len(lost), lines, len(again))
+    assert _end(lost) == lost  # what was read just before
+    # Read again: the end of what was read, whose position was not yet written down. Sent again: what the queue had not
+    # yet noted as sent. It notes 1024 at once, and a worker has 125 in hand.
+    assert len(again) - len(_end(again)) <= 1024 + 125 * (os.cpu_count() or 1)
+    assert max(times.values()) <= 3
+
+
+def _end(numbers: Sequence[int]) -> Sequence[int]:
+    """The last of them that follow one another without a gap."""
+    start = len(numbers) - 1
+    while start > 0 and numbers[start - 1] == numbers[start] - 1:
+        start -= 1
+    return numbers[max(start, 0) :]
