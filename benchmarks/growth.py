@@ -6,7 +6,6 @@ The same records are written again and again, as the server keeps none (null_ser
 CPU time and how many records have arrived are noted side by side, so that what a record takes is known at each
 moment, and its start, or the opening of files, is no part of it. The many records are also what memory is measured
 with.
-
 """
 
 from __future__ import annotations

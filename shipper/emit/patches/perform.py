@@ -51,11 +51,11 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
     finally:
         _is_performing.reset(performing)
         context.running.reset(before)
-        if execution is not None and not execution.claim.is_written:
-            with never_raise("failed"):
+        with never_raise("failed"):
+            if execution is not None and not execution.claim.is_written:
                 _record_unnoticed_ending(worker, job, execution, escaping, returned=returned)
-        if not worker.is_horse:
-            state.end(job.id)
+            if not worker.is_horse:
+                state.end(job.id)
 
 
 def _record_unnoticed_ending(

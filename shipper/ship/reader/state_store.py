@@ -76,4 +76,5 @@ def make(namespace: str) -> StateStore:
 
 def put(store: StateStore, state: State) -> None:
     """Hold a state that document.py made."""
-    store.put(b"%b" % orjson.dumps(document_id(state.job_id)), state.version, state.body)
+    identifier = b"%b" % orjson.dumps(document_id(state.job_id))  # a copy, as it is kept: see records.encode
+    store.put(identifier, state.version, state.body)
