@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from functools import cache
-
-from rq.exceptions import StopRequested
-from rq.timeouts import BaseTimeoutException
 
 log = logging.getLogger("shipper")
 
 WARN_EVERY_S = 60.0
 
 # What RQ's signal handlers raise wherever the process is, also in our code: a job's timeout, and the end of a worker.
-_OF_SIGNALS = (BaseTimeoutException, StopRequested)
+# By name, as RQ is loaded where they are raised, and is not to be loaded elsewhere: it takes 20 MB.
+_OF_SIGNALS = (("rq.timeouts", "BaseTimeoutException"), ("rq.exceptions", "StopRequested"))
 
 
 class _Guard:
@@ -33,7 +32,7 @@ class _Guard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if kind is None:
             return False
-        if not issubclass(kind, Exception) or issubclass(kind, _OF_SIGNALS):
+        if not issubclass(kind, Exception) or is_of_a_signal(kind):
             return False
         now = time.monotonic()
         if now - _Guard._last_warning >= WARN_EVERY_S:
@@ -47,6 +46,12 @@ class _Guard:
                 extra={"event.action": "observer-failed"},
             )
         return True
+
+
+def is_of_a_signal(kind: type[BaseException]) -> bool:
+    """Whether RQ's signal handlers raise such exceptions."""
+    loaded = (getattr(sys.modules.get(module), name, None) for module, name in _OF_SIGNALS)
+    return any(isinstance(one, type) and issubclass(kind, one) for one in loaded)
 
 
 @cache  # a dozen are entered for each job: neither a generator nor a new object each time

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rq.exceptions import StopRequested
 from rq.timeouts import JobTimeoutException
 
 from shipper.emit.events import Hooks, Observers
@@ -35,6 +36,11 @@ def test_an_observer_that_fails_hides_nothing_from_the_next() -> None:
 def test_the_job_s_timeout_is_passed_on() -> None:
     with pytest.raises(JobTimeoutException), never_raise("enqueued"):
         raise JobTimeoutException("time is up")
+
+
+def test_the_end_of_a_worker_is_passed_on() -> None:
+    with pytest.raises(StopRequested), never_raise("enqueued"):
+        raise StopRequested
 
 
 def test_a_shutdown_is_passed_on() -> None:
