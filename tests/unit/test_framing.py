@@ -78,7 +78,8 @@ def taken(framer: Framer, data: bytes, *, trusted: bool) -> tuple[dict[int, tupl
         places += [at] if line else []
         at += len(line) + 1
     assert sorted([*framed.taken, *framed.odd]) == places
-    states, count = store.take(True, 0)
+    held, count = store.take(True, 0)
+    states = bytes(held)
     assert states.count(b"\n") == 2 * count
     return found, states.split(b"\n")[:-1]
 

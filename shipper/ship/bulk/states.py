@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ..reader.document import Document
-from ..reader.items import LINE, DeadLetter, Item
+from ..reader.items import LINE, Buffer, DeadLetter, Item
 from ..reader.state_store import StateStore
 from ..source.tail import Mark, Source
 from .batch import BODY_LIMIT
@@ -22,7 +22,7 @@ HELD_LIMIT = 12_000_000  # bytes of states: some 16,000 jobs. In a backlog a job
 class StateBatch:
     """States of jobs, sent at once. `is_last`: no older state is held back for later."""
 
-    bodies: bytes
+    bodies: Buffer
     count: int
     is_last: bool
     dead_letters: list[DeadLetter] = field(default_factory=list)
@@ -32,7 +32,7 @@ class StateBatch:
     def records(self) -> int:
         return 0
 
-    def body(self) -> bytes:
+    def body(self) -> Buffer:
         return self.bodies
 
     def items(self) -> Iterator[Item]:

@@ -41,6 +41,20 @@ static Body *make_body(PyTypeObject *type, size_t wanted)
     return body;
 }
 
+/* Room for `more` bytes behind `end`, up to where it is filled. Returns where that is now; NULL: no memory. */
+static char *grow_body(Body *body, char *end, size_t more)
+{
+    size_t filled = end - body->memory;
+    if (body->room - filled >= more)
+        return end;
+    size_t room = 2 * body->room > filled + more ? 2 * body->room : filled + more;
+    char *memory = realloc(body->memory, room);
+    if (!memory)
+        return NULL;
+    body->memory = memory, body->room = room;
+    return memory + filled;
+}
+
 /* It is filled up to here. */
 static void end_body(Body *body, const char *end)
 {

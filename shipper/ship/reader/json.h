@@ -23,9 +23,9 @@ struct scan {
     int odd_names; /* whether a name is long, or anything has the escape u0000: neither may go into a flattened field */
 };
 
-static int is_digit(unsigned char c) { return c >= '0' && c <= '9'; }
-static int is_hex(unsigned char c) { return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f'); }
-static int is_alnum(unsigned char c) { return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'z'); }
+static int is_digit(unsigned char c) { return (unsigned char)(c - '0') < 10; }
+static int is_hex(unsigned char c) { return is_digit(c) | ((unsigned char)((c | 32) - 'a') < 6); }
+static int is_alnum(unsigned char c) { return is_digit(c) | ((unsigned char)((c | 32) - 'a') < 26); }
 
 static at well_encoded(at p, at end)
 {

@@ -154,18 +154,18 @@ static int document(struct line *l, at p, const struct field *fields)
         if (!(m->value = name(&l->scan, p)))
             return 0;
         m->name_length = l->scan.name_end - p - 1;
-        int simple = is_simple(p + 1, m->name_length, end), fit = 1;
+        int simple = !l->fits || is_simple(p + 1, m->name_length, end), fit = 1;
         if (l->fits && m->name_length && p[1] == '_')
             fit = 0;
         const struct field *field = find(fields, p + 1, m->name_length);
-        if (!simple && l->fits && fit) {
+        if (!simple && fit) {
             if (field && field->slot == LOG_LEVEL)
                 fit = takes_parts(fields, p + 1, m->name_length);
             else if (!field)
                 fit = takes_parts(fields, p + 1, m->name_length);
             if (fit < 0 || *m->value == '{' || *m->value == '[')
                 return 0;
-        } else if (!simple && l->fits)
+        } else if (!simple)
             return 0;
         if (!(m->end = p = member_value(l, m->value, field, m->start)))
             return 0;

@@ -17,6 +17,16 @@ static char *put_digits(char *out, int64_t number, int count)
     return out + count;
 }
 
+static char *put_number(char *out, uint64_t number)
+{
+    char digits[20];
+    int at = 20;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while (number /= 10);
+    return put(out, digits + at, 20 - at);
+}
+
 static char *put_hex(char *out, uint64_t number, int count)
 {
     for (int i = count; i--; number >>= 4)
@@ -53,15 +63,12 @@ static char *put_head(char *out, const struct dataset *d, int64_t us)
 static char *put_line_id(char *out, const Framer *f, int64_t us, int64_t offset, at start, at end)
 {
     struct blake2b h;
-    char number[24];
-    int length = 0;
-    do
-        number[23 - length++] = (char)('0' + offset % 10);
-    while (offset /= 10);
+    char number[20];
+    Py_ssize_t length = put_number(number, (uint64_t)offset) - number;
     blake2b_begin(&h, 10);
     blake2b_add(&h, f->host, f->host_length), blake2b_add(&h, "", 1);
     blake2b_add(&h, f->file_id, f->file_id_length), blake2b_add(&h, "", 1);
-    blake2b_add(&h, number + 24 - length, length), blake2b_add(&h, "", 1);
+    blake2b_add(&h, number, length), blake2b_add(&h, "", 1);
     blake2b_add(&h, start, end - start);
     blake2b_end(&h);
     out = put_hex(out, (uint64_t)(us / 1000), 12);

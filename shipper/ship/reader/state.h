@@ -84,12 +84,8 @@ static char *put_state(char *out, const Framer *f, const struct line *l, const s
 {
     const struct span *s = l->slots;
     const struct span stamp = {l->start + TIME_START, l->start + TIME_START + TIME_LENGTH};
-    char version[24];
-    int length = 0;
-    for (uint64_t rest = state->version; rest || !length; rest /= 10)
-        version[23 - length++] = (char)('0' + rest % 10);
     out = put_span(put(out, f->state_action, f->state_action_length), s[JOB]);
-    out = put(put_text(out, ",\"version\":"), version + 24 - length, length);
+    out = put_number(put_text(out, ",\"version\":"), state->version);
     out = put_text(out, ",\"version_type\":\"external\"}}\n");
     out = put_span(put_text(out, "{\"@timestamp\":\""), stamp);
     out = put_text(out, "\",\"event\":{\"kind\":\"state\"},\"state\":\"");

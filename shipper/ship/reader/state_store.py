@@ -7,8 +7,10 @@ from typing import Protocol
 import orjson
 
 from ...state import State, action_start, document_id
+from .items import Buffer
 
 try:
+    from .framing import Body
     from .framing import StateStore as _StateStore
 except ImportError:  # no compiler where this was installed
     _StateStore = None  # type: ignore[assignment, misc]
@@ -22,7 +24,7 @@ class StateStore(Protocol):
     def put(self, id_json: bytes, version: int, body: bytes, /) -> None:
         """Hold a state, unless the one that is held of this id has the last word."""
 
-    def take(self, over: bool, leave: int, /) -> tuple[bytes, int]:
+    def take(self, over: bool, leave: int, /) -> tuple[Buffer, int]:
         """(bodies, how many) of the oldest, until no more than `leave` bytes stay. They are held no more.
 
         Those of which one was taken since the last call with `over` stay, as long as there are others.
@@ -71,7 +73,7 @@ class PlainStateStore:
 
 def make(namespace: str) -> StateStore:
     """An empty store for a namespace's states: the one in C where there is one."""
-    return PlainStateStore() if _StateStore is None else _StateStore(len(action_start(namespace)))
+    return PlainStateStore() if _StateStore is None else _StateStore(len(action_start(namespace)), Body)
 
 
 def put(store: StateStore, state: State) -> None:

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "body.h"
+
 struct held { uint64_t hash, version; char *body; uint32_t size, room, id_length; int chosen; };
 
 typedef struct {
@@ -18,6 +20,7 @@ typedef struct {
     size_t size;
     uint64_t *recent; /* hashes of those of which one was just sent; 0: none */
     int recent_count, recent_places;
+    PyTypeObject *body_type;
 } StateStore;
 
 enum { RECENT_LIMIT = 65536, SPARE = 64 };
@@ -161,8 +164,8 @@ static PyObject *store_take(PyObject *self, PyObject *args)
     int count = choose(s, leave, 1, &total);
     if (!count) /* one was sent of each just now; but there is room for no more */
         count = choose(s, leave, 0, &total);
-    PyObject *body = PyBytes_FromStringAndSize(NULL, total);
-    char *out = body ? PyBytes_AsString(body) : NULL;
+    Body *body = make_body(s->body_type, total);
+    char *out = body ? body->memory : NULL;
     for (int i = 0; i < s->count; i++) {
         struct held one = s->all[i];
         if (!body || !one.chosen) {
@@ -178,7 +181,10 @@ static PyObject *store_take(PyObject *self, PyObject *args)
     s->count = kept;
     if (s->places)
         fill_table(s);
-    return body ? Py_BuildValue("Ni", body, count) : NULL;
+    if (!body)
+        return NULL;
+    end_body(body, out);
+    return Py_BuildValue("Ni", (PyObject *)body, count);
 }
 
 /* put(id as JSON, version, body) */
@@ -205,7 +211,13 @@ static PyObject *store_size(PyObject *self, PyObject *Py_UNUSED(none)) { return 
 
 static int store_init(PyObject *self, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
-    return PyArg_ParseTuple(args, "i:StateStore", &((StateStore *)self)->id_at) ? 0 : -1;
+    StateStore *s = (StateStore *)self;
+    if (s->body_type)
+        return PyErr_SetString(PyExc_TypeError, "a StateStore is made once"), -1;
+    if (!PyArg_ParseTuple(args, "iO!:StateStore", &s->id_at, &PyType_Type, &s->body_type))
+        return s->body_type = NULL, -1;
+    Py_INCREF((PyObject *)s->body_type);
+    return 0;
 }
 
 static void store_dealloc(PyObject *self)
@@ -215,6 +227,7 @@ static void store_dealloc(PyObject *self)
     for (int i = 0; i < s->count; i++)
         free(s->all[i].body);
     free(s->all), free(s->table), free(s->recent);
+    Py_XDECREF((PyObject *)s->body_type);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
     Py_DECREF(type);
