@@ -1,11 +1,11 @@
 """A `_bulk` server that takes everything and keeps nothing: what a shipper costs when the server costs nothing.
 
-    python -m benchmarks.null_server PORT [--refuse-half] [--keep FOLDER]
+    python -m benchmarks.null_server PORT [--refuse-half] [--keep FOLDER] [--take SECONDS]
 
-Each document is answered with 201, or every other one with 400. With a folder, each request's body is kept there. `GET
-/count` says how many documents there were since `GET /begin`, and how many seconds passed from the first request's head
-to the last one's answer: the same clock for everybody, whether they end by themselves or not, and however long they
-take to start.
+Each document is answered with 201, or every other one with 400. With a folder, each request's body is kept there.
+With seconds, each answer takes as long. `GET /count` says how many documents there were since `GET /begin`, and how
+many seconds passed from the first request's head to the last one's answer: the same clock for everybody, whether they
+end by themselves or not, and however long they take to start.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ seen = Seen()
 
 refuses_half = False
 kept_in: Path | None = None
+takes_s = 0.0
 
 
 def main(port: int) -> None:
@@ -104,6 +105,7 @@ def _keep(head: bytes, body: memoryview) -> None:
 def _answer(head: bytes, documents: int) -> bytes:
     target = head.partition(b"\r\n")[0]
     if b"/_bulk" in target:
+        time.sleep(takes_s)
         seen.documents(documents)
         item = SHORT_ITEM if b"filter_path" in head else ITEM
         items = [item] * documents
@@ -134,4 +136,6 @@ if __name__ == "__main__":
     refuses_half = "--refuse-half" in sys.argv
     if "--keep" in sys.argv:
         kept_in = Path(sys.argv[sys.argv.index("--keep") + 1])
+    if "--take" in sys.argv:
+        takes_s = float(sys.argv[sys.argv.index("--take") + 1])
     main(int(sys.argv[1]))

@@ -3,7 +3,8 @@
     python -m benchmarks.real_server [RECORDS]
 
 Default settings, so records and states. The loader posts the very requests that the shipper made of the same records
-for a server that keeps nothing, over as many connections. Elasticsearch does nearly all of the work here, on the same
+for a server that keeps nothing and takes as long for each as Elasticsearch does (how many states there are depends on
+it), over as many connections. Elasticsearch does nearly all of the work here, on the same
 cores; what is asked is whether the shipper keeps it waiting, and what it adds itself. Then the documents are posted by
 kind: what a state takes of Elasticsearch's CPU, beside a record.
 """
@@ -40,13 +41,15 @@ ROUNDS = 6
 CONFLICT = b"version_conflict_engine_exception"
 
 
-def requests_of_ours(file: Path, folder: Path) -> list[bytes]:
-    """The bodies of the requests in which the shipper sends these records, in the namespace NAMESPACE."""
-    kept = folder / "kept"
-    kept.mkdir()
-    server = NullServer("--keep", str(kept))
+def requests_of_ours(file: Path, folder: Path, takes_s: float) -> list[bytes]:
+    """The bodies of the requests in which the shipper sends these records, in the namespace NAMESPACE.
+
+    They go to a server that takes so many seconds for each.
+    """
+    kept, state = Path(tempfile.mkdtemp(dir=folder)), Path(tempfile.mkdtemp(dir=folder))
+    server = NullServer("--keep", str(kept), "--take", str(takes_s))
     try:
-        ship(f"http://127.0.0.1:{server.port}", NAMESPACE, file, folder)
+        ship(f"http://127.0.0.1:{server.port}", NAMESPACE, file, state)
     finally:
         server.stop()
     return [one.read_bytes() for one in sorted(kept.iterdir())]
@@ -116,9 +119,11 @@ def main(count: int = 200_000) -> list[Promise]:
             file, empty = folder / "records.jsonl", folder / "empty"
             worker_records.write(file, count)
             empty.touch()
-            made = requests_of_ours(file, folder)
+            made = requests_of_ours(file, folder, 0.0)
             ship(server.url, "warm", empty, folder)  # installs the templates
-            load(server.port, moved(made, "warm0"))  # Java compiles what is used often
+            for number in range(2):  # Java compiles what is used often
+                took_s = load(server.port, moved(made, f"warm{number}"))
+            made = requests_of_ours(file, folder, took_s / len(made) * SENDERS)
             bare, ours, cpu, theirs = [], [], [], []
             for number in range(ROUNDS):
                 requests = moved(made, f"b{number:04}")

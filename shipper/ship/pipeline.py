@@ -41,7 +41,7 @@ log = logging.getLogger("shipper")
 
 
 SENDERS = 2  # requests at once, at most: half as many records again as with one; three bring a tenth more
-AHEAD = 1  # batches that are ready for the sender that is done first
+AHEAD = 2  # batches that are ready for the sender that is done first, also if the oldest request is the last to be done
 BESIDE_S = 0.02  # what takes longer is Elasticsearch's to work on, which can work on another meanwhile
 CLOSE_S = 0.5  # for a sender that is in the middle of a request when all is over
 
@@ -133,7 +133,7 @@ class Pipeline:
             any_at_all = True
             parsed = self._reader.read(block)
             self._batch.add(block, parsed)
-            self._send_off(only_full=True)
+            self._send_off(behind=True)
             if time.monotonic() > until:
                 return True
         self._send_off()
@@ -161,15 +161,15 @@ class Pipeline:
         self._senders.close(CLOSE_S)
         self._bulk.close()
 
-    def _send_off(self, *, only_full: bool = False) -> None:
-        """Hand over what is ready: the batch, and states of which it is time."""
-        if self._batch.full or (self._batch and not only_full):
+    def _send_off(self, *, behind: bool = False) -> None:
+        """Hand over what is ready: the batch, also a small one if nothing more is there, and states when it is time."""
+        if self._batch.full or (self._batch and not behind):
             batch, self._batch = self._batch, Batch(self._settings)
             self._submit(batch)
-        self._send_states()
+        self._send_states(behind=behind)
 
-    def _send_states(self, *, everything: bool = False) -> None:
-        for states in self._states.take(everything=everything):
+    def _send_states(self, *, everything: bool = False, behind: bool = False) -> None:
+        for states in self._states.take(everything=everything, behind=behind):
             self._submit(states)
 
     def _submit(self, batch: Batch | StateBatch) -> None:

@@ -62,6 +62,16 @@ def test_a_job_s_states_are_sent_once_in_an_interval(store: StateStore) -> None:
     assert sent(window, everything=True) == []
 
 
+def test_in_a_backlog_states_wait_longer(store: StateStore) -> None:
+    clock = Clock()
+    window = StateWindow(store, clock)
+    state_store.put(store, state("a", 1))
+    clock.now = states.BEHIND_S - 0.1
+    assert list(window.take(behind=True)) == []
+    clock.now = states.BEHIND_S
+    assert [batch.count for batch in window.take(behind=True)] == [1]
+
+
 def test_where_there_is_no_room_the_oldest_go_but_for_those_that_just_went(
     store: StateStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,10 @@ from .batch import BODY_LIMIT
 INTERVAL_S = 1.0
 """Elasticsearch shows nothing sooner than this: the `refresh_interval` of templates/rq-state.json."""
 
+BEHIND_S = 5.0
+"""Seconds that states are held while there is more to be read: what they say is old, and so few are sent twice. No
+longer, as no position moves meanwhile."""
+
 HELD_LIMIT = 12_000_000  # bytes of states: some 16,000 jobs. In a backlog a job's records stand far from each other
 
 
@@ -45,8 +49,8 @@ class StateBatch:
 class StateWindow:
     """Says when the states that a reader holds are sent: at most one of each job in an interval.
 
-    In a backlog there is room for no more before the interval is over. Then a request's worth of the oldest are sent,
-    but for those of jobs of which one was sent within the interval.
+    In a backlog the interval is longer, and there is room for no more before it is over. Then a request's worth of the
+    oldest are sent, but for those of jobs of which one was sent within the interval.
     """
 
     def __init__(self, store: StateStore | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,12 +62,12 @@ class StateWindow:
         """Whether any state is held."""
         return self._store is not None and self._store.size() > 0
 
-    def take(self, *, everything: bool = False) -> Iterator[StateBatch]:
-        """Those to be sent now, in batches of a request's size."""
+    def take(self, *, everything: bool = False, behind: bool = False) -> Iterator[StateBatch]:
+        """Those to be sent now, in batches of a request's size. `behind`: there is more to be read."""
         if self._store is None or not (size := self._store.size()):
             return
         now = self._clock()
-        if over := everything or now - self._begun >= INTERVAL_S:
+        if over := everything or now - self._begun >= (BEHIND_S if behind else INTERVAL_S):
             self._begun = now
         limit = 0 if over else HELD_LIMIT
         while size > limit:
