@@ -12,6 +12,7 @@ job's facts read, its line made and written, in a loop.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -60,10 +61,11 @@ def round_(url: str, kind: str, worker: WorkerClass) -> float:
 
 
 def _run(url: str, kind: str, worker_class: str, jobs: int, *prefix: str) -> subprocess.CompletedProcess[str]:
-    """Run this module's other half, in a process of its own. `prefix`: the command that runs it."""
+    """Run this module's other half, in a process of its own. `prefix`: the command that counts its instructions."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SHIPPER_LOG": f"{folder}/records.jsonl"}
-        command = [sys.executable, "-m", "benchmarks.emission", "--round", kind, url, worker_class, str(jobs)]
+        half = "--counted" if prefix else "--round"
+        command = [sys.executable, "-m", "benchmarks.emission", half, kind, url, worker_class, str(jobs)]
         done = subprocess.run([*prefix, *command], env=environment, capture_output=True, text=True, check=True)
         log = Path(folder, "records.jsonl")
         written = len(log.read_bytes().splitlines()) if log.exists() else 0
@@ -73,10 +75,14 @@ def _run(url: str, kind: str, worker_class: str, jobs: int, *prefix: str) -> sub
 
 
 def instructions(url: str, kind: str) -> float:
-    """Instructions of one job on SimpleWorker, those of the kernel not counted: a long run less a short one."""
+    """Instructions of one job on SimpleWorker, those of the kernel not counted: a long run less a short one.
+
+    Without Python's garbage collector, which looks at everything every thousand jobs, in some runs and not in others.
+    """
     counted = []
     for jobs in COUNTED_JOBS:
-        done = _run(url, kind, "SimpleWorker", jobs, "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
+        valgrind = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
+        done = _run(url, kind, "SimpleWorker", jobs, *valgrind)
         found = re.search(r"Collected : (\d+)", done.stderr)
         if found is None:
             raise RuntimeError(f"valgrind has counted nothing: {done.stderr[-500:]}")
@@ -221,6 +227,9 @@ def _counted(url: str) -> Promise:
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["--round", kind, url, worker_class, jobs]:
+            work(kind, url, worker_class, int(jobs))
+        case ["--counted", kind, url, worker_class, jobs]:
+            gc.disable()
             work(kind, url, worker_class, int(jobs))
         case ["--loop"]:
             loop()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..guard import never_raise
+from ..guard import keep_back
 
 if TYPE_CHECKING:
     from rq.worker import BaseWorker
@@ -222,8 +222,10 @@ _NAMES = [name for name in vars(Hooks) if not name.startswith("_")]
 def _call_all(name: str) -> Callable[..., None]:
     def call(self: Observers, *args: Any, **kwargs: Any) -> None:
         for hook in self._hooks[name]:
-            with never_raise(name):
+            try:
                 hook(*args, **kwargs)
+            except Exception as error:
+                keep_back(error, name)
 
     return call
 

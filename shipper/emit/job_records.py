@@ -21,7 +21,7 @@ from .raised import from_text
 from .snapshot import JobSnapshot
 
 NS_PER_US = 1000
-_MICROSECOND = timedelta(microseconds=1)
+_MICROSECOND, _MILLISECOND = timedelta(microseconds=1), timedelta(milliseconds=1)
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:
@@ -362,31 +362,29 @@ def _record(
         "rq.job",
         {"kind": "event", "category": _CATEGORY, "created": now, **event},
     )
-    record |= {
-        "ecs": service.ecs,
-        "message": message,
-        "service": service.service_of(job.queue),
-        "host": service.host,
-        "process": process,
-        "messaging": messaging,
-        "rq": _present(
-            {
-                "attempt": job.attempt,
-                "max_attempts": job.max_attempts,
-                "created_at": job.created_at,
-                "enqueued_at": job.enqueued_at,
-                "scheduled_at": job.scheduled_at,
-                "rate_limited_at": job.rate_limited_at,
-                "rate_limit_key": job.rate_limit_key,
-                "cron_name": job.cron_name,
-                "payload_stored_bytes": job.payload_stored_bytes,
-                "group_id": job.group_id,
-                "parent_job_id": job.parent_job_id,
-                "root_job_id": job.root_job_id,
-                **rq,
-            }
-        ),
-    }
+    record["ecs"] = service.ecs
+    record["message"] = message
+    record["service"] = service.service_of(job.queue)
+    record["host"] = service.host
+    record["process"] = process
+    record["messaging"] = messaging
+    record["rq"] = _present(
+        {
+            "attempt": job.attempt,
+            "max_attempts": job.max_attempts,
+            "created_at": job.created_at,
+            "enqueued_at": job.enqueued_at,
+            "scheduled_at": job.scheduled_at,
+            "rate_limited_at": job.rate_limited_at,
+            "rate_limit_key": job.rate_limit_key,
+            "cron_name": job.cron_name,
+            "payload_stored_bytes": job.payload_stored_bytes,
+            "group_id": job.group_id,
+            "parent_job_id": job.parent_job_id,
+            "root_job_id": job.root_job_id,
+            **rq,
+        }
+    )
     if exit_code is not None:
         process["exit_code"] = exit_code
     if job.payload_bytes is not None:
@@ -425,8 +423,11 @@ def _microseconds(start: datetime | None, end: datetime | None) -> int | None:
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
-    span = _microseconds(start, end)
-    return None if span is None else round(span / 1000)
+    """As `_microseconds`, rounded."""
+    if start is None or end is None:
+        return None
+    span = (end - start) / _MILLISECOND
+    return round(span) if span > 0 else 0
 
 
 def _reason(failure: Failure) -> str | None:

@@ -37,15 +37,14 @@ class JobMarks:
     `unique`: what a job that was just created has to claim before it is pushed, and under which name.
     """
 
-    __slots__ = ("asked_for_retry", "callback_raised", "carried", "raised", "start_recorded", "stored_bytes", "unique")
-
-    def __init__(self) -> None:
-        self.carried: Mapping[str, Any] = _NOTHING
-        self.stored_bytes: int | None = None
-        self.raised: Any = None
-        self.callback_raised: Any = None
-        self.start_recorded = self.asked_for_retry = False
-        self.unique: tuple[Unique, str] | None = None
+    # Of the class where the job has no other: nothing is set for each job.
+    carried: Mapping[str, Any] = MappingProxyType({})
+    stored_bytes: int | None = None
+    raised: Any = None
+    callback_raised: Any = None
+    start_recorded = False
+    asked_for_retry = False
+    unique: tuple[Unique, str] | None = None
 
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -80,21 +79,22 @@ class JobSnapshot(NamedTuple):
     payload_bytes: int | None = None
     created_at: datetime | None = None
     enqueued_at: datetime | None = None
-    scheduled_at: datetime | None = None
     attempt: int = 1
     max_attempts: int = 1
     retries_left: int = 0
     group_id: str | None = None
     depends_on: tuple[str, ...] = ()
-    parent_job_id: str | None = None
-    root_job_id: str | None = None
     ttl_s: int | None = None
     payload_stored_bytes: int | None = None
-    context: Mapping[str, str] = NO_CONTEXT
-    rate_limited_at: datetime | None = None
     rate_limit_key: str | None = None
+    # What the job carries from its enqueuer: see `_from_enqueuer`.
+    scheduled_at: datetime | None = None
+    parent_job_id: str | None = None
+    root_job_id: str | None = None
+    rate_limited_at: datetime | None = None
     cron_name: str | None = None
-    # The fields that change while the job runs come last: see `at_ending`.
+    context: Mapping[str, str] = NO_CONTEXT
+    # What changes while the job runs comes last: see `_changing`.
     started_at: datetime | None = None
     ended_at: datetime | None = None
     args: tuple[Any, ...] | None = None
@@ -202,54 +202,61 @@ def from_job(job: Job) -> JobSnapshot:
     retries_left = job.retries_left or 0
     returned = getattr(job, "number_of_retries", None) or 0
     max_attempts, attempt = attempts(retries_left, returned, carried.get("max_attempts"))
-    return JobSnapshot(
-        job_id=job.id,
-        queue=job.origin or "",
-        function=function_name(job),
-        payload_bytes=_payload_bytes(job),
-        created_at=job.created_at,
-        enqueued_at=job.enqueued_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        retries_left=retries_left,
-        group_id=job.group_id,
-        depends_on=tuple(job._dependency_ids),
-        ttl_s=job.ttl,
-        rate_limit_key=getattr(job, "rate_limit_key", None),
-        payload_stored_bytes=marks.stored_bytes,
-        args=_evaluated(job, "_args"),
-        kwargs=_evaluated(job, "_kwargs"),
-        meta=job.meta if isinstance(job.meta, dict) and job.meta else None,
-        **(_from_enqueuer(carried) if carried else _NOTHING),
+    # In the order of JobSnapshot's fields: by their names it would take twice as long.
+    return JobSnapshot._make(
+        (
+            job.id,
+            job.origin or "",
+            function_name(job),
+            _payload_bytes(job),
+            job.created_at,
+            job.enqueued_at,
+            attempt,
+            max_attempts,
+            retries_left,
+            job.group_id,
+            tuple(job._dependency_ids),
+            job.ttl,
+            marks.stored_bytes,
+            getattr(job, "rate_limit_key", None),
+            *(_from_enqueuer(carried) if carried else _CARRIES_NOTHING),
+            *_changing(job),
+        )
     )
 
 
-def _from_enqueuer(carried: Mapping[str, Any]) -> dict[str, Any]:
+_CARRIES_NOTHING = (None, None, None, None, None, NO_CONTEXT)
+
+
+def _from_enqueuer(carried: Mapping[str, Any]) -> tuple[Any, ...]:
     """The fields of a snapshot that the job carries."""
-    return {
-        "scheduled_at": _datetime(carried.get("scheduled_at")),
-        "parent_job_id": _id(carried.get("parent")),
-        "root_job_id": _id(carried.get("root")),
-        "rate_limited_at": _datetime(carried.get("rate_limited_at")),
-        "cron_name": _id(carried.get("cron")),
-        "context": _context(carried),
-    }
+    return (
+        _datetime(carried.get("scheduled_at")),
+        _id(carried.get("parent")),
+        _id(carried.get("root")),
+        _datetime(carried.get("rate_limited_at")),
+        _id(carried.get("cron")),
+        _context(carried),
+    )
+
+
+def _changing(job: Job) -> tuple[Any, ...]:
+    """The last fields of a snapshot."""
+    meta = job.meta
+    return (
+        job.started_at,
+        job.ended_at,
+        _evaluated(job, "_args"),
+        _evaluated(job, "_kwargs"),
+        meta if isinstance(meta, dict) and meta else None,
+    )
 
 
 def at_ending(job: Job, started: JobSnapshot | None) -> JobSnapshot:
     """The snapshot of a job whose function returned: that of its start, with what has changed since."""
     if started is None or started.job_id != job.id:
         return from_job(job)
-    changed = (
-        job.started_at,
-        job.ended_at,
-        _evaluated(job, "_args"),
-        _evaluated(job, "_kwargs"),
-        job.meta if isinstance(job.meta, dict) and job.meta else None,
-    )
-    return JobSnapshot._make((*started[:_UNCHANGED], *changed))  # a third of the time of `_replace`
+    return JobSnapshot._make((*started[:_UNCHANGED], *_changing(job)))  # a third of the time of `_replace`
 
 
 def note_stored_bytes(job: Job, data: object) -> None:
@@ -271,15 +278,8 @@ def retry_in_s(job: Job) -> float | None:
 
 def running(job: JobSnapshot, execution_id: str | None) -> RunningJob:
     """The part of the snapshot that log lines and jobs created while this one runs refer to."""
-    return RunningJob(
-        job_id=job.job_id,
-        function=job.function,
-        queue=job.queue,
-        attempt=job.attempt,
-        execution_id=execution_id,
-        root_job_id=job.root_job_id or job.job_id,
-        parent_job_id=job.parent_job_id,
-    )
+    root = job.root_job_id or job.job_id
+    return RunningJob(job.job_id, job.function, job.queue, job.attempt, execution_id, root, job.parent_job_id)
 
 
 def context_of(job: Job) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from rq.job import JobStatus
 
 from ... import context
-from ...guard import never_raise
+from ...guard import keep_back, never_raise
 from ...job_fields import CARRIED_FIELD
 from .. import snapshot
 from ..descriptors import Wrapper
@@ -48,18 +48,22 @@ def _carry(job: Any) -> None:
 
 def to_dict(original: Wrapper, job: Any, *args: Any, **kwargs: Any) -> Any:
     hash_fields = original(job, *args, **kwargs)
-    with never_raise("carry"):
+    try:
         snapshot.note_stored_bytes(job, hash_fields.get("data"))
         if carried := snapshot.carried_bytes(job):
             hash_fields[CARRIED_FIELD] = carried
+    except Exception as error:
+        keep_back(error, "carry")
     return hash_fields
 
 
 def restore(original: Wrapper, job: Any, raw_data: Any, *args: Any, **kwargs: Any) -> Any:
     answer = original(job, raw_data, *args, **kwargs)
-    with never_raise("carry"):
+    try:
         snapshot.note_stored_bytes(job, raw_data.get(b"data"))
         snapshot.restore(job, raw_data)
+    except Exception as error:
+        keep_back(error, "carry")
     return answer
 
 

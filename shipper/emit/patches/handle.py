@@ -10,7 +10,7 @@ from typing import Any
 
 from rq.job import JobStatus
 
-from ...guard import never_raise
+from ...guard import keep_back, never_raise
 from .. import ending, snapshot
 from ..descriptors import Wrapper
 from ..ending import Claim, ExecutionState
@@ -69,7 +69,7 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
         return answer
     finally:
         # If Redis fails, RQ continues with its failure path. The function did return, so that is what is recorded.
-        with never_raise("succeeded"):
+        try:
             if closing.claim(execution, Claim.RETURNED):
                 success = Success(
                     execution_id=execution_id,
@@ -81,6 +81,8 @@ def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **k
                 )
                 started = execution.started if execution is not None else None
                 closing.record(execution, snapshot.at_ending(job, started), success)
+        except Exception as error:
+            keep_back(error, "succeeded")
 
 
 def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:

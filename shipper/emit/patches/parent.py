@@ -22,7 +22,7 @@ from rq.job import JobStatus
 from rq.results import Result
 from rq.worker import SimpleWorker
 
-from ...guard import never_raise
+from ...guard import keep_back, never_raise
 from .. import ending, snapshot
 from ..descriptors import Wrapper, as_function, is_ours, mark
 from ..ending import Claim, ExecutionState
@@ -68,9 +68,11 @@ def execute_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
     state, job_id = ending.of_worker(worker), job.id
     if job_id in state.executing:
         return original(worker, job, *args, **kwargs)
-    with never_raise("execute"):
+    try:
         state.executing.add(job_id)
         state.begin(job_id, None, shared=ending.is_shared(worker))
+    except Exception as error:
+        keep_back(error, "execute")
     try:
         return original(worker, job, *args, **kwargs)
     finally:
@@ -90,21 +92,25 @@ def _conclude(worker: Any, job: Any) -> None:
     execution = ending.execution_of(worker, job)
     if execution is None:
         return
-    with never_raise("failed"):
+    try:
         if execution.exit_status is not None or (execution.horse_pid and not _is_alive(execution.horse_pid)):
             _record_missing_ending(worker, job, execution)
             observers.work_horse_exited(worker, execution)
             ending.of_worker(worker).end(job.id)
+    except Exception as error:
+        keep_back(error, "failed")
 
 
 def prepare_execution(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     execution = original(worker, job, *args, **kwargs)
-    with never_raise("prepare"):
+    try:
         state = ending.of_worker(worker)
         ours = state.of(job.id)
         if ours is None or ours.execution_id is not None:
             ours = state.begin(job.id, None, shared=ending.is_shared(worker))
         ours.execution_id = execution.id
+    except Exception as error:
+        keep_back(error, "prepare")
     return execution
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from rq.job import JobStatus
 
 from ... import context
-from ...guard import never_raise
+from ...guard import keep_back, never_raise
 from .. import ending, sentry, snapshot
 from ..descriptors import Wrapper
 from ..ending import Claim, ExecutionState
@@ -32,30 +32,37 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
     sentry.attach()  # the application may have imported sentry-sdk since
     state = ending.of_worker(worker)
     execution = None
-    with never_raise("perform"):
+    try:
         execution = state.of(job.id)
         if execution is None:  # a spawned child, which inherited nothing
             rq_execution = kwargs.get("execution", args[1] if len(args) > 1 else getattr(worker, "execution", None))
             execution = state.begin(job.id, getattr(rq_execution, "id", None), shared=False)
+    except Exception as error:
+        keep_back(error, "perform")
     before = context.running.set(None)  # prepare_job_execution sets it, once RQ has read the function's name
     performing = _is_performing.set(True)
     escaping: Any = None
     returned = False
     try:
-        with enqueuer_context(job):
+        if snapshot.is_carrying(job):
+            with enqueuer_context(job):
+                returned = original(worker, job, *args, **kwargs)
+        else:
             returned = original(worker, job, *args, **kwargs)
-            return returned
+        return returned
     except BaseException:
         escaping = sys.exc_info()
         raise
     finally:
         _is_performing.reset(performing)
         context.running.reset(before)
-        with never_raise("failed"):
+        try:
             if execution is not None and not execution.claim.is_written:
                 _record_unnoticed_ending(worker, job, execution, escaping, returned=returned)
             if not worker.is_horse:
                 state.end(job.id)
+        except Exception as error:
+            keep_back(error, "failed")
 
 
 def _record_unnoticed_ending(
@@ -107,14 +114,17 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
     finally:
         # Also if it raised: RQ reads the function's name last, after Redis has the job as started.
         if job.started_at is not None and job._status == JobStatus.STARTED:
-            with never_raise("started"):
-                execution_id, at_start = closing.execution_id(worker, job), snapshot.from_job(job)
-                execution = ending.execution_of(worker, job)
+            try:
+                at_start, execution = snapshot.from_job(job), ending.execution_of(worker, job)
                 if execution is not None:
-                    execution.started = at_start
+                    execution.started, execution_id = at_start, execution.execution_id
+                else:
+                    execution_id = closing.execution_id(worker, job)
                 if _is_performing.get():  # perform_job resets it; where it is not called, nothing would
                     context.running.set(snapshot.running(at_start, execution_id))
                 observers.started(at_start, execution_id, worker.name)
+            except Exception as error:
+                keep_back(error, "started")
 
 
 def enqueuer_context(job: Any) -> AbstractContextManager[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...guard import never_raise
+from ...guard import keep_back
 from ..descriptors import Wrapper
 
 _sizes: dict[str, int] = {}  # job id → bytes, from RQ's storing of the result to our record
@@ -19,10 +19,12 @@ def size_of(job: Any) -> int | None:
 def serialize_result(original: Wrapper, result: Any, *args: Any, **kwargs: Any) -> Any:
     """Measure the result."""
     content = original(result, *args, **kwargs)
-    with never_raise("result"):
+    try:
         text = content.get("return_value")
         if text:
             if len(_sizes) >= _MAX_SIZES:
                 _sizes.clear()
             _sizes[result.job_id] = len(text) // 4 * 3 - text.count("=")  # RQ stores it as base64
+    except Exception as error:
+        keep_back(error, "result")
     return content
