@@ -44,7 +44,7 @@ class Recorder(Hooks):
 
         That is orjson's own preparation, and Python's, which rewrites a function for speed after some calls (PEP 659).
         """
-        service, now = self._service(), _now()
+        service, now = self._service(), datetime.now(UTC)
         job = JobSnapshot("", "", enqueued_at=now, started_at=now, ended_at=now)
         success = Success(execution_id="", worker="", result_type="")
         for _ in range(_WARM_UP):
@@ -52,45 +52,45 @@ class Recorder(Hooks):
             records.encode(job_records.finished(job, success, now, service))
 
     def enqueued(self, job: JobSnapshot, cause: str) -> None:
-        self._write(job, job_records.enqueued(job, cause, _now(), self._service()))
+        self._write(job, job_records.enqueued(job, cause, datetime.now(UTC), self._service()))
 
     def deferred(self, job: JobSnapshot) -> None:
-        self._write(job, job_records.deferred(job, _now(), self._service()))
+        self._write(job, job_records.deferred(job, datetime.now(UTC), self._service()))
 
     def scheduled(self, job: JobSnapshot, cause: str) -> None:
-        self._write(job, job_records.scheduled(job, cause, _now(), self._service()))
+        self._write(job, job_records.scheduled(job, cause, datetime.now(UTC), self._service()))
 
     def rate_limited(self, job: JobSnapshot) -> None:
-        self._write(job, job_records.rate_limited(job, _now(), self._service()))
+        self._write(job, job_records.rate_limited(job, datetime.now(UTC), self._service()))
 
     def refused(self, job: JobSnapshot, reason: str) -> None:
-        self._write(job, job_records.refused(job, reason, _now(), self._service()))
+        self._write(job, job_records.refused(job, reason, datetime.now(UTC), self._service()))
 
     def webhook_failed(self, job: JobSnapshot, url: str, error: Exception) -> None:
         text = self._redactor.text(str(error), "error.message")
         kind = type(error).__qualname__
-        self._write(job, job_records.webhook_failed(job, url, kind, text, _now(), self._service()))
+        self._write(job, job_records.webhook_failed(job, url, kind, text, datetime.now(UTC), self._service()))
 
     def removed(self, job: JobSnapshot, how: str, *, concluded: bool = False) -> None:
-        self._write(job, job_records.removed(job, how, _now(), self._service(), concluded=concluded))
+        self._write(job, job_records.removed(job, how, datetime.now(UTC), self._service(), concluded=concluded))
 
     def started(self, job: JobSnapshot, execution_id: str | None, worker: str) -> None:
-        self._write(job, job_records.started(job, execution_id, worker, _now(), self._service()))
+        self._write(job, job_records.started(job, execution_id, worker, datetime.now(UTC), self._service()))
 
     def progressed(self, job: JobSnapshot, progress: Progress, execution_id: str | None) -> None:
         if progress.message:
             progress = replace(progress, message=self._redactor.text(progress.message, "rq.progress.message"))
-        self._write(job, job_records.progressed(job, progress, execution_id, _now(), self._service()))
+        self._write(job, job_records.progressed(job, progress, execution_id, datetime.now(UTC), self._service()))
 
     def busy(self, job: JobSnapshot, busy: Busy) -> None:
-        self._write(job, job_records.busy(job, busy, _now(), self._service()))
+        self._write(job, job_records.busy(job, busy, datetime.now(UTC), self._service()))
 
     def succeeded(self, job: JobSnapshot, success: Success) -> None:
-        self._write(job, job_records.finished(job, success, _now(), self._service()))
+        self._write(job, job_records.finished(job, success, datetime.now(UTC), self._service()))
 
     def failed(self, job: JobSnapshot, failure: Failure) -> None:
         failure = self._redacted(failure)
-        self._callbacks.notify(self._write(job, job_records.failed(job, failure, _now(), self._service())))
+        self._callbacks.notify(self._write(job, job_records.failed(job, failure, datetime.now(UTC), self._service())))
 
     def operated(self, operation: Operation) -> None:
         job = operation.job
@@ -134,7 +134,3 @@ class Recorder(Hooks):
 
 
 _WARM_UP = 20  # a function is rewritten after eight calls, and what it does most after some more
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

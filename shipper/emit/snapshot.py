@@ -241,13 +241,13 @@ def _from_enqueuer(carried: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _changing(job: Job) -> tuple[Any, ...]:
-    """The last fields of a snapshot."""
-    meta = job.meta
+    """The last fields of a snapshot. RQ unpickles the arguments lazily: None if it has not yet."""
+    args, kwargs, meta = getattr(job, "_args", UNEVALUATED), getattr(job, "_kwargs", UNEVALUATED), job.meta
     return (
         job.started_at,
         job.ended_at,
-        _evaluated(job, "_args"),
-        _evaluated(job, "_kwargs"),
+        None if args is UNEVALUATED else args,
+        None if kwargs is UNEVALUATED else kwargs,
         meta if isinstance(meta, dict) and meta else None,
     )
 
