@@ -41,7 +41,7 @@ ROUNDS = 6
 CONFLICT = b"version_conflict_engine_exception"
 
 
-def requests_of_ours(file: Path, folder: Path, takes_s: float) -> list[bytes]:
+def requests_of_ours(file: Path, folder: Path, takes_s: float = 0.0) -> list[bytes]:
     """The bodies of the requests in which the shipper sends these records, in the namespace NAMESPACE.
 
     They go to a server that takes so many seconds for each.
@@ -119,7 +119,7 @@ def main(count: int = 200_000) -> list[Promise]:
             file, empty = folder / "records.jsonl", folder / "empty"
             worker_records.write(file, count)
             empty.touch()
-            made = requests_of_ours(file, folder, 0.0)
+            made = requests_of_ours(file, folder)
             ship(server.url, "warm", empty, folder)  # installs the templates
             for number in range(2):  # Java compiles what is used often
                 took_s = load(server.port, moved(made, f"warm{number}"))
