@@ -125,7 +125,7 @@ static PyObject *frame(PyObject *self, PyObject *args)
     StateStore *store = kept == Py_None ? NULL : (StateStore *)kept;
     f->earliest = earliest, f->latest = latest, f->now = now, f->fresh = fresh;
     at start = block.buf, end = start + block.len;
-    Body *body = make_body(f->body_type, block.len + block.len / 4 + LINE_EXTRA);
+    Body *body = make_body(f->body_type, 2 * block.len + LINE_EXTRA);
     Tally *tally = body && counts ? make_tally(f) : NULL;
     if (!body || (counts && !tally)) {
         Py_XDECREF((PyObject *)body);
