@@ -410,4 +410,4 @@ TIMES = "{:.2f} x"
 PER_CENT = "{:.2%}"
 
 if __name__ == "__main__":
-    sys.exit(not show(main(int(sys.argv[1]) if len(sys.argv) > 1 else 600_000)))
+    sys.exit(not show(main(*map(int, sys.argv[1:2]))))
