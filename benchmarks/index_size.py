@@ -58,7 +58,7 @@ def main() -> list[Promise]:
             folder = Path(name)
             worker_records.write_distinct(folder / "records.jsonl", JOBS)
             log_bytes = (folder / "records.jsonl").stat().st_size
-            command = [Path(sys.executable).with_name("shipper"), "setup", "--elasticsearch", server.url]
+            command = [str(Path(sys.executable).with_name("shipper")), "setup", "--elasticsearch", server.url]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             load(server.port, moved(requests_of_ours(folder / "records.jsonl", folder), "size0"))
             records, record_bytes, record_usage = sizes(search, "rq-job-size0-*")

@@ -41,10 +41,11 @@ def measured(search: Elasticsearch, url: str, folder: Path) -> Promise:
         written: list[float] = []
         writer = threading.Thread(target=_write, args=(log, lines, written))
         writer.start()
-        lags, began = [], time.monotonic()
+        lags: list[float] = []
+        began = time.monotonic()
         while len(lags) < count and time.monotonic() - began < LIMIT_S:
-            asked = {"index": "rq-job-lag-*", "ignore_unavailable": True, "allow_no_indices": True}
-            answer = search.options(request_timeout=LIMIT_S, ignore_status=503).count(**asked)
+            patient = search.options(request_timeout=LIMIT_S, ignore_status=503)
+            answer = patient.count(index="rq-job-lag-*", ignore_unavailable=True, allow_no_indices=True)
             seen = answer.get("count", 0)  # 503: the index is there, and its shard only starting
             now = time.monotonic()
             lags += [now - moment for moment in written[len(lags) : seen]]

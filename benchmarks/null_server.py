@@ -3,9 +3,9 @@
     python -m benchmarks.null_server PORT [--refuse-half] [--keep FOLDER] [--take SECONDS]
 
 Each document is answered with 201, or every other one with 400. With a folder, each request's body is kept there.
-With seconds, each answer takes as long. `GET /count` says how many documents there were since `GET /begin`, and how
-many seconds passed from the first request's head to the last one's answer: the same clock for everybody, whether they
-end by themselves or not, and however long they take to start.
+With `--take`, each answer takes so many seconds. `GET /count` says how many documents there were since `GET /begin`,
+and how many seconds passed from the first request's head to the last one's answer: the same clock for everybody,
+whether they end by themselves or not, and however long they take to start.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 Default settings, so records and states. The loader posts the very requests that the shipper made of the same records
 for a server that keeps nothing and takes as long for each as Elasticsearch does (how many states there are depends on
-it), over as many connections. Elasticsearch does nearly all of the work here, on the same
-cores; what is asked is whether the shipper keeps it waiting, and what it adds itself. Then the documents are posted by
-kind: what a state takes of Elasticsearch's CPU, beside a record.
+it), over as many connections. Elasticsearch does nearly all of the work here, on the same cores; what is asked is
+whether the shipper keeps it waiting, and what it adds itself. Then the documents are posted by kind: what a state takes
+of Elasticsearch's CPU, beside a record.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def moved(requests: list[bytes], namespace: str) -> list[bytes]:
 
 def by_kind(requests: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     """(requests with the records alone, with the states alone)."""
-    records, states = [], []
+    records: list[bytes] = []
+    states: list[bytes] = []
     for body in requests:
         lines = iter(body.split(b"\n")[:-1])
         parts: tuple[list[bytes], list[bytes]] = ([], [])
@@ -175,7 +176,7 @@ def _cpu_of(server: Server) -> float:
     """CPU seconds of the server and its Java process so far."""
     root = psutil.Process(server.process.pid)
     times = [one.cpu_times() for one in (root, *root.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 if __name__ == "__main__":

@@ -57,11 +57,7 @@ class Sink:
         """Write the line, which has to end in a newline. False if it could not be written; then it is counted."""
         with self._lock:
             try:
-                # Other code may have closed it, and opened another file since.
-                is_ours = self._opened is not None and _identity(self._descriptor) == self._opened
-                if not is_ours or time.monotonic() >= self._look_again:
-                    self._reopen_if_needed(is_ours=is_ours)
-                written = os.write(self._descriptor, line)
+                written = os.write(self._current(), line)
             except OSError as error:
                 self._drop(*reason_and_advice(self.path, error))
                 return False
@@ -80,15 +76,23 @@ class Sink:
         # Re-entrant, as a signal handler that writes a record may interrupt `append`.
         self._lock = threading.RLock()
 
-    def _reopen_if_needed(self, *, is_ours: bool) -> None:
-        """Open the file at the first use, and if the descriptor or the path is another file by now."""
-        if is_ours:
-            self._look_again = time.monotonic() + LOOK_EVERY_S
-            if _identity(self.path) == self._opened:
-                return
-            os.close(self._descriptor)
+    def _current(self) -> int:
+        """The descriptor to write to. Checks the path every LOOK_EVERY_S, the descriptor every time."""
+        opened = self._opened
+        if opened is None or _identity(self._descriptor) != opened:
+            return self._open()  # first use, or other code closed the descriptor
+        now = time.monotonic()
+        if now >= self._look_again:
+            self._look_again = now + LOOK_EVERY_S
+            if _identity(self.path) != opened:
+                os.close(self._descriptor)
+                return self._open()
+        return self._descriptor
+
+    def _open(self) -> int:
         self._descriptor = open_shared(self.path, os.O_WRONLY | os.O_APPEND, self._mode, create=self._create)
         self._opened = _identity(self._descriptor)
+        return self._descriptor
 
     def _drop(self, reason: str, advice: str) -> None:
         self.dropped += 1

@@ -21,7 +21,7 @@ from .raised import from_text
 from .snapshot import JobSnapshot
 
 NS_PER_US = 1000
-_MICROSECOND, _MILLISECOND = timedelta(microseconds=1), timedelta(milliseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:
@@ -423,11 +423,8 @@ def _microseconds(start: datetime | None, end: datetime | None) -> int | None:
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> int | None:
-    """As `_microseconds`, rounded."""
-    if start is None or end is None:
-        return None
-    span = (end - start) / _MILLISECOND
-    return round(span) if span > 0 else 0
+    span = _microseconds(start, end)
+    return None if span is None else round(span / 1000)
 
 
 def _reason(failure: Failure) -> str | None:

@@ -40,7 +40,7 @@ class Recorder(Hooks):
         worker.log.info("Job records go to %s (SHIPPER_LOG)", self.sink.path)
 
     def _warm_up(self) -> None:
-        """Build records for nobody. A work-horse builds two, and all that is done at the first would be done in each.
+        """Build records and discard them, as the first ones take longer, and each work-horse builds but two.
 
         That is orjson's own preparation, and Python's, which rewrites a function for speed after some calls (PEP 659).
         """

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..sections.unique import Unique
 
 _CARRIED_KEY = CARRIED_FIELD.encode()
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class JobMarks:
@@ -37,8 +38,8 @@ class JobMarks:
     `unique`: what a job that was just created has to claim before it is pushed, and under which name.
     """
 
-    # Of the class where the job has no other: nothing is set for each job.
-    carried: Mapping[str, Any] = MappingProxyType({})
+    # Defaults of the class, so that creating one for each job sets nothing.
+    carried: Mapping[str, Any] = _NOTHING
     stored_bytes: int | None = None
     raised: Any = None
     callback_raised: Any = None
@@ -47,7 +48,6 @@ class JobMarks:
     unique: tuple[Unique, str] | None = None
 
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MARKS = "_shipper"
 
 

@@ -33,6 +33,18 @@ def test_an_observer_that_fails_hides_nothing_from_the_next() -> None:
     assert counting.calls == 1
 
 
+@pytest.mark.parametrize("kind", [JobTimeoutException, StopRequested])
+def test_what_a_signal_raises_in_an_observer_is_passed_on(kind: type[Exception]) -> None:
+    class Interrupted(Hooks):
+        def worker_started(self, worker: object) -> None:
+            raise kind
+
+    observers, nobody = Observers(), None
+    observers.add(Interrupted())
+    with pytest.raises(kind):
+        observers.worker_started(nobody)  # type: ignore[arg-type]
+
+
 def test_the_job_s_timeout_is_passed_on() -> None:
     with pytest.raises(JobTimeoutException), never_raise("enqueued"):
         raise JobTimeoutException("time is up")

@@ -34,11 +34,10 @@ def is_late(execution: ExecutionState | None, job: Any) -> bool:
     return False  # also if Redis did not answer
 
 
-def execution_id(worker: Any, job: Any, rq_execution: Any = None) -> str | None:
-    """The execution's id: the one RQ passes (RQ 3), else the one kept for the worker. None for stuck jobs."""
+def execution_id(worker: Any, job: Any, ours: ExecutionState | None, rq_execution: Any = None) -> str | None:
+    """The execution's id: the one RQ passes (RQ 3), else that of `ours`, else the worker's. None for stuck jobs."""
     if rq_execution is not None:
         return str(rq_execution.id)
-    ours = ending.execution_of(worker, job)
     if ours is not None:
         return ours.execution_id
     execution = getattr(worker, "execution", None)

@@ -37,8 +37,8 @@ def handle_execution_ended(original: Wrapper, worker: Any, job: Any, *args: Any,
 
 
 def _record_before_crash(worker: Any, job: Any, raised: Any, error: Exception) -> None:
-    at_end, execution_id = snapshot.from_job(job), closing.execution_id(worker, job)
-    execution = ending.execution_of(worker, job)
+    at_end, execution = snapshot.from_job(job), ending.execution_of(worker, job)
+    execution_id = closing.execution_id(worker, job, execution)
     if raised[0] is None:
         if closing.claim(execution, Claim.RETURNED):
             closing.record(
@@ -60,7 +60,7 @@ def _record_before_crash(worker: Any, job: Any, raised: Any, error: Exception) -
 
 def handle_job_success(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     execution = ending.execution_of(worker, job)
-    execution_id = closing.execution_id(worker, job, kwargs.get("execution"))
+    execution_id = closing.execution_id(worker, job, execution, kwargs.get("execution"))
     late = closing.is_late(execution, job)  # before RQ removes the execution
     saved = False
     try:
@@ -91,7 +91,7 @@ def handle_job_retry(original: Wrapper, worker: Any, job: Any, *args: Any, **kwa
     execution = ending.execution_of(worker, job)
     with never_raise("failed"):
         before = snapshot.from_job(job)
-        execution_id = closing.execution_id(worker, job, kwargs.get("execution"))
+        execution_id = closing.execution_id(worker, job, execution, kwargs.get("execution"))
         late = closing.is_late(execution, job)
         marks.asked_for_retry = True  # RQ before 2.12 calls handle_job_failure at the retry limit
     try:
@@ -154,7 +154,7 @@ def execute_stopped_callback(original: Wrapper, job: Any, *args: Any, **kwargs: 
 def _failure(worker: Any, job: Any, text: str, rq_execution: Any) -> Failure:
     execution, marks = ending.execution_of(worker, job), snapshot.marks_of(job)
     stopped = closing.is_stopped(worker, job)
-    execution_id = closing.execution_id(worker, job, rq_execution)
+    execution_id = closing.execution_id(worker, job, execution, rq_execution)
     gone = execution is not None and execution.exit_status is not None
     raised = from_exc_info(marks.raised)
     if raised is None and not gone:

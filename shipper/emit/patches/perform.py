@@ -44,12 +44,9 @@ def perform_job(original: Wrapper, worker: Any, job: Any, *args: Any, **kwargs: 
     escaping: Any = None
     returned = False
     try:
-        if snapshot.is_carrying(job):
-            with enqueuer_context(job):
-                returned = original(worker, job, *args, **kwargs)
-        else:
+        with enqueuer_context(job):
             returned = original(worker, job, *args, **kwargs)
-        return returned
+            return returned
     except BaseException:
         escaping = sys.exc_info()
         raise
@@ -116,10 +113,9 @@ def prepare_job_execution(original: Wrapper, worker: Any, job: Any, *args: Any, 
         if job.started_at is not None and job._status == JobStatus.STARTED:
             try:
                 at_start, execution = snapshot.from_job(job), ending.execution_of(worker, job)
+                execution_id = closing.execution_id(worker, job, execution)
                 if execution is not None:
-                    execution.started, execution_id = at_start, execution.execution_id
-                else:
-                    execution_id = closing.execution_id(worker, job)
+                    execution.started = at_start
                 if _is_performing.get():  # perform_job resets it; where it is not called, nothing would
                     context.running.set(snapshot.running(at_start, execution_id))
                 observers.started(at_start, execution_id, worker.name)

@@ -16,8 +16,8 @@ INTERVAL_S = 1.0
 """Elasticsearch shows nothing sooner than this: the `refresh_interval` of templates/rq-state.json."""
 
 BEHIND_S = 5.0
-"""Seconds that states are held while there is more to be read: what they say is old, and so few are sent twice. No
-longer, as no position moves meanwhile."""
+"""The interval while there is more to be read: the states of a backlog are old already, and many jobs' next records
+come within it. Not longer, as positions do not move while states are held."""
 
 HELD_LIMIT = 12_000_000  # bytes of states: some 16,000 jobs. In a backlog a job's records stand far from each other
 

@@ -12,7 +12,7 @@ static const struct dataset *own_dataset(const Framer *f, at p, at end)
         return NULL;
     int is_id = 1;
     for (int i = 0; i < ID_LENGTH; i++)
-        is_id &= is_alnum(p[ID_START + i]); /* all of them, without a branch: a compiler makes few instructions of it */
+        is_id &= is_alnum(p[ID_START + i]); /* without a branch for each of them */
     if (!is_id)
         return NULL;
     at quote = memchr(p + DATASET_START, '"', 16);

@@ -41,7 +41,7 @@ static Body *make_body(PyTypeObject *type, size_t wanted)
     return body;
 }
 
-/* Room for `more` bytes behind `end`, up to where it is filled. Returns where that is now; NULL: no memory. */
+/* Make room for `more` bytes. It is filled up to `end`: returns where that is afterwards, NULL without memory. */
 static char *grow_body(Body *body, char *end, size_t more)
 {
     size_t filled = end - body->memory;

@@ -22,14 +22,13 @@
 #include "store.h"
 #include "tally.h"
 
-#define HOT __attribute__((hot)) /* what follows many early returns is otherwise taken for rare, and made small */
-
 enum { LINE_EXTRA = 640 }; /* what a line's output may have beside the line, and parts of it once more */
 
 enum taken { ODD, TAKEN, NO_MEMORY };
 
-/* One line, from p to its newline. Moves *out on if it was taken. */
-HOT static enum taken take(Framer *f, at p, at end, int64_t offset, char **out, StateStore *store, Tally *tally, int64_t *newest, int *verbatim)
+/* One line, from p to its newline. Moves *out on if it was taken. Marked as hot, as compilers take what follows many
+ * early returns for rare, and make it small instead of fast. */
+__attribute__((hot)) static enum taken take(Framer *f, at p, at end, int64_t offset, char **out, StateStore *store, Tally *tally, int64_t *newest, int *verbatim)
 {
     struct line l;
     l.start = p, l.framer = f, l.scan = (struct scan){.end = end}, l.count = 0, l.dataset_name = l.event_open = NULL;
