@@ -22,7 +22,7 @@ from shipper import settings
 from shipper.records import timestamp
 from shipper.ship.counting.tally import Labels, PlainTally, Tally
 from shipper.ship.reader import state_store
-from shipper.ship.reader.document import Document, NotShippable, Place, document
+from shipper.ship.reader.document import Document, NotShippable, Place, document, line_id
 from shipper.ship.reader.framer import _SLOTS, Framer
 from shipper.ship.source.tail import Block
 from shipper.state import State
@@ -170,6 +170,31 @@ def test_what_a_foreign_file_says_of_jobs_takes_the_quick_way(framer: Framer) ->
     assert len(found) == len(OURS)
     assert states == []
     assert compare(framer, data, trusted=False) == len(OURS)
+
+
+@pytest.mark.parametrize("host", ["h", "h" * 51, "h" * 52, "h" * 255])
+def test_ids_of_lines_of_any_length_are_the_plain_ways(framer: Framer, host: str) -> None:
+    texts = [b'{"n":"%s"}' % (b"x" * (size * 173 % 400)) for size in range(400)]
+    texts.insert(200, b'{"n":"%s"}' % (b"x" * 4000))
+    framed = Framer(MADE, host).frame(block_of(texts), "file", NOW, None, trusted=False)
+    assert framed is not None
+    assert not framed.odd
+    actions = bytes(framed.body).split(b"\n")[:-1:2]
+    for action, at, text in zip(actions, framed.taken, texts, strict=True):
+        expected = line_id(text.decode(), Place(host, "file", START + at, trusted=False), None)
+        assert orjson.loads(action)["create"]["_id"] == expected
+
+
+def test_lines_of_a_host_with_a_name_too_long_are_left_to_python(framer: Framer) -> None:
+    block = block_of([b'{"n":1}', b'{"n":2}', b'{"event":{"id":"one"}}'])
+    framed = Framer(MADE, "h" * 600).frame(block, "file", NOW, None, trusted=False)
+    assert framed is not None
+    assert [*framed.odd] == [0, 8]
+    assert [*framed.taken] == [16]
+
+
+def block_of(lines: Iterable[bytes]) -> Block:
+    return Block(Source(), START, b"".join(line + b"\n" for line in lines))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", range(8))

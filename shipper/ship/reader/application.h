@@ -2,7 +2,7 @@
 #ifndef SHIPPER_APPLICATION_H
 #define SHIPPER_APPLICATION_H
 
-#include "put.h"
+#include "line_ids.h"
 
 /* Whether it has the fixed beginning of ours, and the dataset that it names: NULL if not. */
 static const struct dataset *own_dataset(const Framer *f, at p, at end)
@@ -138,11 +138,18 @@ static char *put_application(char *out, struct line *l, const struct dataset *d,
         asides += l->members[i].aside;
     int dataset_aside = is_event && !keeps_event && !is_null(claimed);
 
-    out = put_head(out, d, us);
+    if ((asides || dataset_aside) && !is_null(l->slots[APP]))
+        return NULL; /* beside what is there: the names have to be compared */
+    if (foreign && !is_null(l->slots[TAGS]))
+        return NULL;
+    if (dataset_aside && *claimed.start != '"' && (*claimed.start == '{' || *claimed.start == '['))
+        return NULL;
+
+    out = put_head(out, d, us); /* from here on it is taken: its id may be waited for */
     if (is_event && is_text(id) && size_of(id) > 2 && size_of(id) <= ID_LIMIT + 2)
         out = put(out, id.start + 1, size_of(id) - 2);
-    else
-        out = put_line_id(out, f, none ? 0 : us, offset, p, end);
+    else if (!(out = put_line_id(out, f, none ? 0 : us, offset, p, end)))
+        return NULL;
     out = put_text(out, "\"}}\n");
 
     if (keeps && keeps_event && !asides && !message.start && !level_text.start && !level_ours) {
@@ -151,12 +158,6 @@ static char *put_application(char *out, struct line *l, const struct dataset *d,
         return out;
     }
     *verbatim = 0;
-    if ((asides || dataset_aside) && !is_null(l->slots[APP]))
-        return NULL; /* beside what is there: the names have to be compared */
-    if (foreign && !is_null(l->slots[TAGS]))
-        return NULL;
-    if (dataset_aside && *claimed.start != '"' && (*claimed.start == '{' || *claimed.start == '['))
-        return NULL;
     int first = 1;
     *out++ = '{';
     if (!keeps) {

@@ -35,6 +35,7 @@ typedef struct {
     const unsigned char *days; /* a bit for each that lines may be of: by its number since 1970, modulo DAY_BITS; NULL: any */
     const char *file_id;
     Py_ssize_t file_id_length;
+    struct line_ids *line_ids;
     char *state_room; /* for a state that is written */
     size_t state_room_size;
     PyTypeObject *store_type, *body_type, *tally_type;

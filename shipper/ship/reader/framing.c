@@ -7,7 +7,7 @@
  *     json.h, times.h, blake2b.h    what others define
  *     fields.h, framer.h            what is known before a line comes
  *     line.h                        a line, member by member
- *     application.h, state.h        what becomes of it (put.h writes it)
+ *     application.h, state.h        what becomes of it (put.h and line_ids.h write it)
  *     body.h, store.h, tally.h      where it goes: what is sent, the last state of each job, what is counted
  *
  * A Framer and its StateStore are for one thread. Within a block the interpreter is left to others.
@@ -132,6 +132,8 @@ static PyObject *frame(PyObject *self, PyObject *args)
         return NULL;
     }
     char *out = body->memory;
+    struct line_ids line_ids;
+    line_ids.busy = 0, line_ids.body = body, line_ids.readable = end, f->line_ids = &line_ids;
     struct places taken = {0}, odd = {0};
     int64_t newest = -1;
     int verbatim = 1, memory = 1;
@@ -153,6 +155,7 @@ static PyObject *frame(PyObject *self, PyObject *args)
         enum taken how = take(f, p, stop, start_offset + (p - start), &out, store, tally, &newest, &verbatim);
         memory = how != NO_MEMORY && add_place(how == TAKEN ? &taken : &odd, p - start);
     }
+    fill_in(&line_ids);
     Py_END_ALLOW_THREADS
     end_body(body, out);
     if (!memory)

@@ -2,7 +2,6 @@
 #ifndef SHIPPER_PUT_H
 #define SHIPPER_PUT_H
 
-#include "blake2b.h"
 #include "line.h"
 #include "times.h"
 
@@ -57,24 +56,6 @@ static char *put_head(char *out, const struct dataset *d, int64_t us)
     if (year * 12 + month < d->since ? d->daily_before : d->daily_since)
         *out++ = '.', out = put_digits(out, day, 2);
     return put_text(out, "\",\"_id\":\"");
-}
-
-/* document.line_id */
-static char *put_line_id(char *out, const Framer *f, int64_t us, int64_t offset, at start, at end)
-{
-    struct blake2b h;
-    char number[20];
-    Py_ssize_t length = put_number(number, (uint64_t)offset) - number;
-    blake2b_begin(&h, 10);
-    blake2b_add(&h, f->host, f->host_length), blake2b_add(&h, "", 1);
-    blake2b_add(&h, f->file_id, f->file_id_length), blake2b_add(&h, "", 1);
-    blake2b_add(&h, number, length), blake2b_add(&h, "", 1);
-    blake2b_add(&h, start, end - start);
-    blake2b_end(&h);
-    out = put_hex(out, (uint64_t)(us / 1000), 12);
-    for (int byte = 0; byte < 10; byte++)
-        out = put_hex(out, h.state[byte / 8] >> (8 * (byte % 8)) & 0xff, 2);
-    return out;
 }
 
 #endif
