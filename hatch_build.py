@@ -1,4 +1,4 @@
-"""Compile framing.c where there are a compiler and Python's headers; elsewhere fastpath.py does it all."""
+"""Compile framing.c where there are a compiler and Python's headers; elsewhere document.py does it all."""
 
 from __future__ import annotations
 
