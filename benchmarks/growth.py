@@ -29,7 +29,7 @@ STRETCH = 1_000_000  # records whose cost is compared: those after the first FEW
 FEW_FILES, MANY_FILES = 10, 10_000
 FILES_RECORDS = 1_000_000  # in all files together
 MOST_BY_RECORDS = 1.10  # times the CPU of a record
-MOST_OF_A_FILE = 50  # records that take as much CPU as one file more: to find, open, identify, note and close it
+MOST_OF_A_FILE = 60  # records that take as much CPU as one file more: to find, open, identify, note and close it
 ROUNDS = 3
 LOOK_S = 0.02  # between two notes
 

@@ -132,8 +132,8 @@ static PyObject *frame(PyObject *self, PyObject *args)
         return NULL;
     }
     char *out = body->memory;
-    struct line_ids line_ids;
-    line_ids.busy = 0, line_ids.body = body, line_ids.readable = end, f->line_ids = &line_ids;
+    struct line_ids line_ids = {.body = body, .readable = end};
+    f->line_ids = &line_ids;
     struct places taken = {0}, odd = {0};
     int64_t newest = -1;
     int verbatim = 1, memory = 1;

@@ -1,5 +1,5 @@
-/* The ids of lines that state none (document.line_id): their places are kept in what is sent, and filled in as several
- * are known at a time. */
+/* The ids of lines that state none (document.line_id). Several are computed at a time, so each has a place kept for it
+ * in what is sent, and is written there later. */
 #ifndef SHIPPER_LINE_IDS_H
 #define SHIPPER_LINE_IDS_H
 
@@ -9,7 +9,7 @@
 
 enum { DIGEST = 10, LINE_ID_HEAD = 512, ALL_LANES = (1 << LANES) - 1 };
 
-/* A message: `head`, and the line. */
+/* What an id is the hash of: `head`, and the line. */
 struct line_id {
     size_t place; /* in the body */
     size_t head_size, size, done;
@@ -20,9 +20,9 @@ struct line_id {
 struct line_ids {
     struct blake2b hash;
     struct line_id lanes[LANES];
-    int busy; /* a bit for each lane that has a message */
+    int busy; /* a bit for each lane with an id that is not written yet */
     Body *body;
-    at readable; /* where the lines end that are given */
+    at readable; /* where the block ends that the lines stand in */
 };
 
 /* The next block of a message: within the line where it is all there. What is copied has a fixed size where that can
@@ -46,8 +46,8 @@ static const unsigned char *next_block(struct line_id *id, at readable)
     return id->block;
 }
 
-/* A block more of each message. The ids that are known by it are filled in. */
-static void step(struct line_ids *ids)
+/* Take a block more of each message, and write the ids of those that end with it. */
+static void advance(struct line_ids *ids)
 {
     static const unsigned char nothing[BLAKE2B_BLOCK];
     const unsigned char *block[LANES];
@@ -72,7 +72,7 @@ static void step(struct line_ids *ids)
         }
 }
 
-/* document.line_id of the line from `start` to `end`, which stay where they are until all are filled in. Returns where
+/* document.line_id of the line from `start` to `end`, which stay there until fill_in. Returns where
  * the output goes on; NULL if the host and the file have names too long. */
 static char *put_line_id(char *out, const Framer *f, int64_t us, int64_t offset, at start, at end)
 {
@@ -80,7 +80,7 @@ static char *put_line_id(char *out, const Framer *f, int64_t us, int64_t offset,
     if (f->host_length + f->file_id_length > LINE_ID_HEAD - 24) /* three NULs and an offset */
         return NULL;
     while (ids->busy == ALL_LANES)
-        step(ids);
+        advance(ids);
     int lane = 0;
     while (ids->busy >> lane & 1)
         lane++;
@@ -96,10 +96,11 @@ static char *put_line_id(char *out, const Framer *f, int64_t us, int64_t offset,
     return out + 2 * DIGEST;
 }
 
+/* Write the ids that are not written yet. */
 static void fill_in(struct line_ids *ids)
 {
     while (ids->busy)
-        step(ids);
+        advance(ids);
 }
 
 #endif

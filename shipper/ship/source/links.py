@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 ROOT = 0
@@ -37,6 +38,7 @@ class Links:
         return None
 
 
+@cache  # for each file that a pattern matches
 def static_folder(pattern: str) -> Path:
     """The folder of a glob up to its first part with a wildcard: what was configured, and nobody else can choose."""
     parts = Path(pattern).parent.parts
