@@ -31,6 +31,7 @@ FILES_RECORDS = 1_000_000  # in all files together
 MOST_BY_RECORDS = 1.10  # times the CPU of a record
 MOST_OF_A_FILE = 60  # records that take as much CPU as one file more: to find, open, identify, note and close it
 ROUNDS = 3
+FILES_ROUNDS = 7
 LOOK_S = 0.02  # between two notes
 
 
@@ -98,10 +99,10 @@ def by_records(folder: Path, server: NullServer, many: int) -> list[Promise]:
 
 def by_files(folder: Path, server: NullServer) -> list[Promise]:
     """The same records, in few files and in many."""
-    costs = []
     source = folder / "all"
     write_records(source, FILES_RECORDS)
-    for number in (FEW_FILES, MANY_FILES):
+    runs: dict[int, list[Run]] = {FEW_FILES: [], MANY_FILES: []}
+    for number in runs:
         logs = folder / f"logs-{number}"
         logs.mkdir()
         with source.open("rb") as lines:
@@ -109,13 +110,20 @@ def by_files(folder: Path, server: NullServer) -> list[Promise]:
                 with (logs / f"{at}.log").open("wb") as log:
                     log.writelines(islice(lines, FILES_RECORDS // number))
                 read_through(logs / f"{at}.log")
-        runs = [Run(f"{logs}/*.log", folder / f"state-{number}-{again}", server) for again in range(ROUNDS)]
-        costs.append(statistics.median(run.cost_us(FEW, FILES_RECORDS) for run in runs))
-        memory = max(run.memory for run in runs) / (1 << 20)
-        print(f"  {number:,} files: {costs[-1]:.2f} us of CPU a record, {memory:.0f} MiB resident (median of {ROUNDS})")
-        shutil.rmtree(logs)
-    few, many = costs
-    of_a_file = (many / few - 1) * FILES_RECORDS / MANY_FILES
+    for again in range(FILES_ROUNDS):  # side by side, as the machine's own pace changes
+        for number, done in runs.items():
+            done.append(Run(f"{folder}/logs-{number}/*.log", folder / f"state-{number}-{again}", server))
+    costs = {number: [run.cost_us(FEW, FILES_RECORDS) for run in done] for number, done in runs.items()}
+    memory = 0.0
+    for number, done in runs.items():
+        memory = max(run.memory for run in done) / (1 << 20)
+        cost = statistics.median(costs[number])
+        print(
+            f"  {number:,} files: {cost:.2f} us of CPU a record, {memory:.0f} MiB resident (median of {FILES_ROUNDS})"
+        )
+        shutil.rmtree(folder / f"logs-{number}")
+    times = statistics.median(many / few for few, many in zip(*costs.values(), strict=True))
+    of_a_file = (times - 1) * FILES_RECORDS / MANY_FILES
     return [
         Promise(f"CPU of a file more, of {MANY_FILES:,}, in records", of_a_file, most=MOST_OF_A_FILE, shown="{:.0f}"),
         Promise(f"memory with {MANY_FILES:,} files", memory, most=MOST_MIB, shown="{:.0f} MiB"),
