@@ -185,6 +185,13 @@ def test_ids_of_lines_of_any_length_are_the_plain_ways(framer: Framer, host: str
         assert orjson.loads(action)["create"]["_id"] == expected
 
 
+@pytest.mark.parametrize(
+    "members", ['"user":"ann","user":{"id":"1"}', '"user":{"id":"1"},"user":"ann"', '"user":"a","user":"b"']
+)
+def test_of_a_name_that_is_there_twice_and_fits_no_field_python_says_what_becomes(framer: Framer, members: str) -> None:
+    assert compare(framer, b'{"message":"x",%s}\n' % members.encode(), trusted=False) == 0
+
+
 def test_lines_of_a_host_with_a_name_too_long_are_left_to_python(framer: Framer) -> None:
     block = block_of([b'{"n":1}', b'{"n":2}', b'{"event":{"id":"one"}}'])
     framed = Framer(MADE, "h" * 600).frame(block, "file", NOW, None, trusted=False)

@@ -72,6 +72,17 @@ static int is_kept_log(const struct line *l, enum slot slot)
     return 0;
 }
 
+/* Whether one that is moved aside has its name twice: of such a name the last counts, and Python has to say. */
+static int has_aside_twice(const struct line *l)
+{
+    for (int i = 0; i < l->count; i++)
+        for (int j = 0; l->members[i].aside && j < l->count; j++)
+            if (j != i && l->members[j].name_length == l->members[i].name_length
+                && !memcmp(l->members[j].start, l->members[i].start, l->members[i].name_length + 2))
+                return 1;
+    return 0;
+}
+
 static char *put_members(char *out, const struct line *l, int *first)
 {
     for (int i = 0; i < l->count; i++) {
@@ -138,6 +149,8 @@ static char *put_application(char *out, struct line *l, const struct dataset *d,
         asides += l->members[i].aside;
     int dataset_aside = is_event && !keeps_event && !is_null(claimed);
 
+    if (asides && has_aside_twice(l))
+        return NULL;
     if ((asides || dataset_aside) && !is_null(l->slots[APP]))
         return NULL; /* beside what is there: the names have to be compared */
     if (foreign && !is_null(l->slots[TAGS]))
